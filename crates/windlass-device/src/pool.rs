@@ -1,0 +1,186 @@
+//! Accounting of a device's memory, with a hard cap.
+//!
+//! Work reserves first and allocates out of its reservation, so that a job is admitted or
+//! refused as a whole and never stops half way because a neighbour took the last bytes.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::{
+    error::{DeviceError, Result},
+    spec::DeviceName,
+};
+
+/// What a pool has given out, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PoolStats {
+    /// The cap.
+    pub cap: usize,
+    /// Reserved or allocated now.
+    pub in_use: usize,
+    /// The most that was ever reserved or allocated at once.
+    pub peak: usize,
+    /// Allocations made.
+    pub allocations: u64,
+}
+
+/// The accounting of one device's memory. Clones of its `Arc` share it.
+#[derive(Debug)]
+pub struct MemoryPool {
+    device: DeviceName,
+    stats: Mutex<PoolStats>,
+}
+
+impl MemoryPool {
+    /// A pool of `cap` bytes for `device`.
+    pub fn new(device: DeviceName, cap: usize) -> Arc<Self> {
+        let stats = Mutex::new(PoolStats { cap, ..PoolStats::default() });
+        Arc::new(Self { device, stats })
+    }
+
+    /// Reserves `bytes`, all or nothing.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`] when fewer bytes are left under the cap.
+    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Reservation> {
+        self.take(bytes)?;
+        Ok(Reservation { pool: Arc::clone(self), left: bytes })
+    }
+
+    /// The figures now.
+    pub fn stats(&self) -> PoolStats {
+        *self.stats.lock()
+    }
+
+    /// Lowers or raises the cap. Memory in use above a lowered cap stays in use; new
+    /// reservations fail until it is freed.
+    pub fn set_cap(&self, cap: usize) {
+        self.stats.lock().cap = cap;
+    }
+
+    /// Bytes left under the cap.
+    pub fn available(&self) -> usize {
+        let s = self.stats.lock();
+        s.cap.saturating_sub(s.in_use)
+    }
+
+    /// Sets the peak to what is in use now, so that it tells of the next job.
+    pub fn reset_peak(&self) {
+        let mut s = self.stats.lock();
+        s.peak = s.in_use;
+    }
+
+    fn take(&self, bytes: usize) -> Result<()> {
+        let mut s = self.stats.lock();
+        if s.in_use.checked_add(bytes).is_none_or(|n| n > s.cap) {
+            return Err(DeviceError::OutOfMemory {
+                device: self.device.clone(),
+                requested: bytes,
+                in_use: s.in_use,
+                cap: s.cap,
+            });
+        }
+        s.in_use += bytes;
+        s.peak = s.peak.max(s.in_use);
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut s = self.stats.lock();
+        debug_assert!(s.in_use >= bytes, "more given back than taken");
+        s.in_use = s.in_use.saturating_sub(bytes);
+    }
+}
+
+/// Bytes set aside in a pool. What is not allocated is given back when it is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    pool: Arc<MemoryPool>,
+    left: usize,
+}
+
+impl Reservation {
+    /// Bytes reserved and not allocated yet.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The pool that it draws on.
+    pub fn pool(&self) -> &Arc<MemoryPool> {
+        &self.pool
+    }
+
+    /// Reserves `bytes` more.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`]; the reservation stays as it was.
+    pub fn grow(&mut self, bytes: usize) -> Result<()> {
+        self.pool.take(bytes)?;
+        self.left += bytes;
+        Ok(())
+    }
+
+    /// Moves `bytes` from the reservation to an allocation, growing it when it holds too
+    /// little. For backends; the token gives the bytes back when it is dropped.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`]; the reservation stays as it was.
+    pub fn allocate(&mut self, bytes: usize) -> Result<Allocation> {
+        if self.left < bytes {
+            self.grow(bytes - self.left)?;
+        }
+        self.left -= bytes;
+        self.pool.stats.lock().allocations += 1;
+        Ok(Allocation { pool: Arc::clone(&self.pool), bytes })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.pool.give_back(self.left);
+    }
+}
+
+/// The pool's share of one buffer; kept beside the memory, given back when dropped.
+#[derive(Debug)]
+pub struct Allocation {
+    pool: Arc<MemoryPool>,
+    bytes: usize,
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.pool.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_and_allocations_are_counted_once() {
+        let pool = MemoryPool::new("cpu".parse().unwrap(), 100);
+        let mut r = pool.reserve(60).unwrap();
+        let a = r.allocate(50).unwrap();
+        assert_eq!((pool.stats().in_use, r.left()), (60, 10));
+        let b = r.allocate(30).unwrap();
+        assert_eq!((pool.stats().in_use, r.left()), (80, 0));
+        assert!(matches!(r.allocate(30), Err(DeviceError::OutOfMemory { requested: 30, .. })));
+        drop((a, r));
+        assert_eq!(pool.stats().in_use, 30);
+        drop(b);
+        let s = pool.stats();
+        assert_eq!((s.in_use, s.peak, s.allocations), (0, 80, 2));
+    }
+
+    #[test]
+    fn a_reservation_past_the_cap_is_refused_whole() {
+        let pool = MemoryPool::new("cpu".parse().unwrap(), 10);
+        assert!(pool.reserve(11).is_err());
+        assert!(pool.reserve(usize::MAX).is_err());
+        assert_eq!(pool.stats().in_use, 0);
+    }
+}

@@ -1,0 +1,1 @@
+//! Dataframes and SQL over DataFusion, with operators placed on devices.

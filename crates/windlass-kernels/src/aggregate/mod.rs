@@ -1,0 +1,143 @@
+//! Hash group-by and reductions over the values of a program: filter, keys and arguments
+//! are evaluated by one generated kernel, so a chain of filter, projection and aggregation
+//! reads each input column once.
+
+use arrow::array::ArrayRef;
+use windlass_device::{Device, Queue};
+
+use crate::{
+    column::{DeviceBatch, DeviceColumn},
+    error::{KernelError, Result},
+    ir::{Program, ValueId},
+    types::PhysType,
+};
+
+/// What is accumulated for a group. Null arguments are skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Accumulator {
+    /// Number of rows (no argument). State: `[count: Int64]`, never null.
+    CountRows,
+    /// Number of non-null arguments of any type. State: `[count: Int64]`, never null.
+    Count,
+    /// Sum. Arguments `I64`, `U64` (wrapping), `I128` (wrapping), `F64`; `F32` is summed in
+    /// `F64`. State: `[sum, in the argument's type (F32 gives F64)]`, null in a group with
+    /// no argument. An `I64` argument with `wide` set (decimals) is summed in `I128`.
+    Sum {
+        /// Sums `I64` in `I128`.
+        wide: bool,
+    },
+    /// Smallest argument of any type; floats in totalOrder. State: `[min]`, null in a group
+    /// with no argument.
+    Min,
+    /// Largest argument. State: `[max]`.
+    Max,
+    /// Count, mean and sum of squared deviations of an `F64`. State: `[count: Int64, mean:
+    /// Float64, m2: Float64]`; 0, 0, 0 in a group with no argument.
+    Moments,
+}
+
+/// One aggregate of a group-by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AggregateCall {
+    /// What is accumulated.
+    pub accumulator: Accumulator,
+    /// Its argument; `None` only for `CountRows`.
+    pub argument: Option<ValueId>,
+    /// Rows it takes: a `Bool`; false and null skip the row (SQL's FILTER clause).
+    pub filter: Option<ValueId>,
+}
+
+/// A group-by over the columns of batches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupByPlan {
+    /// The expressions. Input `i` of the program is column `i` of a batch.
+    pub program: Program,
+    /// Rows to aggregate: a `Bool`; `None` takes all.
+    pub filter: Option<ValueId>,
+    /// The group keys; none makes one group of all rows. Nulls form a group of their own;
+    /// floats group by value with NaN equal to NaN and -0.0 equal to 0.0.
+    pub keys: Vec<ValueId>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// The groups, in no particular order, as host arrays of equal length. Arrow types: the
+/// natural ones of the physical types (`Bool` is Boolean, `I128` is Decimal128(38, 0),
+/// `U32` is UInt32).
+#[derive(Debug, Clone)]
+pub struct GroupByResult {
+    /// Number of groups. With no keys it is 1, even over no rows.
+    pub groups: usize,
+    /// One array for each key.
+    pub keys: Vec<ArrayRef>,
+    /// The state arrays of each call, as [`Accumulator`] lists them.
+    pub states: Vec<Vec<ArrayRef>>,
+}
+
+/// A group-by in progress on one device.
+///
+/// After an error of `update` the state is undefined and the value is to be dropped.
+pub trait GroupBy: Send {
+    /// Aggregates one batch. `tables` as for `FilterProject::run`.
+    ///
+    /// # Errors
+    /// As `FilterProject::run`.
+    fn update(
+        &mut self,
+        queue: &mut dyn Queue,
+        batch: &DeviceBatch,
+        tables: &[DeviceColumn],
+    ) -> Result<()>;
+
+    /// Number of groups so far.
+    fn groups(&self) -> usize;
+
+    /// Bytes of device memory that the state holds.
+    fn state_bytes(&self) -> usize;
+
+    /// Reads the groups back.
+    ///
+    /// # Errors
+    /// The device's errors.
+    fn finish(self: Box<Self>, queue: &mut dyn Queue) -> Result<GroupByResult>;
+}
+
+impl Accumulator {
+    /// The types of the state arrays for an argument type.
+    pub fn state_types(self, argument: Option<PhysType>) -> Vec<PhysType> {
+        let arg = argument.unwrap_or(PhysType::I64);
+        match self {
+            Self::CountRows | Self::Count => vec![PhysType::I64],
+            Self::Sum { wide: true } => vec![PhysType::I128],
+            Self::Sum { wide: false } if arg == PhysType::F32 => vec![PhysType::F64],
+            Self::Sum { wide: false } | Self::Min | Self::Max => vec![arg],
+            Self::Moments => vec![PhysType::I64, PhysType::F64, PhysType::F64],
+        }
+    }
+}
+
+impl GroupByPlan {
+    /// Whether `device` can run it, from its features and limits alone.
+    ///
+    /// # Errors
+    /// [`KernelError::Unsupported`] with the reason for the user.
+    pub fn supported(&self, device: &dyn Device) -> Result<()> {
+        let _ = device;
+        Err(KernelError::Unsupported { device: String::new(), reason: "not built".into() })
+    }
+
+    /// Starts a group-by. `expected_groups` sizes the first table (0: not known); `device`
+    /// memory is reserved from its pool as the state grows.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Invalid`, and the device's errors.
+    pub fn start(
+        &self,
+        device: &std::sync::Arc<dyn Device>,
+        expected_groups: usize,
+    ) -> Result<Box<dyn GroupBy>> {
+        let _ = expected_groups;
+        self.supported(&**device)?;
+        unreachable!()
+    }
+}

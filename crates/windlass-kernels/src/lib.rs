@@ -1,0 +1,24 @@
+//! Typed operations on device buffers. Each operation has one name everywhere: a CUDA
+//! kernel under `kernels/`, a WGSL shader under `shaders/`, and a CPU twin under
+//! [`cpu`]; one typed Rust function here chooses by the device's backend.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`types`] | [`PhysType`] and [`Scalar`]: what a kernel computes with |
+//! | [`column`] | [`DeviceColumn`] and [`DeviceBatch`]: what a kernel reads and writes |
+//! | [`ir`] | the typed expression program that the pipeline compiler prints |
+//! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
+//! | [`aggregate`] | hash group-by and reductions over a program's values |
+//! | [`cpu`] | the CPU twins |
+
+pub mod aggregate;
+pub mod column;
+pub mod cpu;
+pub mod error;
+pub mod ir;
+pub mod pipeline;
+pub mod types;
+
+pub use column::{DeviceBatch, DeviceColumn, Storage, Validity};
+pub use error::{KernelError, Result};
+pub use types::{PhysType, Scalar};

@@ -1,0 +1,54 @@
+//! Filter and projection as one generated kernel, with compaction.
+//!
+//! Every input column is read once: a block evaluates the program for its rows, compacts
+//! the selected ones within the block and writes them at the block's own place; the counts
+//! of all blocks are scanned, and a copy closes the gaps. Rows keep their order.
+
+use windlass_device::{Device, Queue, Reservation};
+
+use crate::{
+    column::{DeviceBatch, DeviceColumn},
+    error::{KernelError, Result},
+    ir::{Program, ValueId},
+};
+
+/// A filter and projection over the columns of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilterProject {
+    /// The expressions. Input `i` of the program is column `i` of the batch.
+    pub program: Program,
+    /// Rows to keep: a `Bool`; false and null drop the row. `None` keeps all.
+    pub filter: Option<ValueId>,
+    /// The output columns.
+    pub outputs: Vec<ValueId>,
+}
+
+impl FilterProject {
+    /// Whether `device` can run it, from its features and limits alone.
+    ///
+    /// # Errors
+    /// [`KernelError::Unsupported`] with the reason for the user.
+    pub fn supported(&self, device: &dyn Device) -> Result<()> {
+        let _ = device;
+        Err(KernelError::Unsupported { device: String::new(), reason: "not built".into() })
+    }
+
+    /// Runs it over one batch. `tables[i]` is table `i` of the program, on the same device;
+    /// its length in rows is at least the largest code + 1.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Invalid` (the batch does not fit the program), `DivideByZero`,
+    /// `Overflow`, and the device's errors. On an error nothing is kept.
+    pub fn run(
+        &self,
+        device: &dyn Device,
+        queue: &mut dyn Queue,
+        reservation: &mut Reservation,
+        batch: &DeviceBatch,
+        tables: &[DeviceColumn],
+    ) -> Result<DeviceBatch> {
+        let _ = (queue, reservation, batch, tables);
+        self.supported(device)?;
+        unreachable!()
+    }
+}

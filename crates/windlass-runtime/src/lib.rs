@@ -1,0 +1,2 @@
+//! Owns the devices of a host: inventory, calibration, placement costs and events. It knows
+//! neither columns nor plans.

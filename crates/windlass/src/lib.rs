@@ -1,0 +1,1 @@
+//! Lazy dataframes and SQL on CPU, CUDA and WGSL devices.
