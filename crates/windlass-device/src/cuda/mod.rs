@@ -9,13 +9,6 @@ use crate::{
     registry::DeviceOptions,
     spec::DeviceName,
 };
-use crate::{
-    device::Device,
-    error::{DeviceError, Result},
-    info::Backend,
-    registry::DeviceOptions,
-    spec::DeviceName,
-};
 
 /// Number of GPUs.
 ///
