@@ -4,7 +4,7 @@
 //! the selected ones within the block and writes them at the block's own place; the counts
 //! of all blocks are scanned, and a copy closes the gaps. Rows keep their order.
 
-use windlass_device::{Device, Queue, Reservation};
+use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 
 use crate::{
     column::{DeviceBatch, DeviceColumn},
@@ -47,6 +47,38 @@ impl FilterProject {
         batch: &DeviceBatch,
         tables: &[DeviceColumn],
     ) -> Result<DeviceBatch> {
+        let _ = (queue, reservation, batch, tables);
+        self.supported(device)?;
+        unreachable!()
+    }
+}
+
+/// The values of a program for every row of a batch, nothing compacted.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// One column for each requested value. On GPUs the storage is `Wide` and the validity
+    /// `All` or `Words`.
+    pub columns: DeviceBatch,
+    /// A 32-bit word for each row: 1 where the filter is true, else 0. `None` without a
+    /// filter. Values of rows that are not selected are undefined.
+    pub selected: Option<DeviceBuffer>,
+}
+
+/// Evaluates `self.outputs` for every row, with the filter as a column of its own: what the
+/// library kernels (aggregation) read. Same arguments and errors as [`FilterProject::run`].
+impl FilterProject {
+    /// See the type's documentation.
+    ///
+    /// # Errors
+    /// As [`FilterProject::run`].
+    pub fn evaluate(
+        &self,
+        device: &dyn Device,
+        queue: &mut dyn Queue,
+        reservation: &mut Reservation,
+        batch: &DeviceBatch,
+        tables: &[DeviceColumn],
+    ) -> Result<Evaluated> {
         let _ = (queue, reservation, batch, tables);
         self.supported(device)?;
         unreachable!()
