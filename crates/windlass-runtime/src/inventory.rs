@@ -1,0 +1,147 @@
+//! The devices of a session, opened when they are first needed.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use parking_lot::Mutex;
+use windlass_device::{
+    Device, DeviceClass, DeviceError, DeviceName, DeviceOptions, DeviceSpec, open_device, open_spec,
+};
+
+/// The devices of one spec. Nothing is opened before it is asked for: a job that places no
+/// operator pays nothing for a GPU driver.
+///
+/// A device that was lost stays in the list but is out of use: see [`Inventory::usable`].
+pub struct Inventory {
+    spec: DeviceSpec,
+    options: DeviceOptions,
+    cpu: OnceLock<Result<Arc<dyn Device>, DeviceError>>,
+    devices: OnceLock<Result<Vec<Arc<dyn Device>>, DeviceError>>,
+    lost: Mutex<HashMap<DeviceName, String>>,
+}
+
+impl Inventory {
+    /// The devices of `spec`, not opened yet.
+    pub fn new(spec: DeviceSpec, options: DeviceOptions) -> Arc<Self> {
+        let (cpu, devices) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { spec, options, cpu, devices, lost: Mutex::default() })
+    }
+
+    /// Devices that are open already, `cpu` first.
+    pub fn of(devices: Vec<Arc<dyn Device>>, spec: DeviceSpec) -> Arc<Self> {
+        let this = Self::new(spec, DeviceOptions::default());
+        if let Some(cpu) = devices.iter().find(|d| d.info().class == DeviceClass::Host) {
+            let _ = this.cpu.set(Ok(Arc::clone(cpu)));
+        }
+        let _ = this.devices.set(Ok(devices));
+        this
+    }
+
+    /// The spec.
+    pub fn spec(&self) -> &DeviceSpec {
+        &self.spec
+    }
+
+    /// How devices are opened.
+    pub fn options(&self) -> &DeviceOptions {
+        &self.options
+    }
+
+    /// The host as a device. Opens nothing else.
+    ///
+    /// # Errors
+    /// That of opening it.
+    pub fn cpu(&self) -> Result<Arc<dyn Device>, DeviceError> {
+        self.cpu.get_or_init(|| open_device(&DeviceName::cpu(), &self.options)).clone()
+    }
+
+    /// All devices of the spec, `cpu` first, opened at the first call.
+    ///
+    /// # Errors
+    /// For a spec that lists devices, that of the first that does not open; the same error
+    /// at every call.
+    pub fn devices(&self) -> Result<&[Arc<dyn Device>], DeviceError> {
+        let opened = self.devices.get_or_init(|| {
+            let mut devices = open_spec(&self.spec, &self.options)?;
+            devices[0] = self.cpu()?;
+            Ok(devices)
+        });
+        opened.as_deref().map_err(Clone::clone)
+    }
+
+    /// The devices that were opened so far; opens nothing.
+    pub fn opened(&self) -> Vec<Arc<dyn Device>> {
+        if let Some(Ok(devices)) = self.devices.get() {
+            return devices.clone();
+        }
+        self.cpu.get().and_then(|c| c.clone().ok()).into_iter().collect()
+    }
+
+    /// The devices of the spec without those that were lost; opens them.
+    ///
+    /// # Errors
+    /// As [`Inventory::devices`].
+    pub fn usable(&self) -> Result<Vec<Arc<dyn Device>>, DeviceError> {
+        let lost = self.lost.lock();
+        let usable = self.devices()?.iter().filter(|d| !lost.contains_key(&d.info().name));
+        Ok(usable.cloned().collect())
+    }
+
+    /// Notes that a device was lost, with the reason; it is out of use from then on.
+    pub fn mark_lost(&self, device: &DeviceName, reason: &str) {
+        self.lost.lock().insert(device.clone(), reason.to_string());
+    }
+
+    /// Why a device is out of use; `None` when it is not.
+    pub fn lost(&self, device: &DeviceName) -> Option<String> {
+        self.lost.lock().get(device).cloned()
+    }
+
+    /// Whether the spec lists its devices, rather than leaving the choice open.
+    pub fn named(&self) -> bool {
+        matches!(self.spec, DeviceSpec::List(_))
+    }
+
+    /// Whether the user named this software adapter or emulator, and so wants it used
+    /// although it is slower than the host.
+    pub fn wants(&self, device: &dyn Device) -> bool {
+        let class = device.info().class;
+        self.named() && matches!(class, DeviceClass::Software | DeviceClass::Emulated)
+    }
+}
+
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opened: Vec<_> = self.opened().iter().map(|d| d.info().name.to_string()).collect();
+        f.debug_struct("Inventory")
+            .field("spec", &self.spec.to_string())
+            .field("opened", &opened)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_opened_before_it_is_asked_for() {
+        let i = Inventory::new("auto".parse().unwrap(), DeviceOptions::default());
+        assert!(i.opened().is_empty() && !i.named());
+        let cpu = i.cpu().unwrap();
+        assert_eq!(i.opened().len(), 1);
+        assert!(Arc::ptr_eq(&cpu, &i.devices().unwrap()[0]));
+    }
+
+    #[test]
+    fn a_lost_device_is_out_of_use() {
+        let i = Inventory::new("cpu".parse().unwrap(), DeviceOptions::default());
+        assert_eq!(i.usable().unwrap().len(), 1);
+        i.mark_lost(&DeviceName::cpu(), "test");
+        assert!(i.usable().unwrap().is_empty());
+        assert_eq!(i.lost(&DeviceName::cpu()).as_deref(), Some("test"));
+    }
+}
