@@ -8,10 +8,16 @@
 //!   value, present only when `params > 0`. The grid is one-dimensional; the block size
 //!   is [`KernelSource::block`].
 //! * **WGSL** (`wgpu`): `@group(0) @binding(i)` is buffer `i` (`read` or `read_write`
-//!   storage, as [`KernelSource::buffers`] says), and `@group(0) @binding(n)` a
-//!   `var<uniform>` of 32-bit words padded to a multiple of 16 bytes, present only when
-//!   `params > 0`. Past 65,535 groups the dispatch becomes two-dimensional, so a kernel
-//!   computes its group as `wid.x + wid.y * nwg.x` and returns when that is past its work.
+//!   storage, as [`KernelSource::buffers`] says), and `@group(0) @binding(n)`, after the
+//!   last buffer and only when `params > 0`, the parameters as a `var<uniform>`. Word `k` of
+//!   the parameters is at byte `4 k`, and the binding's size is rounded up to a multiple of
+//!   16: declare either a struct of `u32`, `i32` and `f32` members in that order, or
+//!   `array<vec4<u32>, N>` with `N = ceil(params / 4)`, whose word `k` is `p[k / 4][k % 4]`.
+//!   Past 65,535 groups the dispatch becomes two-dimensional, so a kernel computes its group
+//!   as `wid.x + wid.y * nwg.x` and returns when that is past its work (there may be a few
+//!   such groups). `arrayLength` counts the padding: buffers are whole 32-bit words and at
+//!   least 32 bytes. One buffer may be bound twice only when both only read. Loops must end
+//!   on their own: no counter is added to stop them.
 
 use std::borrow::Cow;
 

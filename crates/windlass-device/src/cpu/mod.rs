@@ -57,7 +57,7 @@ impl fmt::Debug for CpuDevice {
 }
 
 /// Host memory of the host in bytes; 0 when the system does not tell.
-fn host_memory_bytes() -> u64 {
+pub(crate) fn host_memory_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = text
         .lines()

@@ -1,0 +1,16 @@
+// Replaces some bytes of one 32-bit word: the ends of an upload that does not start or end
+// at a word. Buffer: dst. Launch: one thread.
+
+struct Params {
+    at: u32,
+    mask: u32,
+    bits: u32,
+}
+
+@group(0) @binding(0) var<storage, read_write> dst: array<u32>;
+@group(0) @binding(1) var<uniform> p: Params;
+
+@compute @workgroup_size(1)
+fn patch_word() {
+    dst[p.at] = (dst[p.at] & ~p.mask) | (p.bits & p.mask);
+}
