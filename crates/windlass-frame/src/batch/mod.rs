@@ -1,0 +1,18 @@
+//! Record batches on devices, and the dictionaries that code their strings.
+//!
+//! Order of calls for one batch: [`upload`] (which gives new strings their codes), then
+//! [`DictionarySet::tables`] (which covers all codes given so far), then the kernel, then
+//! [`download`].
+//!
+//! A `KernelError` from here means that the device cannot go on with this input; the same
+//! input on the CPU gives the right answer or the user's error.
+
+mod dictionary;
+mod download;
+mod set;
+mod upload;
+
+pub use dictionary::DictionaryLimits;
+pub use download::download;
+pub use set::DictionarySet;
+pub use upload::{upload, upload_bytes};

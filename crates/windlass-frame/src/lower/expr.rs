@@ -1,0 +1,1 @@
+//! Physical expressions as values of a program.
