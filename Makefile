@@ -1,0 +1,74 @@
+# Two commands do all the set-up: `make demo` and `make test`. See README.md.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+DEVICE ?=
+BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
+step = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help demo build test setup fmt clippy unit doc differential gate bench test-gpu bench-gpu install
+
+help:
+	@echo "make demo          build windlass and run the main job on real data"
+	@echo "make test          install what the tests need and run all of them"
+	@echo "make bench         db-benchmark group-by questions against DataFusion and DuckDB"
+	@echo "make test-gpu      conformance on every real GPU found"
+	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
+	@echo "make install       build the release binary and install it with cargo"
+
+build:
+	@scripts/need.sh cargo cc
+	$(call step,building windlass (the first build compiles DataFusion: about 10 minutes on 2 cores))
+	cargo build --workspace --bin windlass
+
+demo: build
+	$(call step,running the main job: examples/flights/etl.sql on data/nycflights13)
+	$(BIN) demo $(if $(DEVICE),--device $(DEVICE))
+
+setup:
+	$(call step,installing what the tests need)
+	@scripts/setup-tests.sh
+
+test: setup fmt clippy unit doc differential
+	$(call step,all tests passed)
+
+fmt:
+	$(call step,formatting)
+	cargo fmt --all --check
+
+clippy:
+	$(call step,clippy with warnings denied)
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit:
+	$(call step,unit, conformance, end-to-end and gate tests)
+	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace
+
+doc:
+	$(call step,documentation tests)
+	cargo test --workspace --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+differential: build
+	$(call step,random queries on cpu wgpu:0 and cuda-emulated:0 against DuckDB)
+	.tools/python/bin/python tests/differential/differential.py --windlass $(BIN)
+
+gate:
+	$(call step,every CUDA source through NVRTC and ptxas)
+	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace -E 'package(nvrtc-gate)'
+
+bench: build
+	$(call step,db-benchmark group-by against DataFusion and DuckDB)
+	.tools/python/bin/python benches/dbbench.py --windlass $(BIN)
+
+test-gpu:
+	$(call step,conformance on the GPUs of this host)
+	scripts/gpu.sh test
+
+bench-gpu:
+	$(call step,benches on the GPUs of this host)
+	scripts/gpu.sh bench
+
+install:
+	@scripts/need.sh cargo cc
+	cargo install --path crates/windlass-cli --locked
