@@ -1,0 +1,245 @@
+//! The one place where queries run: physical planning, execution, cancelling, progress,
+//! figures, and the second run on the CPU when a device fails.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    error::DataFusionError,
+    execution::SendableRecordBatchStream,
+    logical_expr::{DdlStatement, LogicalPlan},
+    physical_plan::{ExecutionPlan, execute_stream},
+};
+use futures::StreamExt;
+
+use crate::{
+    error::{FrameError, Result, device_failure},
+    read::diagnose,
+    session::Session,
+    statement::{Outcome, RunOptions, Statement},
+    stats::{JobStats, Progress, operators},
+    write,
+};
+
+/// How often a progress sink is called: often enough to look alive, rarely enough to cost
+/// nothing (a guess).
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A plan that was started.
+pub(crate) struct Started {
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    pub(crate) stream: SendableRecordBatchStream,
+}
+
+/// Plans and starts a query. Every execution of a plan in this crate comes through here.
+///
+/// # Errors
+/// DataFusion's, so that the caller can look for a device's failure below it.
+pub(crate) async fn start(
+    session: &Session,
+    plan: &LogicalPlan,
+    devices: bool,
+) -> Result<Started, DataFusionError> {
+    let state = session.state(devices);
+    let physical = state.create_physical_plan(plan).await?;
+    let stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
+    Ok(Started { physical, stream })
+}
+
+/// The rows of a finished query.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// The figures that are kept while a query runs, and its end.
+struct Job<'a> {
+    session: &'a Session,
+    run: &'a RunOptions,
+    began: Instant,
+    bytes_before: u64,
+    rows: u64,
+}
+
+impl<'a> Job<'a> {
+    fn new(session: &'a Session, run: &'a RunOptions) -> Self {
+        session.pool().reset_peak();
+        let bytes_before = session.bytes_read();
+        Self { session, run, began: Instant::now(), bytes_before, rows: 0 }
+    }
+
+    fn progress(&self, physical: &Arc<dyn ExecutionPlan>) {
+        let Some(sink) = &self.run.progress else { return };
+        let operators = operators(physical);
+        let scans = operators.iter().filter(|o| o.name == "DataSourceExec");
+        sink.update(&Progress {
+            seconds: self.began.elapsed().as_secs_f64(),
+            rows_read: scans.map(|o| o.rows).sum(),
+            bytes_read: self.session.bytes_read() - self.bytes_before,
+            bytes_total: crate::read::total_bytes(physical),
+            rows: self.rows,
+            operators,
+        });
+    }
+
+    /// One attempt: on the devices, or on the CPU alone.
+    async fn attempt(
+        &mut self,
+        plan: &LogicalPlan,
+        devices: bool,
+    ) -> Result<(Arc<dyn ExecutionPlan>, Finished), DataFusionError> {
+        self.rows = 0;
+        let Started { physical, mut stream } = start(self.session, plan, devices).await?;
+        let schema = stream.schema();
+        let mut batches = Vec::new();
+        let mut tick = tokio::time::interval(PROGRESS_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                next = stream.next() => match next {
+                    Some(batch) => {
+                        let batch = batch?;
+                        self.rows += batch.num_rows() as u64;
+                        batches.push(batch);
+                    }
+                    None => break,
+                },
+                _ = tick.tick(), if self.run.progress.is_some() => self.progress(&physical),
+            }
+        }
+        self.progress(&physical);
+        Ok((physical, Finished { schema, batches }))
+    }
+
+    /// Runs to the end; again on the CPU when a device fails.
+    async fn finish(&mut self, plan: &LogicalPlan) -> Result<Finished> {
+        let cancel = self.run.cancel.clone();
+        let mut fallback = None;
+        loop {
+            let devices = fallback.is_none();
+            let attempt = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(FrameError::Cancelled),
+                attempt = self.attempt(plan, devices) => attempt,
+            };
+            match attempt {
+                Ok((physical, finished)) => {
+                    self.record(&physical, fallback);
+                    return Ok(finished);
+                }
+                Err(e) if devices => match device_failure(&e) {
+                    Some(reason) => {
+                        tracing::warn!(%reason, "a device failed; the query runs on the CPU");
+                        fallback = Some(reason);
+                    }
+                    None => return Err(diagnose::explain(self.session, plan, e).await),
+                },
+                Err(e) => return Err(diagnose::explain(self.session, plan, e).await),
+            }
+        }
+    }
+
+    fn record(&self, physical: &Arc<dyn ExecutionPlan>, fallback: Option<String>) {
+        let mut operators = operators(physical);
+        if let Some(reason) = &fallback {
+            for row in &mut operators {
+                row.reason = format!("run again on the CPU: {reason}");
+            }
+        }
+        let devices = self.session.devices().opened();
+        let on_devices = devices.iter().filter(|d| d.info().name.backend() != HOST);
+        let peak_device_bytes = on_devices.map(|d| d.pool().stats().peak as u64).sum();
+        self.session.set_stats(JobStats {
+            seconds: self.began.elapsed().as_secs_f64(),
+            rows: self.rows,
+            bytes_read: self.session.bytes_read() - self.bytes_before,
+            peak_host_bytes: self.session.pool().peak() as u64,
+            peak_device_bytes,
+            spilled_bytes: operators.iter().map(|o| o.spilled_bytes).sum(),
+            fallback,
+            operators,
+        });
+    }
+}
+
+const HOST: windlass_device::Backend = windlass_device::Backend::Cpu;
+
+/// All rows of a query.
+///
+/// # Errors
+/// Any [`FrameError`].
+pub(crate) async fn collect(
+    session: &Session,
+    plan: &LogicalPlan,
+    run: &RunOptions,
+) -> Result<Finished> {
+    Job::new(session, run).finish(plan).await
+}
+
+/// Runs one statement.
+///
+/// # Errors
+/// Any [`FrameError`].
+pub(crate) async fn statement(
+    session: &Session,
+    statement: &Statement,
+    run: &RunOptions,
+) -> Result<Outcome> {
+    let began = Instant::now();
+    let cancel = run.cancel.clone();
+    let plan = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(FrameError::Cancelled),
+        plan = session.plan(statement) => plan?,
+    };
+    match plan {
+        LogicalPlan::Copy(copy) => write::copy(session, copy, run).await,
+        LogicalPlan::Dml(_) => {
+            let Finished { batches, .. } = collect(session, &plan, run).await?;
+            let LogicalPlan::Dml(dml) = plan else { unreachable!("matched above") };
+            let rows = write::count(&batches);
+            let path = PathBuf::from(dml.table_name.to_string());
+            Ok(Outcome::Written { rows, files: 0, bytes: 0, path })
+        }
+        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
+            let message = message(&plan);
+            let define = session.context().execute_logical_plan(plan);
+            let frame = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(FrameError::Cancelled),
+                frame = define => frame.map_err(FrameError::from)?,
+            };
+            let left = frame.logical_plan().clone();
+            if !left.schema().fields().is_empty() {
+                // EXECUTE of a prepared query gives rows.
+                let Finished { schema, batches } = collect(session, &left, run).await?;
+                return Ok(Outcome::Rows { schema, batches });
+            }
+            let seconds = began.elapsed().as_secs_f64();
+            session.set_stats(JobStats { seconds, ..Default::default() });
+            Ok(Outcome::Done { message })
+        }
+        plan => {
+            let Finished { schema, batches } = collect(session, &plan, run).await?;
+            Ok(Outcome::Rows { schema, batches })
+        }
+    }
+}
+
+/// What a definition did, in one line.
+fn message(plan: &LogicalPlan) -> String {
+    match plan {
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(t)) => format!("table {} created", t.name),
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(t)) => format!("table {} created", t.name),
+        LogicalPlan::Ddl(DdlStatement::CreateView(v)) => format!("view {} created", v.name),
+        LogicalPlan::Ddl(DdlStatement::DropTable(t)) => format!("table {} dropped", t.name),
+        LogicalPlan::Ddl(DdlStatement::DropView(v)) => format!("view {} dropped", v.name),
+        LogicalPlan::Statement(s) => format!("{} done", s.name()),
+        _ => "done".to_string(),
+    }
+}

@@ -1,0 +1,31 @@
+//! What a session is made with.
+
+use std::path::PathBuf;
+
+use windlass_device::{DeviceOptions, DeviceSpec};
+
+/// The settings of a [`crate::Session`].
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Which devices may be used. They are opened when a plan first has an operator that
+    /// one of them could run.
+    pub devices: DeviceSpec,
+    /// Cap of the host memory of operators in bytes; past it they spill to
+    /// [`SessionOptions::temp_dir`] where they can. `None`: no cap.
+    pub memory: Option<usize>,
+    /// Cap of each device's memory in bytes. `None`: what the device has.
+    pub device_memory: Option<usize>,
+    /// Fixes the order of float sums on devices, at a cost in speed.
+    pub deterministic: bool,
+    /// Places every operator that a device can run on the first device of
+    /// [`SessionOptions::devices`] other than the host, whatever the cost. For tests.
+    pub force_device: bool,
+    /// Partitions of a query. `None`: the host's hardware threads.
+    pub target_partitions: Option<usize>,
+    /// Rows of a batch. `None`: DataFusion's default.
+    pub batch_rows: Option<usize>,
+    /// Where operators spill. `None`: the system's folder for temporary files.
+    pub temp_dir: Option<PathBuf>,
+    /// How devices are opened.
+    pub device: DeviceOptions,
+}

@@ -1,0 +1,355 @@
+//! The session: tables, settings, memory, devices; where queries start.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    execution::{
+        SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    logical_expr::LogicalPlan,
+    physical_optimizer::PhysicalOptimizerRule,
+    prelude::{SessionConfig, SessionContext},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    dataframe::DataFrame,
+    error::{FrameError, Position, Result, nearest},
+    execute,
+    memory::PeakPool,
+    options::SessionOptions,
+    plan::{DeviceSet, PlaceOnDevice, PlacementOptions},
+    read,
+    statement::{self, Outcome, RunOptions, Statement},
+    stats::JobStats,
+    store::Stores,
+};
+
+/// Tables, settings, memory and devices of one user. Clones share them.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: SessionContext,
+    options: SessionOptions,
+    pool: Arc<PeakPool>,
+    bytes_read: Arc<AtomicU64>,
+    rule: Arc<PlaceOnDevice>,
+    last: Mutex<Option<JobStats>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session with default settings: every real GPU, no memory limit.
+    ///
+    /// # Errors
+    /// As [`Session::with_options`].
+    pub fn new() -> Result<Self> {
+        Self::with_options(SessionOptions::default())
+    }
+
+    /// A session. No device is opened yet.
+    ///
+    /// # Errors
+    /// [`FrameError::InvalidOption`] for a zero limit; [`FrameError::Write`] when the folder
+    /// for spilled data cannot be used.
+    pub fn with_options(options: SessionOptions) -> Result<Self> {
+        for (option, value) in [
+            ("memory", options.memory),
+            ("device_memory", options.device_memory),
+            ("target_partitions", options.target_partitions),
+            ("batch_rows", options.batch_rows),
+        ] {
+            if value == Some(0) {
+                return Err(FrameError::InvalidOption {
+                    option: option.to_string(),
+                    expected: "a positive number".to_string(),
+                    got: "0".to_string(),
+                });
+            }
+        }
+        let pool = Arc::new(PeakPool::new(options.memory));
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let runtime = runtime(&options, &pool, &bytes_read)?;
+        let (devices, placement) = devices(&options);
+        let rule = Arc::new(PlaceOnDevice::new(devices, placement));
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config(&options))
+            .with_runtime_env(runtime)
+            .with_physical_optimizer_rule(Arc::clone(&rule) as _)
+            .with_table_factories(read::table_factories())
+            .build();
+        let context = read::enable_paths(SessionContext::new_with_state(state));
+        let last = Mutex::new(None);
+        let inner = Inner { context, options, pool, bytes_read, rule, last };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings it was made with.
+    pub fn options(&self) -> &SessionOptions {
+        &self.inner.options
+    }
+
+    /// The devices; opening them is up to their first use.
+    pub fn devices(&self) -> &DeviceSet {
+        self.inner.rule.devices()
+    }
+
+    /// The placement rule, which remembers its decisions.
+    pub fn placement(&self) -> &Arc<PlaceOnDevice> {
+        &self.inner.rule
+    }
+
+    /// The lazy frame of one SQL statement. A definition or setting takes effect at once
+    /// and gives an empty frame; a `COPY` is run by collecting the frame.
+    ///
+    /// # Errors
+    /// [`FrameError::Syntax`], [`FrameError::UnknownTable`], [`FrameError::UnknownColumn`]
+    /// with line and column, and the errors of reading a file named in it.
+    pub async fn sql(&self, text: &str) -> Result<DataFrame> {
+        let mut statements = self.statements(text)?;
+        let statement = match statements.len() {
+            1 => statements.remove(0),
+            n => {
+                return Err(FrameError::Plan(format!(
+                    "expected one SQL statement, got {n}; run several with `statements` and `run`"
+                )));
+            }
+        };
+        let plan = self.plan(&statement).await?;
+        match &plan {
+            LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
+                let frame = self.context().execute_logical_plan(plan).await?;
+                Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+            }
+            _ => Ok(DataFrame::new(self.clone(), plan)),
+        }
+    }
+
+    /// The statements of an SQL text, each with its place in it.
+    ///
+    /// # Errors
+    /// [`FrameError::Syntax`] for the first that does not parse.
+    pub fn statements(&self, text: &str) -> Result<Vec<Statement>> {
+        statement::parse(text)
+    }
+
+    /// Runs one statement to its end. Its figures are then at [`Session::last_stats`].
+    ///
+    /// # Errors
+    /// Any [`FrameError`]; [`FrameError::Cancelled`] when the token was cancelled.
+    pub async fn run(&self, statement: &Statement, run: &RunOptions) -> Result<Outcome> {
+        execute::statement(self, statement, run).await
+    }
+
+    /// The figures of the last query that ran, whether it was SQL or a frame.
+    pub fn last_stats(&self) -> Option<JobStats> {
+        self.inner.last.lock().clone()
+    }
+
+    /// Names a frame, for SQL. Replaces a table of that name.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] for a name that is not one.
+    pub fn register(&self, name: &str, frame: &DataFrame) -> Result<()> {
+        let view = frame.view();
+        let reference = datafusion::common::TableReference::bare(name);
+        self.context().deregister_table(reference.clone())?;
+        self.context().register_table(reference, view)?;
+        Ok(())
+    }
+
+    /// Forgets a table; whether there was one.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] when the catalog refuses.
+    pub fn deregister(&self, name: &str) -> Result<bool> {
+        let reference = datafusion::common::TableReference::bare(name);
+        Ok(self.context().deregister_table(reference)?.is_some())
+    }
+
+    /// The frame of a registered table.
+    ///
+    /// # Errors
+    /// [`FrameError::UnknownTable`] with the nearest names.
+    pub async fn table(&self, name: &str) -> Result<DataFrame> {
+        let reference = datafusion::common::TableReference::bare(name);
+        if !self.table_names().iter().any(|t| t == name) {
+            return Err(self.unknown_table(name, None));
+        }
+        let frame = self.context().table(reference).await?;
+        Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+    }
+
+    /// The names of the registered tables, sorted.
+    pub fn table_names(&self) -> Vec<String> {
+        let context = self.context();
+        let schema = context
+            .catalog("datafusion")
+            .and_then(|catalog| catalog.schema("public"))
+            .map(|schema| schema.table_names());
+        let mut names = schema.unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    /// The schema of a registered table.
+    ///
+    /// # Errors
+    /// [`FrameError::UnknownTable`] with the nearest names.
+    pub async fn table_schema(&self, name: &str) -> Result<SchemaRef> {
+        if !self.table_names().iter().any(|t| t == name) {
+            return Err(self.unknown_table(name, None));
+        }
+        let reference = datafusion::common::TableReference::bare(name);
+        Ok(self.context().table_provider(reference).await?.schema())
+    }
+
+    /// A frame over rows in memory.
+    ///
+    /// # Errors
+    /// [`FrameError::Plan`] when the batches' schemas differ, or there is none.
+    pub fn from_batches(&self, batches: Vec<RecordBatch>) -> Result<DataFrame> {
+        let frame = self.context().read_batches(batches)?;
+        Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+    }
+
+    /// DataFusion's context behind the session.
+    pub fn context(&self) -> &SessionContext {
+        &self.inner.context
+    }
+
+    /// DataFusion's state; without the placement rule where `devices` is false.
+    pub(crate) fn state(&self, devices: bool) -> SessionState {
+        let state = self.context().state();
+        if devices {
+            return state;
+        }
+        let rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = state
+            .physical_optimizers()
+            .iter()
+            .filter(|rule| rule.name() != self.inner.rule.name())
+            .map(Arc::clone)
+            .collect();
+        SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build()
+    }
+
+    pub(crate) fn pool(&self) -> &PeakPool {
+        &self.inner.pool
+    }
+
+    /// Bytes read from files and object stores since the session began.
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.bytes_read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stats(&self, stats: JobStats) {
+        *self.inner.last.lock() = Some(stats);
+    }
+
+    /// The logical plan of a statement, with our own errors for unknown names.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub(crate) async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
+        let state = self.context().state();
+        match state.statement_to_plan(statement.parsed.clone()).await {
+            Ok(plan) => Ok(plan),
+            Err(e) => Err(self.name_tables(FrameError::from(e))),
+        }
+    }
+
+    /// Turns "table … not found" into an error with the nearest names.
+    pub(crate) fn name_tables(&self, error: FrameError) -> FrameError {
+        let FrameError::Plan(message) = &error else { return error };
+        let Some((name, rest)) =
+            message.strip_prefix("table '").and_then(|m| m.split_once("' not found"))
+        else {
+            return error;
+        };
+        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+        let position = rest.trim().strip_prefix("(line ").and_then(|r| {
+            let (line, column) = r.trim_end_matches(')').split_once(", column ")?;
+            Some(Position { line: line.parse().ok()?, column: column.parse().ok()? })
+        });
+        self.unknown_table(name, position)
+    }
+
+    fn unknown_table(&self, name: &str, position: Option<Position>) -> FrameError {
+        let names = self.table_names();
+        let nearest = nearest(name, names.iter().map(String::as_str));
+        FrameError::UnknownTable { name: name.to_string(), nearest, position }
+    }
+}
+
+/// DataFusion's settings.
+fn config(options: &SessionOptions) -> SessionConfig {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    if let Some(n) = options.target_partitions {
+        config = config.with_target_partitions(n);
+    }
+    if let Some(n) = options.batch_rows {
+        config = config.with_batch_size(n);
+    }
+    let settings = config.options_mut();
+    settings.sql_parser.collect_spans = true;
+    config
+}
+
+/// Memory, spill folder and object stores.
+fn runtime(
+    options: &SessionOptions,
+    pool: &Arc<PeakPool>,
+    bytes_read: &Arc<AtomicU64>,
+) -> Result<Arc<RuntimeEnv>> {
+    let mode = match &options.temp_dir {
+        None => DiskManagerMode::OsTmpDirectory,
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|e| FrameError::write(folder, &e))?;
+            DiskManagerMode::Directories(vec![folder.clone()])
+        }
+    };
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::clone(pool) as _)
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .with_object_store_registry(Arc::new(Stores::new(Arc::clone(bytes_read))))
+        .build_arc()?;
+    Ok(runtime)
+}
+
+/// The devices, unopened, and how placement uses them.
+fn devices(options: &SessionOptions) -> (DeviceSet, PlacementOptions) {
+    let mut device = options.device.clone();
+    device.memory_cap = options.device_memory.or(device.memory_cap);
+    let placement = PlacementOptions {
+        force_device: options.force_device.then(|| first_named(&options.devices)).flatten(),
+        ..Default::default()
+    };
+    (DeviceSet::new(options.devices.clone(), device), placement)
+}
+
+/// The first device of a spec other than the host; the host if it names nothing else.
+fn first_named(spec: &windlass_device::DeviceSpec) -> Option<windlass_device::DeviceName> {
+    use windlass_device::{Backend, DeviceName, DeviceSpec, spec::SpecItem};
+    let DeviceSpec::List(items) = spec else { return None };
+    let names = items.iter().map(|item| match item {
+        SpecItem::One(name) => name.clone(),
+        SpecItem::All(backend) | SpecItem::First(backend, _) => DeviceName::new(*backend, 0),
+    });
+    let mut names: Vec<DeviceName> = names.collect();
+    names.sort_by_key(|name| name.backend() == Backend::Cpu);
+    names.into_iter().next()
+}

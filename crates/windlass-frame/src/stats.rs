@@ -1,0 +1,107 @@
+//! What a job did: the figures of `--stats json` and of progress displays.
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
+use serde::Serialize;
+
+/// The figures of one finished statement.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct JobStats {
+    /// Wall time in seconds, planning included.
+    pub seconds: f64,
+    /// Rows returned or written.
+    pub rows: u64,
+    /// Bytes read from files and object stores.
+    pub bytes_read: u64,
+    /// Peak of the host memory that operators reserved, in bytes.
+    pub peak_host_bytes: u64,
+    /// Peak of the memory allocated on devices other than the host, in bytes.
+    pub peak_device_bytes: u64,
+    /// Bytes spilled to disk.
+    pub spilled_bytes: u64,
+    /// Why the query was run again on the CPU, if a device failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// The operators, root first, depth first.
+    pub operators: Vec<OperatorStats>,
+}
+
+/// The figures of one operator.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct OperatorStats {
+    /// The operator's name.
+    pub name: String,
+    /// Where it ran.
+    pub device: String,
+    /// Rows that it returned.
+    pub rows: u64,
+    /// Bytes that it returned, or that it read (a scan), where known.
+    pub bytes: u64,
+    /// Time in the operator itself, summed over its partitions, in milliseconds.
+    pub ms: f64,
+    /// Why it ran where it ran; empty where there was no choice.
+    pub reason: String,
+    /// Depth in the plan; the root has 0.
+    #[serde(skip)]
+    pub depth: usize,
+    /// Bytes that it spilled.
+    #[serde(skip)]
+    pub spilled_bytes: u64,
+}
+
+/// A snapshot of a running query.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Progress {
+    /// Seconds since the start.
+    pub seconds: f64,
+    /// Rows read by the scans so far.
+    pub rows_read: u64,
+    /// Bytes read so far.
+    pub bytes_read: u64,
+    /// Bytes of all files to read, where known.
+    pub bytes_total: Option<u64>,
+    /// Rows returned by the query so far.
+    pub rows: u64,
+    /// The operators, root first, with what they did so far.
+    pub operators: Vec<OperatorStats>,
+}
+
+/// Takes snapshots of a running query, about ten a second.
+pub trait ProgressSink: Send + Sync {
+    /// A new snapshot. Called on the thread that drives the query; must not block.
+    fn update(&self, progress: &Progress);
+}
+
+/// The operators of a plan with their figures so far.
+pub(crate) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorStats> {
+    let mut out = Vec::new();
+    walk(plan, 0, &mut out);
+    out
+}
+
+fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats>) {
+    let mut row = OperatorStats {
+        name: plan.name().to_string(),
+        device: "cpu".to_string(),
+        depth,
+        ..Default::default()
+    };
+    if let Some(metrics) = plan.metrics() {
+        row.rows = metrics.output_rows().unwrap_or(0) as u64;
+        row.ms = metrics.elapsed_compute().unwrap_or(0) as f64 / 1e6;
+        row.spilled_bytes = metrics.spilled_bytes().unwrap_or(0) as u64;
+        let named = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize() as u64);
+        row.bytes = named("bytes_scanned")
+            .or_else(|| {
+                metrics
+                    .sum(|m| matches!(m.value(), MetricValue::OutputBytes(_)))
+                    .map(|v| v.as_usize() as u64)
+            })
+            .unwrap_or(0);
+    }
+    out.push(row);
+    for child in plan.children() {
+        walk(child, depth + 1, out);
+    }
+}
