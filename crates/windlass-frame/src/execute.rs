@@ -234,7 +234,9 @@ pub(crate) async fn statement(
 /// What a definition did, in one line.
 fn message(plan: &LogicalPlan) -> String {
     match plan {
-        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(t)) => format!("table {} created", t.name),
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(t)) => {
+            format!("table {} created", t.name)
+        }
         LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(t)) => format!("table {} created", t.name),
         LogicalPlan::Ddl(DdlStatement::CreateView(v)) => format!("view {} created", v.name),
         LogicalPlan::Ddl(DdlStatement::DropTable(t)) => format!("table {} dropped", t.name),

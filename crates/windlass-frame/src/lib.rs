@@ -1,5 +1,47 @@
 //! Dataframes and SQL over DataFusion, with operators placed on devices.
+//!
+//! A query's way: [`session`] parses and plans, [`plan`] places operators, [`execute`] runs
+//! the physical plan and keeps its figures.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`session`] | [`Session`]: tables, settings, memory, devices |
+//! | [`dataframe`] | [`DataFrame`]: lazy operations |
+//! | [`expr`] | columns, literals, functions and aggregates |
+//! | [`read`] | files and URLs as frames and tables; CSV inference |
+//! | [`write`] | frames as files, whole or not at all |
+//! | [`statement`] | SQL texts of several statements, and what one gives |
+//! | [`execute`] | the one place where queries run |
+//! | [`plan`] | placement |
+//! | [`lower`] | expressions and plans as device programs |
+//! | [`batch`] | host batches to device batches and back |
+//! | [`error`] | [`FrameError`] |
 
 pub mod batch;
+pub mod cancel;
+pub mod dataframe;
+pub mod error;
+mod execute;
+pub mod expr;
 pub mod lower;
+mod memory;
+pub mod options;
 pub mod plan;
+pub mod read;
+pub mod session;
+pub mod statement;
+pub mod stats;
+mod store;
+pub mod write;
+
+pub use cancel::CancelToken;
+pub use dataframe::{BatchStream, DataFrame, GroupBy};
+pub use error::{FrameError, Position, Result};
+pub use options::SessionOptions;
+pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
+pub use session::Session;
+pub use statement::{Outcome, RunOptions, Statement};
+pub use stats::{JobStats, OperatorStats, Progress, ProgressSink};
+pub use write::{WriteMode, WriteOptions, Written};
+
+pub use arrow;

@@ -110,8 +110,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     let mut out = Vec::new();
     for group in tokens.split(|t| t.token == Token::SemiColon) {
         let solid = |t: &&TokenWithSpan| !matches!(t.token, Token::Whitespace(_));
-        let (Some(first), Some(last)) =
-            (group.iter().find(solid), group.iter().rev().find(solid))
+        let (Some(first), Some(last)) = (group.iter().find(solid), group.iter().rev().find(solid))
         else {
             continue;
         };

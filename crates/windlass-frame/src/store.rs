@@ -20,9 +20,9 @@ use datafusion::{
 use futures::{StreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
-    http::HttpBuilder, local::LocalFileSystem, path::Path,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, http::HttpBuilder,
+    local::LocalFileSystem, path::Path,
 };
 use parking_lot::Mutex;
 use url::Url;
@@ -64,9 +64,9 @@ fn open(url: &Url) -> Result<Arc<dyn ObjectStore>, FrameError> {
         "s3" | "s3a" => {
             Arc::new(AmazonS3Builder::from_env().with_url(root).build().map_err(failed)?)
         }
-        "gs" | "gcs" => Arc::new(
-            GoogleCloudStorageBuilder::from_env().with_url(root).build().map_err(failed)?,
-        ),
+        "gs" | "gcs" => {
+            Arc::new(GoogleCloudStorageBuilder::from_env().with_url(root).build().map_err(failed)?)
+        }
         "az" | "adl" | "azure" | "abfs" | "abfss" => {
             Arc::new(MicrosoftAzureBuilder::from_env().with_url(root).build().map_err(failed)?)
         }

@@ -44,10 +44,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("windlass-kernels", &["windlass-device"]),
     ("windlass-runtime", &["windlass-device"]),
     ("windlass-frame", &["windlass-device", "windlass-kernels", "windlass-runtime"]),
-    (
-        "windlass",
-        &["windlass-device", "windlass-kernels", "windlass-runtime", "windlass-frame"],
-    ),
+    ("windlass", &["windlass-device", "windlass-kernels", "windlass-runtime", "windlass-frame"]),
     ("windlass-cli", &["windlass"]),
 ];
 
@@ -91,8 +88,11 @@ fn only_the_named_crates_name_the_big_libraries() {
 fn a_crate_lies_in_the_folder_of_its_name() {
     for p in metadata().packages {
         let folder = p.manifest_path.parent().and_then(|d| d.file_name()).unwrap_or_default();
-        assert!(p.name.as_str().trim_end_matches("-tests") == folder || p.name.as_str() == folder,
-            "{}", p.manifest_path);
+        assert!(
+            p.name.as_str().trim_end_matches("-tests") == folder || p.name.as_str() == folder,
+            "{}",
+            p.manifest_path
+        );
         for word in ["core", "common", "utils", "util", "misc"] {
             assert!(!p.name.ends_with(&format!("-{word}")), "{}: a crate has a purpose", p.name);
         }

@@ -102,4 +102,3 @@ pub(super) fn join_using(
 fn of(table: &str, name: &str) -> Expr {
     Expr::Column(Column::new(Some(table), name))
 }
-

@@ -5,6 +5,7 @@ mod group;
 mod run;
 
 pub use group::GroupBy;
+pub use run::BatchStream;
 
 use std::sync::Arc;
 
@@ -65,10 +66,7 @@ impl DataFrame {
         Self { session: self.session.clone(), plan }
     }
 
-    fn then(
-        &self,
-        step: impl FnOnce(Engine) -> datafusion::error::Result<Engine>,
-    ) -> Result<Self> {
+    fn then(&self, step: impl FnOnce(Engine) -> datafusion::error::Result<Engine>) -> Result<Self> {
         let engine = step(self.engine())?;
         Ok(self.with(engine.into_unoptimized_plan()))
     }

@@ -2,10 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use arrow::{
-    array::RecordBatch,
-    util::pretty::pretty_format_batches,
-};
+use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
 use datafusion::{datasource::MemTable, functions_aggregate::expr_fn::count, logical_expr::lit};
 use futures::{Stream, StreamExt};
 
@@ -56,16 +53,14 @@ impl DataFrame {
                             async move {
                                 match item {
                                     Ok(batch) => Ok(batch),
-                                    Err(e) => Err(diagnose::explain(
-                                        &frame.session,
-                                        &frame.plan,
-                                        e,
-                                    )
-                                    .await),
+                                    Err(e) => {
+                                        Err(diagnose::explain(&frame.session, &frame.plan, e).await)
+                                    }
                                 }
                             }
                         });
-                        let first = futures::stream::iter(first.map(|r| r.map_err(FrameError::from)));
+                        let first =
+                            futures::stream::iter(first.map(|r| r.map_err(FrameError::from)));
                         return Ok(first.chain(rest).boxed());
                     }
                 },
@@ -140,11 +135,12 @@ impl DataFrame {
         let batches = self.head(SHOWN + 1).await?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let schema = self.schema();
-        let all = arrow::compute::concat_batches(&schema, &batches)
-            .or_else(|_| match batches.first() {
+        let all = arrow::compute::concat_batches(&schema, &batches).or_else(|_| {
+            match batches.first() {
                 Some(b) => arrow::compute::concat_batches(&b.schema(), &batches),
                 None => Ok(RecordBatch::new_empty(Arc::clone(&schema))),
-            })?;
+            }
+        })?;
         let shown = all.slice(0, rows.min(SHOWN));
         let mut text = pretty_format_batches(&[shown])?.to_string();
         if rows > SHOWN {
