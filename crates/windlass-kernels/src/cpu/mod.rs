@@ -1,1 +1,3 @@
 //! The CPU twins of the kernels.
+
+pub mod pipeline;

@@ -4,13 +4,16 @@
 //! the selected ones within the block and writes them at the block's own place; the counts
 //! of all blocks are scanned, and a copy closes the gaps. Rows keep their order.
 
-use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
+use windlass_device::{Backend, Device, DeviceBuffer, Queue, Reservation};
 
 use crate::{
     column::{DeviceBatch, DeviceColumn},
+    cpu,
     error::{KernelError, Result},
-    ir::{Program, ValueId},
+    ir::{Op, Program, ValueId},
 };
+
+pub(crate) mod fail;
 
 /// A filter and projection over the columns of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,11 +32,17 @@ impl FilterProject {
     /// # Errors
     /// [`KernelError::Unsupported`] with the reason for the user.
     pub fn supported(&self, device: &dyn Device) -> Result<()> {
-        let _ = device;
-        Err(KernelError::Unsupported { device: String::new(), reason: "not built".into() })
+        match device.info().backend {
+            Backend::Cpu => Ok(()),
+            _ => Err(not_built(device)),
+        }
     }
 
-    /// Runs it over one batch. `tables[i]` is table `i` of the program, on the same device;
+    /// Runs it over one batch. On `cpu` the outputs have Arrow's layout, on GPUs they are
+    /// `Wide`; without a filter an output that is an input is the input's column itself.
+    /// An input declared `I64` may be a packed `I128` column, of which the low 64 bits are
+    /// taken (decimals of up to 18 digits as Arrow lays them out). Nulls of an input that
+    /// is declared not nullable are not looked for. `tables[i]` is table `i` of the program, on the same device;
     /// its length in rows is at least the largest code + 1.
     ///
     /// # Errors
@@ -47,9 +56,12 @@ impl FilterProject {
         batch: &DeviceBatch,
         tables: &[DeviceColumn],
     ) -> Result<DeviceBatch> {
-        let _ = (queue, reservation, batch, tables);
         self.supported(device)?;
-        unreachable!()
+        if device.info().backend == Backend::Cpu {
+            return cpu::pipeline::run(self, device, reservation, batch, tables);
+        }
+        let _ = queue;
+        Err(not_built(device))
     }
 }
 
@@ -79,8 +91,26 @@ impl FilterProject {
         batch: &DeviceBatch,
         tables: &[DeviceColumn],
     ) -> Result<Evaluated> {
-        let _ = (queue, reservation, batch, tables);
         self.supported(device)?;
-        unreachable!()
+        if device.info().backend == Backend::Cpu {
+            return cpu::pipeline::evaluate(self, device, reservation, batch, tables);
+        }
+        let _ = queue;
+        Err(not_built(device))
     }
+}
+
+/// The column of output `i` where it is an input as it stands.
+pub(crate) fn passed_through(
+    plan: &FilterProject,
+    batch: &DeviceBatch,
+    i: usize,
+) -> Option<DeviceColumn> {
+    let value = plan.program.value(plan.outputs[i]);
+    let Op::Input(at) = value.op else { return None };
+    batch.columns.get(at as usize).filter(|c| c.ty == value.ty).cloned()
+}
+
+fn not_built(device: &dyn Device) -> KernelError {
+    KernelError::Unsupported { device: device.info().name.to_string(), reason: "no kernel".into() }
 }

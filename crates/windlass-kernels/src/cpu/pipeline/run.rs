@@ -1,0 +1,213 @@
+//! Whole batches on the `cpu` device: filter and projection, and evaluation without
+//! compaction. Outputs have Arrow's layout. One call runs on the calling thread; the
+//! partitions of a job are what keeps the cores busy.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::BooleanBufferBuilder,
+    buffer::{Buffer, MutableBuffer},
+};
+use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
+
+use super::{CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, invalid, scratch::width};
+use crate::{
+    column::{DeviceBatch, DeviceColumn, Storage, Validity},
+    error::Result,
+    pipeline::{Evaluated, FilterProject, passed_through},
+    types::PhysType,
+};
+
+/// The twin of the kernels behind [`FilterProject::run`].
+pub(crate) fn run(
+    plan: &FilterProject,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    batch: &DeviceBatch,
+    tables: &[DeviceColumn],
+) -> Result<DeviceBatch> {
+    let (columns, rows, _) = whole(plan, device, reservation, batch, tables, Mode::Compact)?;
+    Ok(DeviceBatch { rows, columns })
+}
+
+/// The twin of the kernels behind [`FilterProject::evaluate`].
+pub(crate) fn evaluate(
+    plan: &FilterProject,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    batch: &DeviceBatch,
+    tables: &[DeviceColumn],
+) -> Result<Evaluated> {
+    let (columns, rows, selected) = whole(plan, device, reservation, batch, tables, Mode::Dense)?;
+    let selected = match plan.filter {
+        Some(_) => Some(finish(device, reservation, selected.into())?),
+        None => None,
+    };
+    Ok(Evaluated { columns: DeviceBatch { rows, columns }, selected })
+}
+
+fn whole(
+    plan: &FilterProject,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    batch: &DeviceBatch,
+    tables: &[DeviceColumn],
+    mode: Mode,
+) -> Result<(Vec<DeviceColumn>, usize, MutableBuffer)> {
+    let evaluator = Evaluator::new(&plan.program, plan.filter, &plan.outputs)?;
+    let bound = evaluator.bind(batch, tables)?;
+    let dense = mode == Mode::Dense || plan.filter.is_none();
+    let passed = |i: usize| dense.then(|| passed_through(plan, batch, i)).flatten();
+    let mut outs: Vec<Option<Output>> = plan
+        .outputs
+        .iter()
+        .enumerate()
+        .map(|(i, id)| passed(i).is_none().then(|| Output::new(plan.program.ty(*id))))
+        .collect();
+    // The most that the outputs can take, so that a batch that does not fit fails early.
+    let most: usize = outs.iter().flatten().map(|o| o.bytes(batch.rows)).sum();
+    reservation.grow(most.saturating_sub(reservation.left()))?;
+    if dense {
+        outs.iter_mut().flatten().for_each(|o| o.expect(batch.rows));
+    }
+    let mut selected = MutableBuffer::new(0);
+    let mut scratch = Scratch::new();
+    let (mut start, mut rows) = (0, 0);
+    while start < batch.rows {
+        let end = (start + CHUNK_ROWS).min(batch.rows);
+        let chunk = bound.evaluate(&mut scratch, start..end, mode)?;
+        for (i, out) in outs.iter_mut().enumerate() {
+            if let Some(out) = out {
+                out.append(&chunk, i);
+            }
+        }
+        if mode == Mode::Dense && plan.filter.is_some() {
+            let words = chunk.scratch.selected[..end - start].iter();
+            selected.extend(words.map(|s| u32::from(*s)));
+        }
+        rows += chunk.rows();
+        start = end;
+    }
+    let columns = outs
+        .into_iter()
+        .enumerate()
+        .map(|(i, out)| match (out, passed(i)) {
+            (Some(out), _) => out.finish(device, reservation, rows),
+            (None, Some(column)) => Ok(column),
+            (None, None) => Err(invalid("an output".into(), "none".into())),
+        })
+        .collect::<Result<_>>()?;
+    Ok((columns, rows, selected))
+}
+
+/// An output column being written.
+struct Output {
+    ty: PhysType,
+    values: MutableBuffer,
+    bools: BooleanBufferBuilder,
+    /// Made when the first null may come.
+    valid: Option<BooleanBufferBuilder>,
+    rows: usize,
+}
+
+impl Output {
+    fn new(ty: PhysType) -> Self {
+        let (values, bools) = (MutableBuffer::new(0), BooleanBufferBuilder::new(0));
+        Self { ty, values, bools, valid: None, rows: 0 }
+    }
+
+    /// Most bytes that `rows` rows take.
+    fn bytes(&self, rows: usize) -> usize {
+        let bits = rows.div_ceil(8);
+        bits + self.ty.packed_bytes().map_or(bits, |w| rows * w)
+    }
+
+    fn expect(&mut self, rows: usize) {
+        match self.ty {
+            PhysType::Bool => self.bools.reserve(rows),
+            ty => self.values.reserve(rows * width(ty)),
+        }
+    }
+
+    fn append(&mut self, chunk: &Chunk<'_, '_>, i: usize) {
+        let n = chunk.rows();
+        match chunk.values(i) {
+            Values::Bool(v) => append_bits(&mut self.bools, v),
+            v => self.values.extend_from_slice(v.bytes()),
+        }
+        match (chunk.valid(i), &mut self.valid) {
+            (None, None) => {}
+            (None, Some(out)) => out.append_n(n, true),
+            (Some(mask), out) => {
+                let out = out.get_or_insert_with(|| {
+                    let mut out = BooleanBufferBuilder::new(self.rows + n);
+                    out.append_n(self.rows, true);
+                    out
+                });
+                append_bits(out, mask);
+            }
+        }
+        self.rows += n;
+    }
+
+    fn finish(
+        mut self,
+        device: &dyn Device,
+        reservation: &mut Reservation,
+        rows: usize,
+    ) -> Result<DeviceColumn> {
+        debug_assert_eq!(rows, self.rows, "every chunk was appended");
+        let values = match self.ty {
+            PhysType::Bool => self.bools.finish().into_inner(),
+            _ => self.values.into(),
+        };
+        let values = finish(device, reservation, values)?;
+        let validity = match self.valid {
+            None => Validity::All,
+            Some(mut v) => {
+                let bits = finish(device, reservation, v.finish().into_inner())?;
+                Validity::Bits { bits, bit_offset: 0 }
+            }
+        };
+        Ok(DeviceColumn { ty: self.ty, storage: Storage::Packed, values, bit_offset: 0, validity })
+    }
+}
+
+/// Appends bytes of 0 and 1 as bits.
+fn append_bits(out: &mut BooleanBufferBuilder, bytes: &[u8]) {
+    // Eight bytes of 0 or 1, little-endian, times this constant have their low bits side
+    // by side in the top byte, first byte lowest.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut packed = [0u8; CHUNK_ROWS / 8];
+    for (p, group) in packed.iter_mut().zip(eights) {
+        *p = (u64::from_le_bytes(*group).wrapping_mul(GATHER) >> 56) as u8;
+    }
+    out.append_packed_range(0..eights.len() * 8, &packed);
+    for b in rest {
+        out.append(*b != 0);
+    }
+}
+
+/// Host memory of an output and its share of the pool.
+struct Owned {
+    bytes: Buffer,
+    _allocation: Allocation,
+}
+
+impl HostBytes for Owned {
+    fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+}
+
+fn finish(
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    bytes: Buffer,
+) -> Result<DeviceBuffer> {
+    let allocation = reservation.allocate(bytes.len())?;
+    device
+        .adopt(Arc::new(Owned { bytes, _allocation: allocation }))
+        .ok_or_else(|| invalid("the cpu device".into(), device.info().name.to_string()))
+}
