@@ -80,6 +80,14 @@ impl Faults {
         Ok(())
     }
 
+    /// Before a call that only a lost device fails: a copy on the device, a fill, a wait.
+    ///
+    /// # Errors
+    /// `Lost`, when it is planned or has happened.
+    pub fn on_call(&self, device: &DeviceName) -> Result<()> {
+        self.lost(device)
+    }
+
     /// Before an allocation of `bytes`.
     ///
     /// # Errors

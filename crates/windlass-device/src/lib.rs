@@ -20,6 +20,7 @@ pub mod buffer;
 pub mod cpu;
 pub mod cuda;
 pub mod device;
+mod dialect;
 pub mod emulated;
 pub mod error;
 pub mod fault;
