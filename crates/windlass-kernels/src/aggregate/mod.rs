@@ -3,10 +3,11 @@
 //! reads each input column once.
 
 use arrow::array::ArrayRef;
-use windlass_device::{Device, Queue};
+use windlass_device::{Backend, Device, Queue};
 
 use crate::{
     column::{DeviceBatch, DeviceColumn},
+    cpu,
     error::{KernelError, Result},
     ir::{Program, ValueId},
     types::PhysType,
@@ -122,8 +123,11 @@ impl GroupByPlan {
     /// # Errors
     /// [`KernelError::Unsupported`] with the reason for the user.
     pub fn supported(&self, device: &dyn Device) -> Result<()> {
-        let _ = device;
-        Err(KernelError::Unsupported { device: String::new(), reason: "not built".into() })
+        if device.info().backend == Backend::Cpu {
+            return cpu::aggregate::check(self);
+        }
+        let device = device.info().name.to_string();
+        Err(KernelError::Unsupported { device, reason: "aggregation has no kernel yet".into() })
     }
 
     /// Starts a group-by. `expected_groups` sizes the first table (0: not known); `device`
@@ -136,8 +140,7 @@ impl GroupByPlan {
         device: &std::sync::Arc<dyn Device>,
         expected_groups: usize,
     ) -> Result<Box<dyn GroupBy>> {
-        let _ = expected_groups;
         self.supported(&**device)?;
-        unreachable!()
+        cpu::aggregate::start(self, device, expected_groups)
     }
 }

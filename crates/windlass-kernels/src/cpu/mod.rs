@@ -1,3 +1,4 @@
 //! The CPU twins of the kernels.
 
+pub mod aggregate;
 pub mod pipeline;

@@ -1,0 +1,194 @@
+//! The groups found so far: keys, states, and their share of the memory pool.
+
+use windlass_device::Reservation;
+
+use super::{
+    layout::Layout,
+    state::{self, Gids, States},
+    table::Table,
+};
+use crate::{
+    aggregate::{AggregateCall, GroupByPlan, GroupByResult},
+    cpu::pipeline::{Chunk, Values},
+    error::Result,
+    types::PhysType,
+};
+
+/// Where a chunk has an aggregate's argument and filter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallColumns {
+    pub(super) argument: Option<usize>,
+    pub(super) filter: Option<usize>,
+}
+
+/// Groups with their states: a whole result, or one part of it that [`super::merge`] puts
+/// together with others of the same plan.
+#[derive(Debug)]
+pub struct Groups {
+    pub(super) types: Vec<PhysType>,
+    pub(super) keys: Option<Keys>,
+    pub(super) states: Vec<States>,
+    pub(super) reservation: Reservation,
+    gids: Vec<u32>,
+    mask: Vec<u8>,
+    /// Bytes reserved.
+    held: usize,
+}
+
+/// The keys of a group-by that has some.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) layout: Layout,
+    pub(super) table: Table,
+    packed: Vec<u64>,
+}
+
+impl Keys {
+    /// No groups yet, `expected` to come; `direct`: codes may index an array.
+    pub(super) fn new(layout: Layout, expected: usize, direct: bool) -> Self {
+        let bits = layout.bits().filter(|_| direct);
+        let table = Table::new(layout.words(), bits, Vec::new(), expected);
+        Self { layout, table, packed: Vec::new() }
+    }
+
+    /// Finds or makes the groups of a chunk, whose first columns are the keys.
+    fn group(&mut self, chunk: &Chunk<'_, '_>, keys: usize, gids: &mut Vec<u32>) {
+        let n = chunk.rows();
+        let fits = |layout: &Layout, packed: &mut Vec<u64>| {
+            packed.clear();
+            packed.resize(n * layout.words(), 0);
+            (0..keys).all(|k| layout.encode(k, chunk.values(k), chunk.valid(k), packed))
+        };
+        if !fits(&self.layout, &mut self.packed) {
+            let mut ranges = self.layout.ranges();
+            for (k, range) in ranges.iter_mut().enumerate() {
+                range.observe(chunk.values(k), chunk.valid(k));
+            }
+            let wider = Layout::new(&ranges);
+            let recoded = self.layout.recode(self.table.keys(), &wider);
+            let expected = self.table.expected();
+            self.table = Table::new(wider.words(), wider.bits(), recoded, expected);
+            self.layout = wider;
+            let fitted = fits(&self.layout, &mut self.packed);
+            debug_assert!(fitted, "the layout was made for these values");
+        }
+        self.table.group(&self.packed, n, gids);
+    }
+}
+
+impl Groups {
+    /// No groups yet; with no keys the one group.
+    pub(super) fn new(plan: &GroupByPlan, keys: Option<Keys>, reservation: Reservation) -> Self {
+        let types = plan.keys.iter().map(|k| plan.program.ty(*k)).collect();
+        let argument = |c: &AggregateCall| c.argument.map(|a| plan.program.ty(a));
+        let mut states: Vec<_> =
+            plan.calls.iter().map(|c| States::new(c.accumulator, argument(c))).collect();
+        if keys.is_none() {
+            states.iter_mut().for_each(States::add_empty_group);
+        }
+        Self { types, keys, states, reservation, gids: Vec::new(), mask: Vec::new(), held: 0 }
+    }
+
+    /// Number of groups; 1 with no keys.
+    pub fn len(&self) -> usize {
+        self.keys.as_ref().map_or(1, |k| k.table.groups())
+    }
+
+    /// Whether there is no group.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        let keys = self.keys.as_ref().map_or(0, |k| k.table.bytes() + k.packed.capacity() * 8);
+        let states: usize = self.states.iter().map(States::bytes).sum();
+        keys + states + self.gids.capacity() * 4 + self.mask.capacity()
+    }
+
+    /// Makes the reservation as large as the memory held. Called once a chunk, so memory
+    /// may pass the cap by one doubling of a vector before the refusal.
+    pub(super) fn account(&mut self) -> Result<()> {
+        let now = self.bytes();
+        if now > self.held {
+            self.reservation.grow(now - self.held)?;
+            self.held = now;
+        }
+        Ok(())
+    }
+
+    /// Aggregates the rows of a chunk: its first columns are the keys.
+    pub(super) fn add(&mut self, chunk: &Chunk<'_, '_>, calls: &[CallColumns]) -> Result<()> {
+        let (n, keys) = (chunk.rows(), self.types.len());
+        let gids = match &mut self.keys {
+            None => Gids::One,
+            Some(k) => {
+                k.group(chunk, keys, &mut self.gids);
+                Gids::Many(&self.gids)
+            }
+        };
+        let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
+        for (states, call) in self.states.iter_mut().zip(calls) {
+            let values = call.argument.map(|a| chunk.values(a));
+            let valid = call.argument.and_then(|a| chunk.valid(a));
+            let mask = match call.filter {
+                None => valid,
+                Some(f) => {
+                    let Values::Bool(pass) = chunk.values(f) else { continue };
+                    self.mask.clear();
+                    self.mask.extend_from_slice(pass);
+                    for other in [chunk.valid(f), valid].into_iter().flatten() {
+                        self.mask.iter_mut().zip(other).for_each(|(m, o)| *m &= o);
+                    }
+                    Some(&self.mask[..])
+                }
+            };
+            states.update(groups, gids, n, values, mask);
+        }
+        self.account()
+    }
+
+    /// The packed keys in another layout, which holds at least this one's ranges.
+    pub(super) fn recoded(&self, layout: &Layout) -> Vec<u64> {
+        match &self.keys {
+            None => Vec::new(),
+            Some(k) if k.layout == *layout => k.table.keys().to_vec(),
+            Some(k) => k.layout.recode(k.table.keys(), layout),
+        }
+    }
+
+    /// Takes in groups `rows` of `other`, whose keys, packed in this one's layout, are
+    /// `packed`.
+    pub(super) fn absorb(&mut self, other: &Self, rows: &[u32], packed: &[u64]) -> Result<()> {
+        let gids = match &mut self.keys {
+            None => Gids::One,
+            Some(k) => {
+                k.table.group(packed, rows.len(), &mut self.gids);
+                Gids::Many(&self.gids)
+            }
+        };
+        let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
+        for (states, from) in self.states.iter_mut().zip(&other.states) {
+            states.merge(groups, gids, from, rows);
+        }
+        self.account()
+    }
+
+    /// The groups as host arrays.
+    pub fn into_result(self) -> GroupByResult {
+        let groups = self.len();
+        let keys = match self.keys {
+            None => Vec::new(),
+            Some(k) => {
+                let (layout, words) = (k.layout, k.table.into_keys());
+                let rows = || words.chunks_exact(layout.words());
+                let types = self.types.iter().enumerate();
+                types
+                    .map(|(i, ty)| state::key_array(*ty, rows().map(|r| layout.get(i, r))))
+                    .collect()
+            }
+        };
+        let states = self.states.into_iter().map(States::finish).collect();
+        GroupByResult { groups, keys, states }
+    }
+}

@@ -1,0 +1,502 @@
+//! Keys as codes. A key's values become offsets from the smallest one seen, in as few bits
+//! as the range needs, with a code for null; the codes of all keys are packed into 64-bit
+//! words. So three dictionary columns and two small integers are one word, which indexes a
+//! table directly or hashes as one integer. A value outside the ranges makes a new, wider
+//! layout; each of them has at least one bit more, so there are few.
+//!
+//! Every code is exact: equal codes are equal keys. Floats are taken by their bits, after
+//! -0.0 became 0.0 and every NaN the same NaN.
+
+use crate::{cpu::pipeline::Values, types::PhysType};
+
+/// Bits `shift..shift + bits` of word `word`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Field {
+    word: usize,
+    shift: u32,
+    bits: u32,
+}
+
+impl Field {
+    fn get(self, row: &[u64]) -> u64 {
+        let mask = if self.bits == 64 { u64::MAX } else { (1 << self.bits) - 1 };
+        (row[self.word] >> self.shift) & mask
+    }
+
+    fn put(self, row: &mut [u64], code: u64) {
+        row[self.word] |= code << self.shift;
+    }
+}
+
+/// How nulls of a key are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NullCode {
+    /// None was seen.
+    Never,
+    /// As code 0, and values from 1 on.
+    Zero,
+    /// As a bit of its own, and the value as 0.
+    Bit(Field),
+}
+
+/// How values of a key are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ValueCode {
+    /// As offsets 0 to `last` from `base`; `empty`: no value was seen.
+    Offset { base: i128, last: u64, empty: bool, field: Field },
+    /// As the 128 bits in two words from `word` on.
+    Wide { word: usize },
+}
+
+/// One key of a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KeyCode {
+    ty: PhysType,
+    value: ValueCode,
+    null: NullCode,
+}
+
+/// What was seen of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyRange {
+    ty: PhysType,
+    /// Smallest and largest ordinal.
+    values: Option<(i128, i128)>,
+    nulls: bool,
+    /// Which side grew last: that is where a layout leaves room.
+    grew: (bool, bool),
+}
+
+/// How the keys of a table are packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    codes: Vec<KeyCode>,
+    words: usize,
+    bits: u32,
+}
+
+/// Bits of a float as they are grouped.
+#[inline]
+fn bits64(x: f64) -> u64 {
+    if x.is_nan() { f64::NAN.to_bits() } else { (x + 0.0).to_bits() }
+}
+
+/// Bits of a float as they are grouped.
+#[inline]
+fn bits32(x: f32) -> u64 {
+    u64::from(if x.is_nan() { f32::NAN.to_bits() } else { (x + 0.0).to_bits() })
+}
+
+/// Runs the body with `$f` a function from a value of the slice `$s` to its ordinal modulo
+/// 2^64; `I128` is not among them.
+macro_rules! ordinals {
+    ($values:expr, $s:ident, $f:ident => $body:expr, $wide:ident => $other:expr) => {
+        match $values {
+            Values::Bool($s) | Values::U8($s) => ordinals!(@ $f, u8, |x| u64::from(x), $body),
+            Values::I8($s) => ordinals!(@ $f, i8, |x| i64::from(x) as u64, $body),
+            Values::I16($s) => ordinals!(@ $f, i16, |x| i64::from(x) as u64, $body),
+            Values::I32($s) => ordinals!(@ $f, i32, |x| i64::from(x) as u64, $body),
+            Values::I64($s) => ordinals!(@ $f, i64, |x| x as u64, $body),
+            Values::U16($s) => ordinals!(@ $f, u16, |x| u64::from(x), $body),
+            Values::U32($s) => ordinals!(@ $f, u32, |x| u64::from(x), $body),
+            Values::U64($s) => ordinals!(@ $f, u64, |x| x, $body),
+            Values::F32($s) => ordinals!(@ $f, f32, |x| bits32(x), $body),
+            Values::F64($s) => ordinals!(@ $f, f64, |x| bits64(x), $body),
+            Values::I128($wide) => $other,
+        }
+    };
+    (@ $f:ident, $t:ty, |$x:ident| $e:expr, $body:expr) => {{
+        let $f = |$x: $t| $e;
+        $body
+    }};
+}
+
+/// The ordinals that a type has; floats by their bits.
+fn domain(ty: PhysType) -> (i128, i128) {
+    match ty {
+        PhysType::Bool => (0, 1),
+        PhysType::I8 => (i8::MIN.into(), i8::MAX.into()),
+        PhysType::I16 => (i16::MIN.into(), i16::MAX.into()),
+        PhysType::I32 => (i32::MIN.into(), i32::MAX.into()),
+        PhysType::I64 => (i64::MIN.into(), i64::MAX.into()),
+        PhysType::U8 => (0, u8::MAX.into()),
+        PhysType::U16 => (0, u16::MAX.into()),
+        PhysType::U32 | PhysType::F32 => (0, u32::MAX.into()),
+        PhysType::U64 | PhysType::F64 => (0, u64::MAX.into()),
+        PhysType::I128 => (i128::MIN, i128::MAX),
+    }
+}
+
+impl KeyRange {
+    /// Nothing seen.
+    pub(super) fn new(ty: PhysType) -> Self {
+        Self { ty, values: None, nulls: false, grew: (true, true) }
+    }
+
+    /// Takes in the values of a chunk.
+    pub(super) fn observe(&mut self, values: Values<'_>, valid: Option<&[u8]>) {
+        let signed = !matches!(self.ty, PhysType::F32 | PhysType::F64) && self.ty.is_signed();
+        let mut seen: Option<(i128, i128)> = None;
+        let mut take = |o: i128| {
+            let (lo, hi) = seen.unwrap_or((o, o));
+            seen = Some((lo.min(o), hi.max(o)));
+        };
+        let is_valid = |i: usize| valid.is_none_or(|m| m[i] != 0);
+        ordinals!(values, s, f => {
+            for (i, x) in s.iter().enumerate() {
+                if is_valid(i) {
+                    let o = f(*x);
+                    take(if signed { i128::from(o as i64) } else { i128::from(o) });
+                }
+            }
+        }, s => {
+            for (i, x) in s.iter().enumerate() {
+                if is_valid(i) {
+                    take(*x);
+                }
+            }
+        });
+        let nulls = valid.is_some_and(|m| m.contains(&0));
+        self.widen(&Self { values: seen, nulls, ..*self });
+    }
+
+    /// Takes in another range.
+    pub(super) fn widen(&mut self, other: &Self) {
+        self.nulls |= other.nulls;
+        self.values = match (self.values, other.values) {
+            (None, v) => {
+                self.grew = (true, true);
+                v
+            }
+            (v, None) => v,
+            (Some(a), Some(b)) => {
+                if b.0 < a.0 || b.1 > a.1 {
+                    self.grew = (b.0 < a.0, b.1 > a.1);
+                }
+                Some((a.0.min(b.0), a.1.max(b.1)))
+            }
+        };
+    }
+
+    /// The code of this range, its fields not placed, and the bits of its value.
+    fn code(&self) -> (KeyCode, u32) {
+        let ty = self.ty;
+        let bit = if self.nulls { NullCode::Bit(Field::default()) } else { NullCode::Never };
+        let Some((lo, hi)) = self.values else {
+            let value =
+                ValueCode::Offset { base: 0, last: 0, empty: true, field: Field::default() };
+            let null = if self.nulls { NullCode::Zero } else { NullCode::Never };
+            return (KeyCode { ty, value, null }, 0);
+        };
+        let (min, max) = domain(ty);
+        let span = hi.wrapping_sub(lo) as u128;
+        let offset = |base: i128, last: u64| ValueCode::Offset {
+            base,
+            last,
+            empty: false,
+            field: Field::default(),
+        };
+        let Ok(span) = u64::try_from(span) else {
+            return (KeyCode { ty, value: ValueCode::Wide { word: 0 }, null: bit }, 128);
+        };
+        if span == u64::MAX {
+            return (KeyCode { ty, value: offset(lo, span), null: bit }, 64);
+        }
+        // The codes left over by whole bits go to the side that grew.
+        let null = u64::from(self.nulls);
+        let bits = 64 - (span + null).leading_zeros();
+        let codes = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+        let slack = i128::from(codes - null - span);
+        let below = match self.grew {
+            (true, false) => slack,
+            (false, true) => 0,
+            _ => slack / 2,
+        };
+        let base = lo.saturating_sub(below).max(min);
+        let room = max.wrapping_sub(base) as u128;
+        let last = u64::try_from(room).map_or(codes - null, |r| r.min(codes - null));
+        let null = if self.nulls { NullCode::Zero } else { NullCode::Never };
+        (KeyCode { ty, value: offset(base, last), null }, bits)
+    }
+}
+
+impl Layout {
+    /// A layout that holds the ranges.
+    pub(super) fn new(ranges: &[KeyRange]) -> Self {
+        let (mut codes, bits): (Vec<_>, Vec<_>) = ranges.iter().map(KeyRange::code).unzip();
+        // Bits used of each word. Wide values first, then first fit by falling size.
+        let mut used: Vec<u32> = Vec::new();
+        for code in &mut codes {
+            if let ValueCode::Wide { word } = &mut code.value {
+                *word = used.len();
+                used.extend([64, 64]);
+            }
+        }
+        let mut order: Vec<usize> = (0..codes.len()).collect();
+        order.sort_by_key(|k| std::cmp::Reverse(bits[*k]));
+        let mut place = |bits: u32| {
+            let at = used.iter().position(|u| u + bits <= 64).unwrap_or_else(|| {
+                used.push(0);
+                used.len() - 1
+            });
+            let shift = used[at];
+            used[at] += bits;
+            // A field of no bits may stand at the end of a full word.
+            Field { word: at, shift: if bits == 0 { 0 } else { shift }, bits }
+        };
+        for k in &order {
+            if let ValueCode::Offset { field, .. } = &mut codes[*k].value {
+                *field = place(bits[*k]);
+            }
+        }
+        for code in &mut codes {
+            if let NullCode::Bit(field) = &mut code.null {
+                *field = place(1);
+            }
+        }
+        Self { words: used.len().max(1), bits: used.first().copied().unwrap_or(0), codes }
+    }
+
+    /// 64-bit words of a packed key.
+    pub(super) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Number of bits in use, where one word holds all keys.
+    pub(super) fn bits(&self) -> Option<u32> {
+        (self.words == 1).then_some(self.bits)
+    }
+
+    /// What the layout holds.
+    pub(super) fn ranges(&self) -> Vec<KeyRange> {
+        let range = |c: &KeyCode| {
+            let values = match c.value {
+                ValueCode::Offset { empty: true, .. } => None,
+                ValueCode::Offset { base, last, .. } => Some((base, base + i128::from(last))),
+                ValueCode::Wide { .. } => Some((i128::MIN, i128::MAX)),
+            };
+            KeyRange { ty: c.ty, values, nulls: c.null != NullCode::Never, grew: (false, false) }
+        };
+        self.codes.iter().map(range).collect()
+    }
+
+    /// Packs the values of key `k` into `out`, which is zero at first and has one packed key
+    /// for each row. False when a value or null is outside the layout; `out` is then
+    /// undefined.
+    pub(super) fn encode(
+        &self,
+        k: usize,
+        values: Values<'_>,
+        valid: Option<&[u8]>,
+        out: &mut [u64],
+    ) -> bool {
+        let KeyCode { value, null, .. } = self.codes[k];
+        let valid = valid.filter(|m| m.contains(&0));
+        if valid.is_some() && null == NullCode::Never {
+            return false;
+        }
+        let w = self.words;
+        if let (Some(mask), NullCode::Bit(field)) = (valid, null) {
+            put(out, w, field, mask.iter().map(|m| u64::from(m ^ 1)));
+        }
+        // Values stand above the code of null.
+        let one = u64::from(null == NullCode::Zero);
+        match value {
+            ValueCode::Wide { word } => {
+                let Values::I128(s) = values else { return false };
+                let keep = |i: usize| valid.is_none_or(|m| m[i] != 0);
+                for (i, (row, x)) in out.chunks_exact_mut(w).zip(s).enumerate() {
+                    if keep(i) {
+                        row[word] = *x as u64;
+                        row[word + 1] = (*x >> 64) as u64;
+                    }
+                }
+                true
+            }
+            ValueCode::Offset { empty: true, .. } => valid.is_some_and(|m| !m.contains(&1)),
+            ValueCode::Offset { base, last, field, .. } => ordinals!(values, s, f => {
+                let mut worst = 0;
+                let offset = |x| f(x).wrapping_sub(base as u64);
+                match valid {
+                    None => put(out, w, field, s.iter().map(|x| {
+                        let o = offset(*x);
+                        worst = worst.max(o);
+                        o.wrapping_add(one)
+                    })),
+                    Some(mask) => put(out, w, field, s.iter().zip(mask).map(|(x, m)| {
+                        let m = u64::from(*m);
+                        let o = offset(*x) & m.wrapping_neg();
+                        worst = worst.max(o);
+                        o.wrapping_add(one & m)
+                    })),
+                }
+                worst <= last
+            }, s => {
+                let mut worst = 0;
+                let keep = |i: usize| valid.is_none_or(|m| m[i] != 0);
+                put(out, w, field, s.iter().enumerate().map(|(i, x)| {
+                    if !keep(i) {
+                        return 0;
+                    }
+                    let o = x.wrapping_sub(base) as u128;
+                    worst = worst.max(o);
+                    (o as u64).wrapping_add(one)
+                }));
+                worst <= u128::from(last)
+            }),
+        }
+    }
+
+    /// The ordinal of key `k` in a packed row; `None`: null.
+    pub(super) fn get(&self, k: usize, row: &[u64]) -> Option<i128> {
+        let KeyCode { value, null, .. } = self.codes[k];
+        if let NullCode::Bit(field) = null
+            && field.get(row) != 0
+        {
+            return None;
+        }
+        match value {
+            ValueCode::Wide { word } => {
+                Some((u128::from(row[word]) | u128::from(row[word + 1]) << 64) as i128)
+            }
+            ValueCode::Offset { base, field, .. } => {
+                let code = field.get(row);
+                match null {
+                    NullCode::Zero => Some(base + i128::from(code.checked_sub(1)?)),
+                    _ => Some(base + i128::from(code)),
+                }
+            }
+        }
+    }
+
+    /// Packs an ordinal, which the layout holds, into a row that is zero at key `k`.
+    fn set(&self, k: usize, ordinal: Option<i128>, row: &mut [u64]) {
+        let KeyCode { value, null, .. } = self.codes[k];
+        match (ordinal, value, null) {
+            (None, _, NullCode::Bit(field)) => field.put(row, 1),
+            (None, ..) => {}
+            (Some(v), ValueCode::Wide { word }, _) => {
+                row[word] = v as u64;
+                row[word + 1] = (v >> 64) as u64;
+            }
+            (Some(v), ValueCode::Offset { base, field, .. }, null) => {
+                let one = u64::from(null == NullCode::Zero);
+                field.put(row, (v.wrapping_sub(base) as u64).wrapping_add(one));
+            }
+        }
+    }
+
+    /// Packed rows of `self` as packed rows of `wider`, which holds at least the ranges of
+    /// `self`.
+    pub(super) fn recode(&self, packed: &[u64], wider: &Self) -> Vec<u64> {
+        let rows = packed.len() / self.words;
+        let mut out = vec![0; rows * wider.words];
+        for k in 0..self.codes.len() {
+            let both = packed.chunks_exact(self.words).zip(out.chunks_exact_mut(wider.words));
+            for (from, to) in both {
+                wider.set(k, self.get(k, from), to);
+            }
+        }
+        out
+    }
+}
+
+/// ORs one code for each row into a field.
+#[inline]
+fn put(out: &mut [u64], words: usize, field: Field, codes: impl Iterator<Item = u64>) {
+    let shift = field.shift;
+    if words == 1 {
+        out.iter_mut().zip(codes).for_each(|(o, c)| *o |= c << shift);
+    } else {
+        let places = out.iter_mut().skip(field.word).step_by(words);
+        places.zip(codes).for_each(|(o, c)| *o |= c << shift);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(ty: PhysType, values: Values<'_>, valid: Option<&[u8]>) -> KeyRange {
+        let mut r = KeyRange::new(ty);
+        r.observe(values, valid);
+        r
+    }
+
+    #[test]
+    fn small_ranges_share_a_word_and_come_back() {
+        let (a, b, c) = ([3i64, 700, 5], [1u8, 0, 1], [-2.5f64, f64::NAN, -0.0]);
+        let valid = [1, 0, 1];
+        let ranges = [
+            seen(PhysType::I64, Values::I64(&a), Some(&valid)),
+            seen(PhysType::Bool, Values::Bool(&b), None),
+        ];
+        let l = Layout::new(&ranges);
+        assert_eq!((l.words(), l.bits()), (1, Some(3)), "[3, 5], null, and a bit");
+        let mut out = vec![0; 3];
+        assert!(l.encode(0, Values::I64(&a), Some(&valid), &mut out));
+        assert!(l.encode(1, Values::Bool(&b), None, &mut out));
+        let got: Vec<_> = out.iter().map(|w| (l.get(0, &[*w]), l.get(1, &[*w]))).collect();
+        assert_eq!(got, [(Some(3), Some(1)), (None, Some(0)), (Some(5), Some(1))]);
+        assert!(!l.encode(0, Values::I64(&[9_000, 3, 3]), None, &mut [0; 3]));
+        let f = Layout::new(&[seen(PhysType::F64, Values::F64(&c), None)]);
+        let mut out = vec![0; 3];
+        assert!(f.encode(0, Values::F64(&c), None, &mut out));
+        assert_eq!(f.get(0, &out[2..]), Some(0));
+        assert_eq!(f.get(0, &out[1..2]), Some(f64::NAN.to_bits().into()));
+    }
+
+    #[test]
+    fn extremes_of_every_width() {
+        let valid = [1, 0, 1];
+        for mask in [None, Some(&valid[..])] {
+            let (a, b, c) = ([i64::MIN, 7, i64::MAX], [u64::MAX, 7, 0], [i128::MIN, 7, i128::MAX]);
+            let ranges = [
+                seen(PhysType::I64, Values::I64(&a), mask),
+                seen(PhysType::U64, Values::U64(&b), mask),
+                seen(PhysType::I128, Values::I128(&c), mask),
+                seen(PhysType::I128, Values::I128(&[i128::MIN; 3]), mask),
+            ];
+            let l = Layout::new(&ranges);
+            assert_eq!(l.words(), if mask.is_some() { 5 } else { 4 });
+            let mut out = vec![0; l.words() * 3];
+            assert!(l.encode(0, Values::I64(&a), mask, &mut out));
+            assert!(l.encode(1, Values::U64(&b), mask, &mut out));
+            assert!(l.encode(2, Values::I128(&c), mask, &mut out));
+            assert!(l.encode(3, Values::I128(&[i128::MIN; 3]), mask, &mut out));
+            for i in 0..3 {
+                let row = &out[i * l.words()..(i + 1) * l.words()];
+                let want = |v: i128| (mask.is_none() || i != 1).then_some(v);
+                assert_eq!(l.get(0, row), want(a[i].into()));
+                assert_eq!(l.get(1, row), want(b[i].into()));
+                assert_eq!(l.get(2, row), want(c[i]));
+                assert_eq!(l.get(3, row), want(i128::MIN));
+            }
+        }
+    }
+
+    #[test]
+    fn a_growing_range_needs_few_layouts_and_keeps_its_keys() {
+        let mut range = KeyRange::new(PhysType::I64);
+        let mut layout = Layout::new(&[range]);
+        let (mut packed, mut layouts) = (Vec::new(), 0);
+        for start in (0..1_000_000i64).step_by(1000) {
+            let v: Vec<i64> = (start..start + 1000).map(|x| x * 3 - 70).collect();
+            let mut out = vec![0; v.len()];
+            if !layout.encode(0, Values::I64(&v), None, &mut out) {
+                range = layout.ranges()[0];
+                range.observe(Values::I64(&v), None);
+                let wider = Layout::new(&[range]);
+                packed = layout.recode(&packed, &wider);
+                (layout, layouts) = (wider, layouts + 1);
+                out.fill(0);
+                assert!(layout.encode(0, Values::I64(&v), None, &mut out));
+            }
+            packed.extend(out);
+        }
+        assert!(layouts < 20, "{layouts}");
+        for (i, code) in packed.iter().enumerate() {
+            assert_eq!(layout.get(0, &[*code]), Some(i as i128 * 3 - 70));
+        }
+    }
+}

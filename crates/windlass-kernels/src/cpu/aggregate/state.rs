@@ -1,0 +1,552 @@
+//! The accumulators: one vector of states for each aggregate, indexed by group number. An
+//! update is one typed loop over a chunk.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
+        Int32Array, Int64Array, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    },
+    buffer::{BooleanBuffer, NullBuffer},
+    datatypes::{DECIMAL128_MAX_PRECISION, DataType},
+};
+
+use crate::{
+    aggregate::Accumulator,
+    cpu::pipeline::Values,
+    error::{KernelError, Result},
+    types::PhysType,
+};
+
+/// The groups of a chunk's rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gids<'a> {
+    /// All rows are of group 0.
+    One,
+    /// The group of each row.
+    Many(&'a [u32]),
+}
+
+/// Which groups have had an argument; kept from the first row that was skipped on.
+#[derive(Debug, Default)]
+struct Seen(Option<Vec<u8>>);
+
+/// The states of one aggregate.
+#[derive(Debug)]
+pub(super) struct States {
+    argument: Option<PhysType>,
+    groups: usize,
+    seen: Seen,
+    kind: Kind,
+}
+
+/// States in the type that they are computed in; extremes of floats as the integers that
+/// compare as totalOrder does.
+#[derive(Debug)]
+enum Kind {
+    Count(Vec<i64>),
+    /// Sums of `I64` and `U64`, modulo 2^64.
+    Sum(Vec<i64>),
+    SumWide(Vec<i128>),
+    SumFloat(Vec<f64>),
+    Signed(Vec<i64>, Extreme),
+    Unsigned(Vec<u64>, Extreme),
+    Wide(Vec<i128>, Extreme),
+    Moments {
+        count: Vec<i64>,
+        mean: Vec<f64>,
+        m2: Vec<f64>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extreme {
+    Min,
+    Max,
+}
+
+impl Extreme {
+    /// The state of a group with no argument.
+    fn start<T: Copy>(self, min: T, max: T) -> T {
+        if self == Self::Min { max } else { min }
+    }
+
+    #[inline]
+    fn of<T: Ord>(self, a: T, b: T) -> T {
+        if self == Self::Min { a.min(b) } else { a.max(b) }
+    }
+}
+
+/// Keys of a float that compare as IEEE 754 totalOrder does; its own inverse.
+#[inline]
+fn order64(bits: i64) -> i64 {
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+/// As [`order64`].
+#[inline]
+fn order32(bits: i32) -> i32 {
+    bits ^ (((bits >> 31) as u32) >> 1) as i32
+}
+
+/// Checks that an accumulator takes an argument.
+///
+/// # Errors
+/// `Invalid` naming both.
+pub(super) fn check(accumulator: Accumulator, argument: Option<PhysType>) -> Result<()> {
+    use PhysType as T;
+    let ok = match (accumulator, argument) {
+        (Accumulator::CountRows, a) => a.is_none(),
+        (Accumulator::Count | Accumulator::Min | Accumulator::Max, a) => a.is_some(),
+        (Accumulator::Sum { wide: true }, a) => matches!(a, Some(T::I64 | T::I128)),
+        (Accumulator::Sum { wide: false }, a) => {
+            matches!(a, Some(T::I64 | T::U64 | T::I128 | T::F32 | T::F64))
+        }
+        (Accumulator::Moments, a) => a == Some(T::F64),
+    };
+    if ok {
+        return Ok(());
+    }
+    let got = argument.map_or("no argument".to_string(), |a| a.to_string());
+    let expected = format!("an argument that suits {accumulator:?}");
+    Err(KernelError::Invalid { operation: "aggregation", expected, got })
+}
+
+impl States {
+    /// No groups yet.
+    pub(super) fn new(accumulator: Accumulator, argument: Option<PhysType>) -> Self {
+        use PhysType as T;
+        let extreme = |e: Extreme| match argument {
+            Some(T::U8 | T::U16 | T::U32 | T::U64) => Kind::Unsigned(Vec::new(), e),
+            Some(T::I128) => Kind::Wide(Vec::new(), e),
+            _ => Kind::Signed(Vec::new(), e),
+        };
+        let kind = match (accumulator, argument) {
+            (Accumulator::CountRows | Accumulator::Count, _) => Kind::Count(Vec::new()),
+            (Accumulator::Sum { wide: true }, _) | (Accumulator::Sum { .. }, Some(T::I128)) => {
+                Kind::SumWide(Vec::new())
+            }
+            (Accumulator::Sum { .. }, Some(T::F32 | T::F64)) => Kind::SumFloat(Vec::new()),
+            (Accumulator::Sum { .. }, _) => Kind::Sum(Vec::new()),
+            (Accumulator::Min, _) => extreme(Extreme::Min),
+            (Accumulator::Max, _) => extreme(Extreme::Max),
+            (Accumulator::Moments, _) => {
+                Kind::Moments { count: Vec::new(), mean: Vec::new(), m2: Vec::new() }
+            }
+        };
+        Self { argument, groups: 0, seen: Seen::default(), kind }
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn bytes(&self) -> usize {
+        let states = match &self.kind {
+            Kind::Count(v) | Kind::Sum(v) | Kind::Signed(v, _) => v.capacity() * 8,
+            Kind::Unsigned(v, _) => v.capacity() * 8,
+            Kind::SumFloat(v) => v.capacity() * 8,
+            Kind::SumWide(v) | Kind::Wide(v, _) => v.capacity() * 16,
+            Kind::Moments { count, mean, m2 } => {
+                (count.capacity() + mean.capacity() + m2.capacity()) * 8
+            }
+        };
+        states + self.seen.0.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// The one group of a group-by with no keys, before any row.
+    pub(super) fn add_empty_group(&mut self) {
+        self.seen.0.get_or_insert_default().push(0);
+        self.grow(1);
+    }
+
+    fn grow(&mut self, groups: usize) {
+        self.groups = groups;
+        match &mut self.kind {
+            Kind::Count(v) | Kind::Sum(v) => v.resize(groups, 0),
+            Kind::SumWide(v) => v.resize(groups, 0),
+            Kind::SumFloat(v) => v.resize(groups, 0.0),
+            Kind::Signed(v, e) => v.resize(groups, e.start(i64::MIN, i64::MAX)),
+            Kind::Unsigned(v, e) => v.resize(groups, e.start(u64::MIN, u64::MAX)),
+            Kind::Wide(v, e) => v.resize(groups, e.start(i128::MIN, i128::MAX)),
+            Kind::Moments { count, mean, m2 } => {
+                count.resize(groups, 0);
+                mean.resize(groups, 0.0);
+                m2.resize(groups, 0.0);
+            }
+        }
+    }
+
+    /// Takes in `n` rows: the argument of each, of which `mask` (a byte each, 1 or 0) says
+    /// which count. There are `groups` groups now.
+    pub(super) fn update(
+        &mut self,
+        groups: usize,
+        gids: Gids<'_>,
+        n: usize,
+        values: Option<Values<'_>>,
+        mask: Option<&[u8]>,
+    ) {
+        let before = self.groups;
+        self.grow(groups);
+        if !matches!(self.kind, Kind::Count(_) | Kind::Moments { .. }) {
+            self.seen.mark(before, groups, gids, mask);
+        }
+        match (&mut self.kind, values) {
+            (Kind::Count(v), _) => count(v, gids, n, mask),
+            (Kind::Sum(v), Some(Values::I64(s))) => {
+                fold(v, gids, s, mask, |a, x| a.wrapping_add(x));
+            }
+            (Kind::Sum(v), Some(Values::U64(s))) => {
+                fold(v, gids, s, mask, |a, x| a.wrapping_add(x as i64));
+            }
+            (Kind::SumWide(v), Some(Values::I64(s))) => {
+                fold(v, gids, s, mask, |a, x| a.wrapping_add(i128::from(x)));
+            }
+            (Kind::SumWide(v), Some(Values::I128(s))) => {
+                fold(v, gids, s, mask, i128::wrapping_add);
+            }
+            (Kind::SumFloat(v), Some(Values::F64(s))) => sum_floats(v, gids, s, mask, |x| x),
+            (Kind::SumFloat(v), Some(Values::F32(s))) => sum_floats(v, gids, s, mask, f64::from),
+            (Kind::Signed(v, e), Some(values)) => signed(v, *e, gids, values, mask),
+            (Kind::Unsigned(v, e), Some(values)) => unsigned(v, *e, gids, values, mask),
+            (Kind::Wide(v, e), Some(Values::I128(s))) => {
+                let e = *e;
+                fold(v, gids, s, mask, |a, x| e.of(a, x));
+            }
+            (Kind::Moments { count, mean, m2 }, Some(Values::F64(s))) => {
+                moments(count, mean, m2, gids, s, mask);
+            }
+            (kind, values) => unreachable!("checked at the start: {kind:?} of {values:?}"),
+        }
+    }
+
+    /// Takes in the states of groups `rows` of `other`, the same aggregate, as groups
+    /// `gids` of this one. There are `groups` groups now.
+    pub(super) fn merge(&mut self, groups: usize, gids: Gids<'_>, other: &Self, rows: &[u32]) {
+        let before = self.groups;
+        self.grow(groups);
+        if !matches!(self.kind, Kind::Count(_) | Kind::Moments { .. }) {
+            let mask = other.seen.0.as_ref().map(|s| gather(s, rows));
+            self.seen.mark(before, groups, gids, mask.as_deref());
+        }
+        // A group with no argument holds what changes nothing.
+        match (&mut self.kind, &other.kind) {
+            (Kind::Count(v), Kind::Count(o)) | (Kind::Sum(v), Kind::Sum(o)) => {
+                fold(v, gids, &gather(o, rows), None, i64::wrapping_add);
+            }
+            (Kind::SumWide(v), Kind::SumWide(o)) => {
+                fold(v, gids, &gather(o, rows), None, i128::wrapping_add);
+            }
+            (Kind::SumFloat(v), Kind::SumFloat(o)) => {
+                fold(v, gids, &gather(o, rows), None, |a, x| a + x);
+            }
+            (Kind::Signed(v, e), Kind::Signed(o, _)) => {
+                let e = *e;
+                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+            }
+            (Kind::Unsigned(v, e), Kind::Unsigned(o, _)) => {
+                let e = *e;
+                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+            }
+            (Kind::Wide(v, e), Kind::Wide(o, _)) => {
+                let e = *e;
+                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+            }
+            (Kind::Moments { count, mean, m2 }, Kind::Moments { count: oc, mean: om, m2: o2 }) => {
+                for (i, r) in rows.iter().enumerate() {
+                    let (g, r) = (gids.of(i), *r as usize);
+                    let state = (&mut count[g], &mut mean[g], &mut m2[g]);
+                    merge_moments(state, (oc[r], om[r], o2[r]));
+                }
+            }
+            (kind, other) => unreachable!("merge of one plan's states: {kind:?}, {other:?}"),
+        }
+    }
+
+    /// The state arrays, as [`Accumulator`] lists them.
+    pub(super) fn finish(self) -> Vec<ArrayRef> {
+        let nulls = self.seen.0.filter(|s| s.contains(&0)).map(|s| nulls(&s));
+        let ty = self.argument.unwrap_or(PhysType::I64);
+        let one = match self.kind {
+            Kind::Count(v) => array(PhysType::I64, v, None),
+            Kind::Sum(v) => array(ty, v, nulls),
+            Kind::SumWide(v) | Kind::Wide(v, _) => decimals(v, nulls),
+            Kind::SumFloat(v) => Arc::new(Float64Array::new(v.into(), nulls)),
+            Kind::Signed(mut v, _) => {
+                // Groups with no argument hold an extreme; its order as a float is no matter.
+                if ty == PhysType::F64 {
+                    v.iter_mut().for_each(|x| *x = order64(*x));
+                } else if ty == PhysType::F32 {
+                    v.iter_mut().for_each(|x| *x = i64::from(order32(*x as i32)));
+                }
+                array(ty, v, nulls)
+            }
+            Kind::Unsigned(v, _) => array(ty, v.into_iter().map(|x| x as i64).collect(), nulls),
+            Kind::Moments { count, mean, m2 } => {
+                return vec![
+                    Arc::new(Int64Array::new(count.into(), None)),
+                    Arc::new(Float64Array::new(mean.into(), None)),
+                    Arc::new(Float64Array::new(m2.into(), None)),
+                ];
+            }
+        };
+        vec![one]
+    }
+}
+
+impl Gids<'_> {
+    #[inline]
+    fn of(self, i: usize) -> usize {
+        match self {
+            Self::One => 0,
+            Self::Many(g) => g[i] as usize,
+        }
+    }
+}
+
+impl Seen {
+    fn mark(&mut self, before: usize, groups: usize, gids: Gids<'_>, mask: Option<&[u8]>) {
+        if self.0.is_none() && mask.is_none() {
+            return;
+        }
+        let seen = self.0.get_or_insert_with(|| vec![1; before]);
+        seen.resize(groups, 0);
+        match (gids, mask) {
+            (Gids::One, None) => seen[0] = 1,
+            (Gids::One, Some(m)) => seen[0] |= u8::from(m.contains(&1)),
+            (Gids::Many(g), None) => g.iter().for_each(|g| seen[*g as usize] = 1),
+            (Gids::Many(g), Some(m)) => {
+                g.iter().zip(m).for_each(|(g, m)| seen[*g as usize] |= m);
+            }
+        }
+    }
+}
+
+fn gather<T: Copy>(from: &[T], rows: &[u32]) -> Vec<T> {
+    rows.iter().map(|r| from[*r as usize]).collect()
+}
+
+/// `states[group] = f(states[group], value)` for each row that counts.
+#[inline]
+fn fold<A: Copy, T: Copy>(
+    states: &mut [A],
+    gids: Gids<'_>,
+    values: &[T],
+    mask: Option<&[u8]>,
+    f: impl Fn(A, T) -> A,
+) {
+    match (gids, mask) {
+        (Gids::One, None) => states[0] = values.iter().fold(states[0], |a, x| f(a, *x)),
+        (Gids::One, Some(mask)) => {
+            let rows = values.iter().zip(mask);
+            states[0] = rows.fold(states[0], |a, (x, m)| {
+                let b = f(a, *x);
+                if *m != 0 { b } else { a }
+            });
+        }
+        (Gids::Many(gids), None) => {
+            for (g, x) in gids.iter().zip(values) {
+                let a = &mut states[*g as usize];
+                *a = f(*a, *x);
+            }
+        }
+        (Gids::Many(gids), Some(mask)) => {
+            for ((g, x), m) in gids.iter().zip(values).zip(mask) {
+                let a = &mut states[*g as usize];
+                let b = f(*a, *x);
+                *a = if *m != 0 { b } else { *a };
+            }
+        }
+    }
+}
+
+fn count(states: &mut [i64], gids: Gids<'_>, n: usize, mask: Option<&[u8]>) {
+    match (gids, mask) {
+        (Gids::One, None) => states[0] += n as i64,
+        (Gids::One, Some(mask)) => {
+            states[0] += mask.iter().map(|m| u64::from(*m)).sum::<u64>() as i64;
+        }
+        (Gids::Many(gids), None) => {
+            for g in gids {
+                let a = &mut states[*g as usize];
+                *a = a.wrapping_add(1);
+            }
+        }
+        (Gids::Many(gids), Some(mask)) => {
+            for (g, m) in gids.iter().zip(mask) {
+                let a = &mut states[*g as usize];
+                *a = a.wrapping_add(i64::from(*m));
+            }
+        }
+    }
+}
+
+/// Sums of floats. Into one group by eight partial sums, so that additions overlap; their
+/// order is fixed.
+fn sum_floats<T: Copy>(
+    states: &mut [f64],
+    gids: Gids<'_>,
+    values: &[T],
+    mask: Option<&[u8]>,
+    f: impl Fn(T) -> f64,
+) {
+    if let (Gids::One, None) = (gids, mask) {
+        let mut lanes = [0.0; 8];
+        let (eights, rest) = values.as_chunks::<8>();
+        for group in eights {
+            for (lane, x) in lanes.iter_mut().zip(group) {
+                *lane += f(*x);
+            }
+        }
+        let tail: f64 = rest.iter().map(|x| f(*x)).sum();
+        states[0] += lanes.iter().sum::<f64>() + tail;
+    } else {
+        fold(states, gids, values, mask, |a, x| a + f(x));
+    }
+}
+
+fn signed(states: &mut [i64], e: Extreme, gids: Gids<'_>, values: Values<'_>, mask: Option<&[u8]>) {
+    match values {
+        Values::Bool(s) => fold(states, gids, s, mask, |a, x| e.of(a, i64::from(x))),
+        Values::I8(s) => fold(states, gids, s, mask, |a, x| e.of(a, i64::from(x))),
+        Values::I16(s) => fold(states, gids, s, mask, |a, x| e.of(a, i64::from(x))),
+        Values::I32(s) => fold(states, gids, s, mask, |a, x| e.of(a, i64::from(x))),
+        Values::I64(s) => fold(states, gids, s, mask, |a, x| e.of(a, x)),
+        Values::F32(s) => {
+            fold(states, gids, s, mask, |a, x| e.of(a, i64::from(order32(x.to_bits() as i32))))
+        }
+        Values::F64(s) => {
+            fold(states, gids, s, mask, |a, x| e.of(a, order64(x.to_bits() as i64)));
+        }
+        values => unreachable!("the kind follows from the type: {values:?}"),
+    }
+}
+
+fn unsigned(
+    states: &mut [u64],
+    e: Extreme,
+    gids: Gids<'_>,
+    values: Values<'_>,
+    mask: Option<&[u8]>,
+) {
+    match values {
+        Values::U8(s) => fold(states, gids, s, mask, |a, x| e.of(a, u64::from(x))),
+        Values::U16(s) => fold(states, gids, s, mask, |a, x| e.of(a, u64::from(x))),
+        Values::U32(s) => fold(states, gids, s, mask, |a, x| e.of(a, u64::from(x))),
+        Values::U64(s) => fold(states, gids, s, mask, |a, x| e.of(a, x)),
+        values => unreachable!("the kind follows from the type: {values:?}"),
+    }
+}
+
+/// Count, mean and sum of squared deviations, row by row (Welford, "Note on a method for
+/// calculating corrected sums of squares and products", Technometrics 1962); into one group
+/// in two passes over the chunk, then merged.
+fn moments(
+    count: &mut [i64],
+    mean: &mut [f64],
+    m2: &mut [f64],
+    gids: Gids<'_>,
+    values: &[f64],
+    mask: Option<&[u8]>,
+) {
+    let Gids::Many(gids) = gids else {
+        let keep = |i: usize| mask.is_none_or(|m| m[i] != 0);
+        let rows = || values.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, x)| *x);
+        let n = rows().count();
+        if n > 0 {
+            let average = rows().sum::<f64>() / n as f64;
+            let squares = rows().map(|x| (x - average) * (x - average)).sum::<f64>();
+            let state = (&mut count[0], &mut mean[0], &mut m2[0]);
+            merge_moments(state, (n as i64, average, squares));
+        }
+        return;
+    };
+    for (i, (g, x)) in gids.iter().zip(values).enumerate() {
+        if mask.is_some_and(|m| m[i] == 0) {
+            continue;
+        }
+        let g = *g as usize;
+        count[g] = count[g].wrapping_add(1);
+        let delta = x - mean[g];
+        mean[g] += delta / count[g] as f64;
+        m2[g] += delta * (x - mean[g]);
+    }
+}
+
+/// Adds the moments of another set of values (Chan, Golub and LeVeque, "Updating formulae
+/// and a pairwise algorithm for computing sample variances", 1979).
+fn merge_moments(
+    (count, mean, m2): (&mut i64, &mut f64, &mut f64),
+    (other, other_mean, other_m2): (i64, f64, f64),
+) {
+    if other == 0 {
+        return;
+    }
+    if *count == 0 {
+        (*count, *mean, *m2) = (other, other_mean, other_m2);
+        return;
+    }
+    let (a, b) = (*count as f64, other as f64);
+    let delta = other_mean - *mean;
+    *count = count.wrapping_add(other);
+    *mean += delta * (b / (a + b));
+    *m2 += other_m2 + delta * delta * (a * b / (a + b));
+}
+
+fn nulls(valid: &[u8]) -> NullBuffer {
+    NullBuffer::new(BooleanBuffer::from_iter(valid.iter().map(|v| *v != 0)))
+}
+
+fn decimals(values: Vec<i128>, nulls: Option<NullBuffer>) -> ArrayRef {
+    let ty = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+    Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(ty))
+}
+
+/// An array of a type of up to 64 bits, from values sign- or zero-extended; floats from
+/// their bits.
+pub(super) fn array(ty: PhysType, values: Vec<i64>, nulls: Option<NullBuffer>) -> ArrayRef {
+    macro_rules! narrow {
+        ($array:ident, $t:ty) => {
+            Arc::new($array::new(values.into_iter().map(|x| x as $t).collect(), nulls))
+        };
+    }
+    match ty {
+        PhysType::Bool => {
+            let bits = BooleanBuffer::from_iter(values.into_iter().map(|x| x != 0));
+            Arc::new(BooleanArray::new(bits, nulls))
+        }
+        PhysType::I8 => narrow!(Int8Array, i8),
+        PhysType::I16 => narrow!(Int16Array, i16),
+        PhysType::I32 => narrow!(Int32Array, i32),
+        PhysType::I64 => Arc::new(Int64Array::new(values.into(), nulls)),
+        PhysType::U8 => narrow!(UInt8Array, u8),
+        PhysType::U16 => narrow!(UInt16Array, u16),
+        PhysType::U32 => narrow!(UInt32Array, u32),
+        PhysType::U64 => narrow!(UInt64Array, u64),
+        PhysType::F32 => {
+            let floats = values.into_iter().map(|x| f32::from_bits(x as u32)).collect();
+            Arc::new(Float32Array::new(floats, nulls))
+        }
+        PhysType::F64 => {
+            let floats = values.into_iter().map(|x| f64::from_bits(x as u64)).collect();
+            Arc::new(Float64Array::new(floats, nulls))
+        }
+        PhysType::I128 => decimals(values.into_iter().map(i128::from).collect(), nulls),
+    }
+}
+
+/// The array of a key from its ordinals, as a layout gives them.
+pub(super) fn key_array(ty: PhysType, ordinals: impl Iterator<Item = Option<i128>>) -> ArrayRef {
+    let mut valid = Vec::new();
+    let mut any = false;
+    let mut note = |o: Option<i128>| {
+        any |= o.is_none();
+        valid.push(u8::from(o.is_some()));
+        o.unwrap_or(0)
+    };
+    if ty == PhysType::I128 {
+        let values: Vec<i128> = ordinals.map(&mut note).collect();
+        return decimals(values, any.then(|| nulls(&valid)));
+    }
+    let values: Vec<i64> = ordinals.map(|o| note(o) as i64).collect();
+    array(ty, values, any.then(|| nulls(&valid)))
+}

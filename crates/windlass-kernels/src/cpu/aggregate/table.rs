@@ -1,0 +1,299 @@
+//! From packed keys to group numbers, in order of first appearance.
+//!
+//! Where the keys' codes span few values, the code is an index into an array. Otherwise an
+//! open-addressing table with linear probing holds, for each group, 32 bits of its hash and
+//! its number; the keys lie beside it in order of their numbers. A chunk is looked up in
+//! passes without branches (hash and load the slots; compare tags and keys), so that the
+//! cache misses of its rows overlap; only rows that miss are probed one by one. (Batch
+//! lookup as in Boncz et al., "MonetDB/X100", CIDR 2005; tags in the table as in Leis et
+//! al., "Morsel-Driven Parallelism", SIGMOD 2014.)
+
+/// A direct array of up to 2^18 entries (1 MiB, what a core's second-level cache holds) is
+/// always taken; a stated guess.
+const DIRECT_BITS: u32 = 18;
+
+/// A direct array of 4-byte entries takes no more memory than the hash table while it has
+/// at most this many entries a group (2 to 4 slots of 8 bytes and a key).
+const DIRECT_PER_GROUP: usize = 8;
+
+/// The fewest slots of a hash table: two chunks of new groups fit.
+const MIN_SLOTS: usize = 4096;
+
+/// Groups by their packed keys.
+#[derive(Debug)]
+pub(super) struct Table {
+    words: usize,
+    /// Bits in use of one-word keys.
+    bits: Option<u32>,
+    slots: Slots,
+    /// Packed keys by group number.
+    keys: Vec<u64>,
+    groups: usize,
+    /// Groups that the caller expects.
+    expected: usize,
+    hashes: Vec<u64>,
+    found: Vec<u64>,
+    missed: Vec<u32>,
+}
+
+#[derive(Debug)]
+enum Slots {
+    /// Group number + 1 by code; 0: none.
+    Direct(Vec<u32>),
+    /// Low half group number + 1 (0: empty), high half the low half of the hash. The hash's
+    /// top bits are the slot.
+    Hash { slots: Vec<u64>, shift: u32 },
+}
+
+/// Hash of a packed key: folded multiplication, as in wyhash; the constants are the
+/// fractional digits of pi.
+#[inline]
+fn hash<const W: usize>(key: &[u64]) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        product as u64 ^ (product >> 64) as u64
+    };
+    let mut h = 0x2436_a088_85a3_08d3;
+    if W == 0 {
+        for k in key {
+            h = fold(k ^ h, 0x1319_8a2e_0370_7345);
+        }
+    } else {
+        for k in &key[..W] {
+            h = fold(k ^ h, 0x1319_8a2e_0370_7345);
+        }
+    }
+    fold(h, 0xa409_3822_299f_31d1)
+}
+
+/// Hash of a packed key of any length.
+#[inline]
+pub(super) fn hash_of(key: &[u64]) -> u64 {
+    match key.len() {
+        1 => hash::<1>(key),
+        2 => hash::<2>(key),
+        _ => hash::<0>(key),
+    }
+}
+
+impl Table {
+    /// A table that holds `keys`, which are different, as groups 0, 1, ….
+    pub(super) fn new(words: usize, bits: Option<u32>, keys: Vec<u64>, expected: usize) -> Self {
+        let groups = keys.len() / words;
+        let slots = Slots::Direct(Vec::new());
+        let mut table = Self {
+            words,
+            bits,
+            slots,
+            keys,
+            groups,
+            expected,
+            hashes: Vec::new(),
+            found: Vec::new(),
+            missed: Vec::new(),
+        };
+        table.keys.reserve((expected.saturating_sub(groups)).saturating_mul(words));
+        table.rebuild(0);
+        table
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Packed keys by group number.
+    pub(super) fn keys(&self) -> &[u64] {
+        &self.keys
+    }
+
+    pub(super) fn expected(&self) -> usize {
+        self.expected
+    }
+
+    pub(super) fn into_keys(self) -> Vec<u64> {
+        self.keys
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn bytes(&self) -> usize {
+        let slots = match &self.slots {
+            Slots::Direct(s) => s.capacity() * 4,
+            Slots::Hash { slots, .. } => slots.capacity() * 8,
+        };
+        slots + self.keys.capacity() * 8
+    }
+
+    /// Makes slots for the groups there are, those expected, and `more`.
+    fn rebuild(&mut self, more: usize) {
+        let room = (self.groups + more).max(self.expected);
+        let direct = |bits: &u32| {
+            *bits <= DIRECT_BITS || (*bits < 40 && 1 << bits <= room * DIRECT_PER_GROUP)
+        };
+        if let Some(bits) = self.bits.filter(direct) {
+            let mut slots = vec![0; 1 << bits];
+            for (g, code) in self.keys.iter().enumerate() {
+                slots[*code as usize] = g as u32 + 1;
+            }
+            self.slots = Slots::Direct(slots);
+            return;
+        }
+        let size = (room * 2).next_power_of_two().max(MIN_SLOTS);
+        let (mut slots, mask) = (vec![0u64; size], size - 1);
+        let shift = 64 - size.trailing_zeros();
+        for (g, key) in self.keys.chunks_exact(self.words).enumerate() {
+            let h = hash_of(key);
+            let mut at = (h >> shift) as usize;
+            while slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = h << 32 | (g as u64 + 1);
+        }
+        self.slots = Slots::Hash { slots, shift };
+    }
+
+    /// Finds or makes the group of each of `n` packed keys.
+    pub(super) fn group(&mut self, packed: &[u64], n: usize, gids: &mut Vec<u32>) {
+        gids.resize(n, 0);
+        if let Slots::Hash { slots, .. } = &self.slots
+            && (self.groups + n) * 2 > slots.len()
+        {
+            // Twice what is there, so that growth costs a constant for each group.
+            self.rebuild(self.groups + n);
+        }
+        match (&self.slots, self.words) {
+            (Slots::Direct(_), _) => self.direct(packed, gids),
+            (_, 1) => self.probe::<1>(packed, gids),
+            (_, 2) => self.probe::<2>(packed, gids),
+            _ => self.probe::<0>(packed, gids),
+        }
+    }
+
+    fn direct(&mut self, packed: &[u64], gids: &mut [u32]) {
+        let Slots::Direct(slots) = &mut self.slots else { return };
+        let mut new = false;
+        for (g, code) in gids.iter_mut().zip(packed) {
+            let s = slots[*code as usize];
+            new |= s == 0;
+            *g = s.wrapping_sub(1);
+        }
+        if new {
+            for (g, code) in gids.iter_mut().zip(packed) {
+                let s = &mut slots[*code as usize];
+                if *s == 0 {
+                    self.keys.push(*code);
+                    self.groups += 1;
+                    *s = self.groups as u32;
+                }
+                *g = *s - 1;
+            }
+        }
+    }
+
+    /// `W`: words of a key, 0: `self.words`.
+    fn probe<const W: usize>(&mut self, packed: &[u64], gids: &mut [u32]) {
+        let w = if W == 0 { self.words } else { W };
+        let Slots::Hash { slots, shift } = &mut self.slots else { return };
+        let (shift, mask, n) = (*shift, slots.len() - 1, gids.len());
+        self.hashes.resize(n, 0);
+        self.found.resize(n, 0);
+        self.missed.resize(n, 0);
+        let rows = || packed.chunks_exact(w);
+        for ((h, f), key) in self.hashes.iter_mut().zip(&mut self.found).zip(rows()) {
+            *h = hash::<W>(key);
+            *f = slots[(*h >> shift) as usize];
+        }
+        let mut missed = 0;
+        if self.groups == 0 {
+            for (i, m) in self.missed.iter_mut().enumerate() {
+                *m = i as u32;
+            }
+            missed = n;
+        } else {
+            let last = self.groups - 1;
+            let found = self.hashes.iter().zip(&self.found);
+            for (i, ((h, f), key)) in found.zip(rows()).enumerate() {
+                // An empty slot reads some group's key and misses by its number.
+                let g = (*f as u32).wrapping_sub(1);
+                let at = (g as usize).min(last) * w;
+                let hit = *f as u32 != 0 && (f >> 32) as u32 == *h as u32;
+                let hit = hit & (self.keys[at..at + w] == *key);
+                gids[i] = g;
+                self.missed[missed] = i as u32;
+                missed += usize::from(!hit);
+            }
+        }
+        for i in &self.missed[..missed] {
+            let i = *i as usize;
+            let (h, key) = (self.hashes[i], &packed[i * w..(i + 1) * w]);
+            let mut at = (h >> shift) as usize;
+            gids[i] = loop {
+                let slot = slots[at];
+                if slot == 0 {
+                    self.groups += 1;
+                    slots[at] = h << 32 | self.groups as u64;
+                    self.keys.extend_from_slice(key);
+                    break self.groups as u32 - 1;
+                }
+                let g = slot as u32 - 1;
+                let k = g as usize * w;
+                if (slot >> 32) as u32 == h as u32 && self.keys[k..k + w] == *key {
+                    break g;
+                }
+                at = (at + 1) & mask;
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn check(words: usize, bits: Option<u32>, codes: impl Fn(u64) -> u64, rows: u64) {
+        let mut table = Table::new(words, bits, Vec::new(), 0);
+        let mut want: HashMap<Vec<u64>, u32> = HashMap::new();
+        let mut gids = Vec::new();
+        for start in (0..rows).step_by(1000) {
+            let keys: Vec<Vec<u64>> = (start..start + 1000)
+                .map(|i| (0..words as u64).map(|k| codes(i) ^ (k << 50)).collect())
+                .collect();
+            table.group(&keys.concat(), keys.len(), &mut gids);
+            for (key, g) in keys.into_iter().zip(&gids) {
+                let next = want.len() as u32;
+                assert_eq!(*want.entry(key).or_insert(next), *g);
+            }
+        }
+        assert_eq!(table.groups(), want.len());
+        for (key, g) in want {
+            assert_eq!(table.keys()[g as usize * words..][..words], key);
+        }
+    }
+
+    #[test]
+    fn groups_are_numbered_by_first_appearance() {
+        let mix = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
+        for words in 1..=4 {
+            check(words, None, |i| mix(i % 10), 3000);
+            check(words, None, |i| mix(i % 4999), 20_000);
+            check(words, None, mix, 60_000);
+        }
+        check(1, Some(10), |i| mix(i) & 1023, 20_000);
+    }
+
+    #[test]
+    fn a_table_that_fills_its_range_becomes_direct() {
+        let mut table = Table::new(1, Some(20), Vec::new(), 0);
+        assert!(matches!(table.slots, Slots::Hash { .. }));
+        let mut gids = Vec::new();
+        for start in (0..1u64 << 20).step_by(1024) {
+            let codes: Vec<u64> = (start..start + 1024).map(|i| i.reverse_bits() >> 44).collect();
+            table.group(&codes, codes.len(), &mut gids);
+            let want: Vec<u32> = (start..start + 1024).map(|i| i as u32).collect();
+            assert_eq!(gids, want);
+        }
+        assert!(matches!(table.slots, Slots::Direct(_)));
+        assert_eq!(table.groups(), 1 << 20);
+    }
+}
