@@ -10,9 +10,11 @@
 mod dictionary;
 mod download;
 mod set;
+mod strings;
 mod upload;
 
 pub use dictionary::DictionaryLimits;
 pub use download::download;
+pub(crate) use download::logical;
 pub use set::DictionarySet;
 pub use upload::{upload, upload_bytes};

@@ -2,24 +2,159 @@
 
 use std::sync::Arc;
 
-use windlass_device::{Device, Queue, Reservation};
-use windlass_kernels::{DeviceColumn, KernelError, Result};
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, RecordBatchOptions,
+        UInt32Array, new_null_array,
+    },
+    buffer::NullBuffer,
+    compute::{cast, concat},
+    datatypes::{DataType, Decimal128Type, Field, Schema},
+};
+use parking_lot::{Mutex, RwLock};
+use windlass_device::{Device, DeviceName, Queue, Reservation};
+use windlass_kernels::{DeviceColumn, KernelError, PhysType, Result};
 
-use super::DictionaryLimits;
-use crate::lower::HostTables;
+use super::{DictionaryLimits, dictionary::Dictionary, strings::Strings, upload::upload_array};
+use crate::lower::{DictionaryId, HostTables, TableResult, TableSpec};
+
+/// Rows of one evaluation of a table's expression: DataFusion's default batch size.
+const EVALUATED_ROWS: usize = 8192;
 
 /// The dictionaries and lookup tables of one plan node, shared by its partitions and
 /// filled while batches arrive.
 #[derive(Debug)]
 pub struct DictionarySet {
     spec: Arc<HostTables>,
+    limits: DictionaryLimits,
+    dictionaries: Vec<RwLock<Dictionary>>,
+    tables: Vec<Mutex<Table>>,
+}
+
+/// A lookup table as far as it is evaluated, and its copies on devices.
+#[derive(Debug, Default)]
+struct Table {
+    values: Option<ArrayRef>,
+    copies: Vec<(DeviceName, usize, DeviceColumn)>,
 }
 
 impl DictionarySet {
     /// Empty but for the constants.
     pub fn new(spec: Arc<HostTables>, limits: DictionaryLimits) -> Self {
-        let _ = limits;
-        Self { spec }
+        let none = DictionaryLimits { values: usize::MAX, bytes: usize::MAX };
+        let dictionaries = spec.dictionaries.iter().map(|d| {
+            let mut dictionary =
+                Dictionary::new(&d.constants, none).expect("constants are within no limits");
+            dictionary.set_limits(limits);
+            RwLock::new(dictionary)
+        });
+        let dictionaries = dictionaries.collect();
+        let tables = spec.tables.iter().map(|_| Mutex::default()).collect();
+        Self { spec, limits, dictionaries, tables }
+    }
+
+    /// The limits of every dictionary.
+    pub fn limits(&self) -> DictionaryLimits {
+        self.limits
+    }
+
+    /// Number of strings of a dictionary so far.
+    pub fn len(&self, id: DictionaryId) -> usize {
+        self.dictionaries[id.0 as usize].read().len()
+    }
+
+    /// Whether there is no dictionary at all.
+    pub fn is_empty(&self) -> bool {
+        self.dictionaries.is_empty()
+    }
+
+    /// The codes of a string array; the nulls are the array's.
+    ///
+    /// # Errors
+    /// `Invalid` for an array that holds no strings; `Unsupported` past the limits.
+    pub fn encode(&self, id: DictionaryId, array: &dyn Array) -> Result<UInt32Array> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(self.intern(id, array.as_string::<i32>(), array.nulls())?),
+            DataType::LargeUtf8 => self.intern(id, array.as_string::<i64>(), array.nulls()),
+            DataType::Utf8View => self.intern(id, array.as_string_view(), array.nulls()),
+            DataType::Dictionary(_, values) => {
+                let dictionary = array.as_any_dictionary();
+                let distinct = dictionary.values();
+                // More values than rows: only the rows' own are given codes.
+                if distinct.len() > array.len() {
+                    let plain = cast(array, values).map_err(failed)?;
+                    return self.encode(id, &plain);
+                }
+                let codes = self.encode(id, distinct)?;
+                let keys = dictionary.normalized_keys();
+                let nulls = array.logical_nulls();
+                let code = |(i, k): (usize, &usize)| match &nulls {
+                    Some(n) if n.is_null(i) => 0,
+                    _ => codes.value(*k),
+                };
+                let out: Vec<u32> = keys.iter().enumerate().map(code).collect();
+                Ok(UInt32Array::new(out.into(), nulls))
+            }
+            ty => Err(KernelError::Invalid {
+                operation: "dictionary",
+                expected: "a string column".into(),
+                got: ty.to_string(),
+            }),
+        }
+    }
+
+    fn intern<S: Strings>(
+        &self,
+        id: DictionaryId,
+        strings: &S,
+        nulls: Option<&NullBuffer>,
+    ) -> Result<UInt32Array> {
+        let dictionary = &self.dictionaries[id.0 as usize];
+        let mut codes = Vec::with_capacity(strings.len());
+        let mut missing = Vec::new();
+        dictionary.read().lookup(strings, nulls, &mut codes, &mut missing);
+        if !missing.is_empty() {
+            dictionary.write().add(strings, &mut codes, &missing)?;
+        }
+        Ok(UInt32Array::new(codes.into(), nulls.cloned()))
+    }
+
+    /// The strings of codes, as an array of the string type `ty`.
+    ///
+    /// # Errors
+    /// `Invalid` for another type; `Unsupported` where the strings do not fit it.
+    pub fn decode(
+        &self,
+        id: DictionaryId,
+        codes: &[u32],
+        nulls: Option<NullBuffer>,
+        ty: &DataType,
+    ) -> Result<ArrayRef> {
+        let dictionary = self.closed(id);
+        let known = dictionary.len();
+        let valid = |(i, _): &(usize, &u32)| nulls.as_ref().is_none_or(|n| n.is_valid(*i));
+        let unknown = codes.iter().enumerate().filter(valid).find(|(_, c)| **c as usize >= known);
+        if let Some((row, code)) = unknown {
+            return Err(KernelError::Invalid {
+                operation: "dictionary",
+                expected: format!("codes under {known}"),
+                got: format!("code {code} in row {row}"),
+            });
+        }
+        dictionary.decode(codes, nulls, ty)
+    }
+
+    /// The dictionary with all bytes in closed blocks.
+    fn closed(&self, id: DictionaryId) -> parking_lot::RwLockReadGuard<'_, Dictionary> {
+        let dictionary = &self.dictionaries[id.0 as usize];
+        loop {
+            let guard = dictionary.read();
+            if guard.is_closed() {
+                return guard;
+            }
+            drop(guard);
+            dictionary.write().close();
+        }
     }
 
     /// The lookup tables for all codes given so far, on `device`, in the program's order.
@@ -34,10 +169,150 @@ impl DictionarySet {
         queue: &mut dyn Queue,
         reservation: &mut Reservation,
     ) -> Result<Vec<DeviceColumn>> {
-        let _ = (queue, reservation);
-        Err(KernelError::Unsupported {
-            device: device.info().name.to_string(),
-            reason: format!("not built: {} tables", self.spec.tables.len()),
+        let name = &device.info().name;
+        let mut columns = Vec::with_capacity(self.tables.len());
+        for (spec, table) in self.spec.tables.iter().zip(&self.tables) {
+            let mut table = table.lock();
+            self.extend(spec, &mut table)?;
+            let values = match &table.values {
+                Some(v) => Arc::clone(v),
+                // No string yet: one row, so that a null code has something to point at.
+                None => new_null_array(&table_type(&spec.result), 1),
+            };
+            let rows = values.len();
+            let copy = table.copies.iter().find(|(n, len, _)| n == name && *len == rows);
+            let column = match copy {
+                Some((.., column)) => column.clone(),
+                None => {
+                    let column = upload_array(device, queue, reservation, &values)?;
+                    table.copies.retain(|(n, ..)| n != name);
+                    table.copies.push((name.clone(), rows, column.clone()));
+                    column
+                }
+            };
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
+    /// Evaluates a table's expression for the strings that came since.
+    fn extend(&self, spec: &TableSpec, table: &mut Table) -> Result<()> {
+        let done = table.values.as_ref().map_or(0, |v| v.len());
+        let known = self.len(spec.dictionary);
+        if done == known {
+            return Ok(());
+        }
+        let field = Field::new("value", spec.argument.clone(), false);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let step = match &spec.argument {
+            DataType::Dictionary(key, _) => key_limit(key).min(EVALUATED_ROWS),
+            _ => EVALUATED_ROWS,
+        };
+        let mut parts: Vec<ArrayRef> = table.values.iter().cloned().collect();
+        for start in (done..known).step_by(step) {
+            let rows = step.min(known - start);
+            let argument = self.argument(spec, start, rows)?;
+            let options = RecordBatchOptions::new().with_row_count(Some(rows));
+            let batch =
+                RecordBatch::try_new_with_options(Arc::clone(&schema), vec![argument], &options)
+                    .map_err(failed)?;
+            let result = spec.expr.evaluate(&batch).and_then(|v| v.into_array(rows));
+            let result = result.map_err(|e| KernelError::Unsupported {
+                device: "any device".into(),
+                reason: format!("{} fails for a value of its column: {e}", spec.expr),
+            })?;
+            parts.push(self.table_values(spec, result)?);
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(|p| p.as_ref()).collect();
+        table.values = Some(concat(&parts).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Strings `start..start + rows` as an array of the argument's type.
+    fn argument(&self, spec: &TableSpec, start: usize, rows: usize) -> Result<ArrayRef> {
+        let codes: Vec<u32> = (start as u32..(start + rows) as u32).collect();
+        match &spec.argument {
+            DataType::Dictionary(_, values) => {
+                let plain = self.decode(spec.dictionary, &codes, None, values)?;
+                cast(&plain, &spec.argument).map_err(failed)
+            }
+            ty => self.decode(spec.dictionary, &codes, None, ty),
+        }
+    }
+
+    fn table_values(&self, spec: &TableSpec, array: ArrayRef) -> Result<ArrayRef> {
+        let array = match &spec.result {
+            TableResult::Codes(id) => Arc::new(self.encode(*id, &array)?) as ArrayRef,
+            TableResult::Values(PhysType::I64) if is_decimal(array.data_type()) => {
+                Arc::new(narrow(array.as_primitive::<Decimal128Type>())?)
+            }
+            TableResult::Values(_) => natural(array)?,
+        };
+        Ok(array)
+    }
+}
+
+fn is_decimal(ty: &DataType) -> bool {
+    matches!(ty, DataType::Decimal128(..))
+}
+
+/// Decimals of up to 18 digits as 64-bit integers.
+fn narrow(array: &Decimal128Array) -> Result<Int64Array> {
+    array
+        .try_unary(|v| {
+            i64::try_from(v).map_err(|e| arrow::error::ArrowError::CastError(e.to_string()))
         })
+        .map_err(failed)
+}
+
+/// An array in the natural Arrow type of its physical type, so that tables compare equal
+/// whatever the logical type is.
+fn natural(array: ArrayRef) -> Result<ArrayRef> {
+    let ty = crate::lower::types::stored_type(array.data_type()).map_err(failed)?;
+    let data = array.to_data().into_builder().data_type(natural_type(ty));
+    Ok(arrow::array::make_array(data.build().map_err(failed)?))
+}
+
+/// The Arrow type of a table's values.
+fn table_type(result: &TableResult) -> DataType {
+    match result {
+        TableResult::Codes(_) => DataType::UInt32,
+        TableResult::Values(ty) => natural_type(*ty),
+    }
+}
+
+/// The natural Arrow type of a physical type.
+pub(super) fn natural_type(ty: PhysType) -> DataType {
+    match ty {
+        PhysType::Bool => DataType::Boolean,
+        PhysType::I8 => DataType::Int8,
+        PhysType::I16 => DataType::Int16,
+        PhysType::I32 => DataType::Int32,
+        PhysType::I64 => DataType::Int64,
+        PhysType::U8 => DataType::UInt8,
+        PhysType::U16 => DataType::UInt16,
+        PhysType::U32 => DataType::UInt32,
+        PhysType::U64 => DataType::UInt64,
+        PhysType::F32 => DataType::Float32,
+        PhysType::F64 => DataType::Float64,
+        PhysType::I128 => DataType::Decimal128(38, 0),
+    }
+}
+
+/// Most values that a dictionary with keys of this type can hold.
+fn key_limit(key: &DataType) -> usize {
+    match key {
+        DataType::Int8 => i8::MAX as usize,
+        DataType::UInt8 => u8::MAX as usize,
+        DataType::Int16 => i16::MAX as usize,
+        _ => usize::MAX,
+    }
+}
+
+fn failed(e: impl ToString) -> KernelError {
+    KernelError::Invalid {
+        operation: "lookup table",
+        expected: "values that fit the plan".into(),
+        got: e.to_string(),
     }
 }

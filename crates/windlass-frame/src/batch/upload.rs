@@ -1,17 +1,41 @@
 //! Record batches to device batches.
 
-use arrow::array::RecordBatch;
-use windlass_device::{Device, Queue, Reservation};
-use windlass_kernels::{DeviceBatch, KernelError, Result};
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    buffer::Buffer,
+    datatypes::DataType,
+};
+use windlass_device::{Device, DeviceBuffer, HostBytes, Queue, Reservation};
+use windlass_kernels::{
+    DeviceBatch, DeviceColumn, KernelError, PhysType, Result, Storage, Validity,
+};
 
 use super::DictionarySet;
-use crate::lower::InputPlan;
+use crate::lower::{
+    InputPlan,
+    types::{is_string, stored_type},
+};
 
 /// Bytes that [`upload`] allocates on a device other than `cpu`: values and bitmaps of the
 /// columns that the plan reads.
 pub fn upload_bytes(batch: &RecordBatch, plan: &InputPlan) -> usize {
-    let _ = (batch, plan);
-    0
+    let columns = plan.columns.iter().filter_map(|c| batch.columns().get(c.source));
+    columns.map(|c| column_bytes(c.as_ref())).sum()
+}
+
+/// Bytes of one column on a device, its buffers rounded to words.
+fn column_bytes(array: &dyn Array) -> usize {
+    let rows = array.len();
+    let values = match stored_type(array.data_type()).map(PhysType::packed_bytes) {
+        Ok(Some(bytes)) => bytes * rows,
+        // The bits start in the middle of a byte in the worst case.
+        Ok(None) => rows.div_ceil(8) + 1,
+        Err(_) => 0,
+    };
+    let bits = if array.null_count() > 0 { rows.div_ceil(8) + 1 } else { 0 };
+    values.next_multiple_of(4) + bits.next_multiple_of(4)
 }
 
 /// Puts the columns that `plan` reads on `device`, in Arrow's layout; strings as codes.
@@ -28,9 +52,102 @@ pub fn upload(
     plan: &InputPlan,
     dictionaries: &DictionarySet,
 ) -> Result<DeviceBatch> {
-    let _ = (queue, reservation, batch, plan, dictionaries);
-    Err(KernelError::Unsupported {
+    let wrong =
+        |expected: String, got: String| KernelError::Invalid { operation: "upload", expected, got };
+    if u32::try_from(batch.num_rows()).is_err() {
+        return Err(wrong("rows that fit 32 bits".into(), batch.num_rows().to_string()));
+    }
+    let mut columns = Vec::with_capacity(plan.columns.len());
+    for column in &plan.columns {
+        let array = match batch.columns().get(column.source) {
+            Some(a) if *a.data_type() == column.data_type => a,
+            other => {
+                let got = other.map_or("no column".into(), |a| a.data_type().to_string());
+                return Err(wrong(format!("{} of type {}", column.name, column.data_type), got));
+            }
+        };
+        if !plan.schema.field(column.source).is_nullable() && array.logical_null_count() > 0 {
+            return Err(wrong(format!("{} without nulls", column.name), "a null".into()));
+        }
+        columns.push(match column.dictionary {
+            Some(id) => {
+                let codes = Arc::new(dictionaries.encode(id, array.as_ref())?) as ArrayRef;
+                upload_array(device, queue, reservation, &codes)?
+            }
+            None => upload_array(device, queue, reservation, array)?,
+        });
+    }
+    Ok(DeviceBatch { rows: batch.num_rows(), columns })
+}
+
+/// Arrow memory as memory of the `cpu` device.
+struct ArrowBytes(Buffer);
+
+impl HostBytes for ArrowBytes {
+    fn bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+/// Puts one array of a fixed-width type on a device, in Arrow's layout.
+pub(super) fn upload_array(
+    device: &dyn Device,
+    queue: &mut dyn Queue,
+    reservation: &mut Reservation,
+    array: &ArrayRef,
+) -> Result<DeviceColumn> {
+    let unsupported = |ty: &DataType| KernelError::Unsupported {
         device: device.info().name.to_string(),
-        reason: "not built".into(),
-    })
+        reason: format!("type {ty} has no device form"),
+    };
+    let ty = match array.data_type() {
+        t if is_string(t) => return Err(unsupported(t)),
+        t => stored_type(t).map_err(|_| unsupported(t))?,
+    };
+    let rows = array.len();
+    let (values, bit_offset) = match ty.packed_bytes() {
+        Some(width) => {
+            let data = array.to_data();
+            let bytes = data.buffers()[0].slice_with_length(data.offset() * width, rows * width);
+            (put(device, queue, reservation, bytes)?, 0)
+        }
+        None => {
+            let bits = array.as_boolean().values();
+            let (bytes, bit) = bitmap(bits.inner(), bits.offset(), rows);
+            (put(device, queue, reservation, bytes)?, bit)
+        }
+    };
+    let validity = match array.nulls().filter(|n| n.null_count() > 0) {
+        None => Validity::All,
+        Some(nulls) => {
+            let (bytes, bit_offset) = bitmap(nulls.inner().inner(), nulls.offset(), rows);
+            Validity::Bits { bits: put(device, queue, reservation, bytes)?, bit_offset }
+        }
+    };
+    Ok(DeviceColumn { ty, storage: Storage::Packed, values, bit_offset, validity })
+}
+
+/// The bytes that hold bits `offset..offset + len`, and the bit of the first one.
+fn bitmap(buffer: &Buffer, offset: usize, len: usize) -> (Buffer, u32) {
+    let bit = offset % 8;
+    (buffer.slice_with_length(offset / 8, (bit + len).div_ceil(8)), bit as u32)
+}
+
+/// Host bytes as a device buffer: borrowed where the memory is shared, else copied.
+fn put(
+    device: &dyn Device,
+    queue: &mut dyn Queue,
+    reservation: &mut Reservation,
+    bytes: Buffer,
+) -> Result<DeviceBuffer> {
+    let len = bytes.len();
+    if let Some(buffer) = device.adopt(Arc::new(ArrowBytes(bytes.clone()))) {
+        return Ok(buffer);
+    }
+    // Kernels read 32-bit words.
+    let buffer = device.alloc(reservation, len.next_multiple_of(4))?;
+    if len > 0 {
+        queue.upload(&buffer, 0, bytes.as_slice())?;
+    }
+    Ok(buffer)
 }

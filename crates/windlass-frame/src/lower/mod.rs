@@ -14,6 +14,7 @@
 //! | [`plan`] | the results of lowering |
 //! | [`aggregate`] | aggregates: calls, partial states, final values |
 
+mod builder;
 mod expr;
 mod pipeline;
 

@@ -1,1 +1,0 @@
-//! Physical expressions as values of a program.
