@@ -1,6 +1,28 @@
 //! Hash group-by and reductions over the values of a program: filter, keys and arguments
 //! are evaluated by one generated kernel, so a chain of filter, projection and aggregation
 //! reads each input column once.
+//!
+//! On `cpu` the twin in [`crate::cpu::aggregate`] runs. On GPUs the kernels of `kernels/aggregate` (CUDA) and `shaders/aggregate` (WGSL) do the
+//! rest, driven by one host function for both languages:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `plan` | lowering: the pipeline, and the layout of packed keys and states |
+//! | `gpu` | the driver: evaluate, find groups, accumulate, chunk by chunk |
+//! | `table` | the group table: packed keys, hash table, group keys |
+//! | `state` | the accumulators' states and launches |
+//! | `result` | Arrow arrays from the words that the kernels leave |
+//! | `sources` | the kernels' texts |
+//!
+//! # Determinism
+//! The order of the groups is not defined and varies from run to run. Counts, integer sums,
+//! minima and maxima do not depend on the order in which rows are added. Sums of floats
+//! and `Moments` do: they differ between runs, devices and partitions by the rounding of
+//! reassociated additions. `Moments` are computed by shifted data (Chan, Golub, LeVeque
+//! 1983) with a group's first argument as its shift, so their rounding error grows with the
+//! distance of that argument from the mean, in units of the standard deviation.
+
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use windlass_device::{Backend, Device, Queue};
@@ -8,10 +30,21 @@ use windlass_device::{Backend, Device, Queue};
 use crate::{
     column::{DeviceBatch, DeviceColumn},
     cpu,
-    error::{KernelError, Result},
+    error::Result,
     ir::{Program, ValueId},
     types::PhysType,
 };
+
+mod batch;
+mod gpu;
+mod memory;
+mod plan;
+mod result;
+mod sources;
+mod state;
+mod table;
+
+pub use sources::sources;
 
 /// What is accumulated for a group. Null arguments are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,13 +154,12 @@ impl GroupByPlan {
     /// Whether `device` can run it, from its features and limits alone.
     ///
     /// # Errors
-    /// [`KernelError::Unsupported`] with the reason for the user.
+    /// [`crate::KernelError::Unsupported`] with the reason for the user.
     pub fn supported(&self, device: &dyn Device) -> Result<()> {
-        if device.info().backend == Backend::Cpu {
-            return cpu::aggregate::check(self);
+        match device.info().backend {
+            Backend::Cpu => cpu::aggregate::check(self),
+            _ => gpu::supported(self, device),
         }
-        let device = device.info().name.to_string();
-        Err(KernelError::Unsupported { device, reason: "aggregation has no kernel yet".into() })
     }
 
     /// Starts a group-by. `expected_groups` sizes the first table (0: not known); `device`
@@ -137,10 +169,15 @@ impl GroupByPlan {
     /// `Unsupported`, `Invalid`, and the device's errors.
     pub fn start(
         &self,
-        device: &std::sync::Arc<dyn Device>,
+        device: &Arc<dyn Device>,
         expected_groups: usize,
     ) -> Result<Box<dyn GroupBy>> {
-        self.supported(&**device)?;
-        cpu::aggregate::start(self, device, expected_groups)
+        match device.info().backend {
+            Backend::Cpu => {
+                cpu::aggregate::check(self)?;
+                cpu::aggregate::start(self, device, expected_groups)
+            }
+            _ => gpu::start(self, device, expected_groups),
+        }
     }
 }

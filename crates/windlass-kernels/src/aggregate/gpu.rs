@@ -1,0 +1,222 @@
+//! The group-by on CUDA and wgpu devices: one driver for both languages.
+//!
+//! Each batch is evaluated by the plan's pipeline, then aggregated in chunks of rows: the
+//! rows' groups are found in the group table, and every call's kernels add the rows to the
+//! states of their groups. With no keys the table is left out: all rows are of group 0.
+//!
+//! Nothing that one block of threads publishes is read by another before the next launch,
+//! unless it is itself an atomic, so the same algorithm is right under WGSL's memory model,
+//! with relaxed atomics and no forward progress between workgroups.
+
+use std::sync::Arc;
+
+use windlass_device::{Device, Queue, info::Backend};
+
+use super::{
+    GroupBy, GroupByPlan, GroupByResult,
+    batch::{self, Columns, Mode, Rows},
+    memory::Gpu,
+    plan::{self, Kind, Lowered},
+    result,
+    sources::{BLOCK, LOCAL_GROUPS, LOCAL_WORDS},
+    state::States,
+    table::{CHUNK_ROWS, GroupTable},
+};
+use crate::{
+    column::{DeviceBatch, DeviceColumn},
+    error::{KernelError, Result},
+};
+
+/// Most rows of a batch: the top bit of a row number marks claims in the group table.
+const MAX_BATCH_ROWS: usize = (1 << 31) - 1;
+
+/// Fewest groups that the first arrays have room for, and the most that an estimate alone
+/// makes them have room for. Guesses: one page of a GPU, and a size any GPU has.
+const FIRST_GROUPS: std::ops::RangeInclusive<usize> = 256..=1 << 20;
+
+/// Most buffers of one kernel of the family.
+const MAX_BUFFERS: u32 = 6;
+
+/// Whether a GPU can run the plan.
+pub(super) fn supported(plan: &GroupByPlan, device: &dyn Device) -> Result<()> {
+    check(&plan::lower(plan)?, device)
+}
+
+fn check(lowered: &Lowered, device: &dyn Device) -> Result<()> {
+    let info = device.info();
+    let (limits, features) = (&info.limits, info.features);
+    let no =
+        |reason: String| Err(KernelError::Unsupported { device: info.name.to_string(), reason });
+    if limits.max_buffers < MAX_BUFFERS {
+        return no(format!(
+            "a group-by needs {MAX_BUFFERS} buffers in one kernel, the device takes {}",
+            limits.max_buffers
+        ));
+    }
+    if limits.max_block < BLOCK {
+        return no(format!(
+            "a group-by needs blocks of {BLOCK} threads, the device takes {}",
+            limits.max_block
+        ));
+    }
+    let shared = (LOCAL_WORDS + LOCAL_GROUPS) * 4;
+    if limits.shared_bytes < shared {
+        return no(format!(
+            "a group-by needs {shared} bytes of shared memory, the device has {}",
+            limits.shared_bytes
+        ));
+    }
+    let floats = features.float64 && features.int64_atomics;
+    let f64_sum = |k: &Kind| matches!(k, Kind::SumF64 | Kind::Moments);
+    if info.backend == Backend::Wgpu && !floats && lowered.calls.iter().any(|c| f64_sum(&c.kind)) {
+        let missing = match (features.float64, features.int64_atomics) {
+            (false, false) => "64-bit floats and 64-bit atomics",
+            (false, true) => "64-bit floats",
+            _ => "64-bit atomics",
+        };
+        return no(format!("sums and variances of floats need {missing}"));
+    }
+    if lowered.has_pipeline() {
+        lowered.pipeline.supported(device)?;
+    }
+    Ok(())
+}
+
+/// A group-by in progress.
+struct GpuGroupBy {
+    gpu: Gpu,
+    lowered: Lowered,
+    /// `None` without keys, and before the first batch.
+    table: Option<GroupTable>,
+    /// `None` before the first batch.
+    states: Option<States>,
+    first_groups: usize,
+    chunk_rows: usize,
+}
+
+/// Starts a group-by on a GPU.
+pub(super) fn start(
+    plan: &GroupByPlan,
+    device: &Arc<dyn Device>,
+    expected_groups: usize,
+) -> Result<Box<dyn GroupBy>> {
+    start_with_chunks(plan, device, expected_groups, CHUNK_ROWS)
+}
+
+/// Starts a group-by that inserts at most `chunk_rows` rows at a time.
+pub(super) fn start_with_chunks(
+    plan: &GroupByPlan,
+    device: &Arc<dyn Device>,
+    expected_groups: usize,
+    chunk_rows: usize,
+) -> Result<Box<dyn GroupBy>> {
+    let lowered = plan::lower(plan)?;
+    check(&lowered, &**device)?;
+    let gpu = Gpu::new(device)?;
+    let first_groups = match plan.keys.is_empty() {
+        true => 1,
+        false => expected_groups.clamp(*FIRST_GROUPS.start(), *FIRST_GROUPS.end()),
+    };
+    let (table, states) = (None, None);
+    Ok(Box::new(GpuGroupBy { gpu, lowered, table, states, first_groups, chunk_rows }))
+}
+
+impl GpuGroupBy {
+    /// Makes the states and, with keys, the table on first use.
+    fn prepare(&mut self, queue: &mut dyn Queue) -> Result<()> {
+        if self.states.is_none() {
+            let calls = &self.lowered.calls;
+            self.states = Some(States::new(&mut self.gpu, queue, calls, self.first_groups)?);
+        }
+        if self.table.is_none() && !self.lowered.keys.is_empty() {
+            let words = self.lowered.key_words;
+            self.table = Some(GroupTable::new(&mut self.gpu, queue, words, self.first_groups)?);
+        }
+        Ok(())
+    }
+
+    /// Finds the groups of rows from `row_base` on; returns the chunk.
+    fn chunk(
+        &mut self,
+        queue: &mut dyn Queue,
+        columns: &Columns,
+        (row_base, left): (usize, usize),
+    ) -> Result<Rows> {
+        let Some(table) = &mut self.table else {
+            let (mode, groups) = match &columns.selected {
+                Some(flags) => (Mode::Selected, flags.clone()),
+                None => (Mode::All, self.gpu.unread()),
+            };
+            return Ok(Rows { rows: left as u32, row_base: 0, mode, groups, group_count: 1 });
+        };
+        let rows = table.chunk_rows(&self.gpu, left, self.chunk_rows) as u32;
+        let (before, row_base) = (table.groups(), row_base as u32);
+        let selected = columns.selected.as_ref();
+        let (gpu, keys) = (&mut self.gpu, &self.lowered.keys);
+        let found = table.find(gpu, queue, keys, &columns.columns, selected, (row_base, rows))?;
+        let groups = table.row_groups();
+        if let Some(states) = &mut self.states {
+            states.make_room(gpu, queue, before, found)?;
+        }
+        Ok(Rows { rows, row_base, mode: Mode::Groups, groups, group_count: found as u32 })
+    }
+}
+
+impl GroupBy for GpuGroupBy {
+    fn update(
+        &mut self,
+        queue: &mut dyn Queue,
+        batch: &DeviceBatch,
+        tables: &[DeviceColumn],
+    ) -> Result<()> {
+        if batch.rows > MAX_BATCH_ROWS {
+            return Err(KernelError::Invalid {
+                operation: "group-by",
+                expected: format!("a batch of at most {MAX_BATCH_ROWS} rows"),
+                got: batch.rows.to_string(),
+            });
+        }
+        if batch.rows == 0 {
+            return Ok(());
+        }
+        self.prepare(queue)?;
+        let columns = batch::evaluate(&mut self.gpu, queue, &self.lowered, batch, tables)?;
+        let mut done = 0;
+        while done < batch.rows {
+            let chunk = self.chunk(queue, &columns, (done, batch.rows - done))?;
+            if let Some(states) = self.states.as_ref().filter(|_| chunk.group_count > 0) {
+                states.accumulate(&self.gpu, queue, &chunk, &columns.columns)?;
+            }
+            done += chunk.rows as usize;
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> usize {
+        match &self.table {
+            Some(table) => table.groups(),
+            None => usize::from(self.lowered.keys.is_empty()),
+        }
+    }
+
+    fn state_bytes(&self) -> usize {
+        let table = self.table.as_ref().map_or(0, GroupTable::bytes);
+        table + self.states.as_ref().map_or(0, States::bytes)
+    }
+
+    fn finish(mut self: Box<Self>, queue: &mut dyn Queue) -> Result<GroupByResult> {
+        self.prepare(queue)?;
+        let groups = self.groups();
+        let key_words = match &self.table {
+            Some(table) => table.download_keys(queue)?,
+            None => Vec::new(),
+        };
+        let states = match &self.states {
+            Some(states) => states.download(queue, groups)?,
+            None => Vec::new(),
+        };
+        queue.synchronize()?;
+        let unit = self.gpu.unit_words();
+        Ok(result::build(groups, &self.lowered, &key_words, &states, unit))
+    }
+}

@@ -1,0 +1,56 @@
+// insert: finds or claims a slot of the group table for the key of each selected row.
+//
+// Open addressing with linear probing over a power-of-two table at a load of at most one
+// half. A slot is 0 (empty), g + 1 (group g, known from an earlier chunk), or CLAIMED | row
+// (a new group, represented by that row of this chunk). A claim is one compare-exchange;
+// what it is compared with, the packed keys of rows and of groups, was written by earlier
+// launches, so relaxed atomics suffice and no thread waits for another.
+//
+// Buffers:  keys        u32[rows * key_words]    packed keys of this chunk
+//           selected    u32[batch rows]          flag of each row; not read unless has_selected
+//           group_keys  u32[groups * key_words]  packed keys of the known groups
+//           slots       u32[mask + 1]            the table
+//           row_slot    u32[rows]                out: the row's slot, NO_GROUP if not selected
+//           counters    u32[2]                   [1] becomes 1 if the table was full
+// Params:   rows, row_base, key_words, mask, has_selected
+// Launch:   one thread a row, 256 to a block.
+// Result:   row_slot, and the claims in slots. Which row of equal keys claims, and so which
+//           slot a key gets, depends on the order of execution.
+#include "windlass.cuh"
+#include "aggregate/key_hash.cuh"
+#include "aggregate/rows.cuh"
+
+struct Params {
+  u32 rows, row_base, key_words, mask, has_selected;
+};
+
+extern "C" __global__ void insert(const u32* keys, const u32* selected, const u32* group_keys,
+                                  u32* slots, u32* row_slot, u32* counters, Params p) {
+  const u32 row = blockIdx.x * 256u + threadIdx.x;
+  if (row >= p.rows) return;
+  if (p.has_selected && selected[u64(p.row_base) + row] == 0) {
+    row_slot[row] = NO_GROUP;
+    return;
+  }
+  const u32* key = keys + u64(row) * p.key_words;
+  u32 slot = hash_key(key, p.key_words) & p.mask;
+  for (u64 probes = 0; probes <= p.mask; ++probes) {
+    u32 held = W_LOAD(&slots[slot]);
+    if (held == 0) {
+      held = atomicCAS(&slots[slot], 0u, CLAIMED | row);
+      if (held == 0) {
+        row_slot[row] = slot;
+        return;
+      }
+    }
+    const u32* other = held & CLAIMED ? keys + u64(held & ~CLAIMED) * p.key_words
+                                      : group_keys + u64(held - 1) * p.key_words;
+    if (same_key(key, other, p.key_words)) {
+      row_slot[row] = slot;
+      return;
+    }
+    slot = (slot + 1) & p.mask;
+  }
+  row_slot[row] = NO_GROUP;
+  W_STORE(&counters[1], 1u);
+}

@@ -1,0 +1,109 @@
+// insert: finds or claims a slot of the group table for the key of each selected row.
+//
+// Open addressing with linear probing over a power-of-two table at a load of at most one
+// half. A slot is 0 (empty), g + 1 (group g, known from an earlier chunk), or CLAIMED | row
+// (a new group, represented by that row of this chunk). A claim is one compare-exchange;
+// what it is compared with, the packed keys of rows and of groups, was written by earlier
+// dispatches, so relaxed atomics suffice and no group of threads waits for another.
+//
+// Buffers:  keys        u32[rows * key_words]    packed keys of this chunk
+//           selected    u32[batch rows]          flag of each row; not read unless has_selected
+//           group_keys  u32[groups * key_words]  packed keys of the known groups
+//           slots       u32[mask + 1]            the table
+//           row_slot    u32[rows]                out: the row's slot, NO_GROUP if not selected
+//           counters    u32[2]                   [1] becomes 1 if the table was full
+// Params:   rows, row_base, key_words, mask, has_selected
+// Launch:   one thread a row, 256 to a block.
+// Result:   row_slot, and the claims in slots. Which row of equal keys claims, and so which
+//           slot a key gets, depends on the order of execution.
+#import windlass::aggregate::key_hash
+#import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
+
+struct Params {
+    rows: u32,
+    row_base: u32,
+    key_words: u32,
+    mask: u32,
+    has_selected: u32,
+}
+
+@group(0) @binding(0) var<storage, read> keys: array<u32>;
+@group(0) @binding(1) var<storage, read> selected: array<u32>;
+@group(0) @binding(2) var<storage, read> group_keys: array<u32>;
+@group(0) @binding(3) var<storage, read_write> slots: array<atomic<u32>>;
+@group(0) @binding(4) var<storage, read_write> row_slot: array<u32>;
+@group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>;
+@group(0) @binding(6) var<uniform> p: Params;
+
+fn same_row(a: u32, b: u32) -> bool {
+    for (var k = 0u; k < p.key_words; k++) {
+        if keys[a * p.key_words + k] != keys[b * p.key_words + k] {
+            return false;
+        }
+    }
+    return true;
+}
+
+fn same_group(row: u32, group: u32) -> bool {
+    for (var k = 0u; k < p.key_words; k++) {
+        if keys[row * p.key_words + k] != group_keys[group * p.key_words + k] {
+            return false;
+        }
+    }
+    return true;
+}
+
+@compute @workgroup_size(256)
+fn insert(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
+    if row >= p.rows {
+        return;
+    }
+    if p.has_selected != 0u {
+        if selected[p.row_base + row] == 0u {
+            row_slot[row] = NO_GROUP;
+            return;
+        }
+    }
+    var hash = key_hash::SEED;
+    for (var k = 0u; k < p.key_words; k++) {
+        hash = key_hash::mix(hash, keys[row * p.key_words + k]);
+    }
+    var slot = key_hash::finish(hash, p.key_words) & p.mask;
+    var probes = 0u;
+    loop {
+        var held = atomicLoad(&slots[slot]);
+        if held == 0u {
+            let claim = atomicCompareExchangeWeak(&slots[slot], 0u, CLAIMED | row);
+            if claim.exchanged {
+                row_slot[row] = slot;
+                return;
+            }
+            held = claim.old_value;
+            if held == 0u {
+                continue; // a spurious failure: the same slot again
+            }
+        }
+        var same = false;
+        if (held & CLAIMED) != 0u {
+            same = same_row(row, held & ~CLAIMED);
+        } else {
+            same = same_group(row, held - 1u);
+        }
+        if same {
+            row_slot[row] = slot;
+            return;
+        }
+        if probes == p.mask {
+            break;
+        }
+        probes += 1u;
+        slot = (slot + 1u) & p.mask;
+    }
+    row_slot[row] = NO_GROUP;
+    atomicStore(&counters[1], 1u);
+}
