@@ -2,8 +2,9 @@
 //! are evaluated by one generated kernel, so a chain of filter, projection and aggregation
 //! reads each input column once.
 //!
-//! On `cpu` the twin in [`crate::cpu::aggregate`] runs. On GPUs the kernels of `kernels/aggregate` (CUDA) and `shaders/aggregate` (WGSL) do the
-//! rest, driven by one host function for both languages:
+//! On `cpu` the twin in [`crate::cpu::aggregate`] runs. On GPUs the kernels of
+//! `kernels/aggregate` (CUDA) and `shaders/aggregate` (WGSL) do the rest, driven by one host
+//! function for both languages:
 //!
 //! | module | holds |
 //! |---|---|
