@@ -4,38 +4,54 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use serde_json::Value;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace root")
 }
 
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .other_options(vec!["--offline".to_string()])
-        .exec()
-        .expect("cargo metadata")
+/// A package of the workspace.
+struct Package {
+    name: String,
+    manifest: PathBuf,
+    /// Its normal and build dependencies.
+    dependencies: BTreeSet<String>,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_string()
+}
+
+/// The packages, from `cargo metadata` itself: a crate for it would change the features of
+/// libraries that the engine uses too, and so compile them twice.
+fn packages() -> Vec<Package> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo metadata");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata as JSON");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    let package = |p: &Value| {
+        let dependencies = p["dependencies"].as_array().expect("dependencies").iter();
+        Package {
+            name: text(&p["name"]),
+            manifest: PathBuf::from(text(&p["manifest_path"])),
+            dependencies: dependencies
+                .filter(|d| d["kind"].as_str() != Some("dev"))
+                .map(|d| text(&d["name"]))
+                .collect(),
+        }
+    };
+    packages.map(package).collect()
 }
 
 /// The normal and build dependencies of each workspace package.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    metadata()
-        .packages
-        .iter()
-        .map(|p| {
-            let deps = p
-                .dependencies
-                .iter()
-                .filter(|d| d.kind != DependencyKind::Development)
-                .map(|d| d.name.clone())
-                .collect();
-            (p.name.to_string(), deps)
-        })
-        .collect()
+    packages().into_iter().map(|p| (p.name, p.dependencies)).collect()
 }
 
 /// The crates of the map, and which of ours each may depend on.
@@ -86,12 +102,13 @@ fn only_the_named_crates_name_the_big_libraries() {
 
 #[test]
 fn a_crate_lies_in_the_folder_of_its_name() {
-    for p in metadata().packages {
-        let folder = p.manifest_path.parent().and_then(|d| d.file_name()).unwrap_or_default();
+    for p in packages() {
+        let folder = p.manifest.parent().and_then(|d| d.file_name()).unwrap_or_default();
+        let folder = folder.to_string_lossy();
         assert!(
-            p.name.as_str().trim_end_matches("-tests") == folder || p.name.as_str() == folder,
+            p.name.trim_end_matches("-tests") == folder || p.name == folder,
             "{}",
-            p.manifest_path
+            p.manifest.display()
         );
         for word in ["core", "common", "utils", "util", "misc"] {
             assert!(!p.name.ends_with(&format!("-{word}")), "{}: a crate has a purpose", p.name);
@@ -101,12 +118,12 @@ fn a_crate_lies_in_the_folder_of_its_name() {
 
 #[test]
 fn every_package_takes_the_workspace_lints() {
-    for p in metadata().packages {
-        let text = fs::read_to_string(&p.manifest_path).expect("a manifest");
+    for p in packages() {
+        let text = fs::read_to_string(&p.manifest).expect("a manifest");
         assert!(
             text.contains("[lints]\nworkspace = true"),
             "{}: add [lints] workspace = true",
-            p.manifest_path
+            p.manifest.display()
         );
     }
 }
