@@ -13,7 +13,7 @@
 //           row_slot    u32[rows]                out: the row's slot, NO_GROUP if not selected
 //           counters    u32[2]                   [1] becomes 1 if the table was full
 // Params:   rows, row_base, key_words, mask, has_selected
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   row_slot, and the claims in slots. Which row of equal keys claims, and so which
 //           slot a key gets, depends on the order of execution.
 #include "windlass.cuh"
@@ -24,10 +24,8 @@ struct Params {
   u32 rows, row_base, key_words, mask, has_selected;
 };
 
-extern "C" __global__ void insert(const u32* keys, const u32* selected, const u32* group_keys,
-                                  u32* slots, u32* row_slot, u32* counters, Params p) {
-  const u32 row = blockIdx.x * 256u + threadIdx.x;
-  if (row >= p.rows) return;
+W_INLINE void insert_row(const u32* keys, const u32* selected, const u32* group_keys, u32* slots,
+                         u32* row_slot, u32* counters, const Params& p, u32 row) {
   if (p.has_selected && selected[u64(p.row_base) + row] == 0) {
     row_slot[row] = NO_GROUP;
     return;
@@ -53,4 +51,12 @@ extern "C" __global__ void insert(const u32* keys, const u32* selected, const u3
   }
   row_slot[row] = NO_GROUP;
   W_STORE(&counters[1], 1u);
+}
+
+extern "C" __global__ void insert(const u32* keys, const u32* selected, const u32* group_keys,
+                                  u32* slots, u32* row_slot, u32* counters, Params p) {
+  const u64 stride = u64(gridDim.x) * 256u;
+  for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.rows; row += stride) {
+    insert_row(keys, selected, group_keys, slots, row_slot, counters, p, u32(row));
+  }
 }

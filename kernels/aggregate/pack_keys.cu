@@ -12,7 +12,7 @@
 //           this key's words), value_words, kind (0 integer, 1 f32, 2 f64), has_valid, nullable,
 //           null_word and null_bit (of this key), starts_word (this key is its null word's
 //           first, so it stores the word where later keys or into it)
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   keys, complete once every key column has been packed.
 // Deterministic.
 #include "windlass.cuh"
@@ -22,9 +22,7 @@ struct Params {
   u32 has_valid, nullable, null_word, null_bit, starts_word;
 };
 
-extern "C" __global__ void pack_keys(const u32* values, const u32* valid, u32* keys, Params p) {
-  const u32 row = blockIdx.x * 256u + threadIdx.x;
-  if (row >= p.rows) return;
+W_INLINE void pack_row(const u32* values, const u32* valid, u32* keys, const Params& p, u32 row) {
   const u64 source = u64(p.row_base) + row;
   const bool is_null = p.has_valid && valid[source] == 0;
   u32* out = keys + u64(row) * p.key_words;
@@ -64,5 +62,12 @@ extern "C" __global__ void pack_keys(const u32* values, const u32* valid, u32* k
       }
     }
     out[p.offset + k] = word;
+  }
+}
+
+extern "C" __global__ void pack_keys(const u32* values, const u32* valid, u32* keys, Params p) {
+  const u64 stride = u64(gridDim.x) * 256u;
+  for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.rows; row += stride) {
+    pack_row(values, valid, keys, p, u32(row));
   }
 }

@@ -6,7 +6,7 @@
 //                                                row's group, NO_GROUP if not selected
 //           group_keys  u32[groups * key_words]  out: keys of the groups new in this chunk
 // Params:   rows, key_words
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   row_group and group_keys. Deterministic, given its input.
 #include "windlass.cuh"
 #include "aggregate/rows.cuh"
@@ -15,10 +15,8 @@ struct Params {
   u32 rows, key_words;
 };
 
-extern "C" __global__ void resolve(const u32* keys, const u32* slots, u32* row_group,
-                                   u32* group_keys, Params p) {
-  const u32 row = blockIdx.x * 256u + threadIdx.x;
-  if (row >= p.rows) return;
+W_INLINE void resolve_row(const u32* keys, const u32* slots, u32* row_group, u32* group_keys,
+                          const Params& p, u32 row) {
   const u32 held = row_group[row];
   if (held == NO_GROUP) return;
   if ((held & CLAIMED) == 0) {
@@ -30,4 +28,12 @@ extern "C" __global__ void resolve(const u32* keys, const u32* slots, u32* row_g
     group_keys[u64(group) * p.key_words + k] = keys[u64(row) * p.key_words + k];
   }
   row_group[row] = group;
+}
+
+extern "C" __global__ void resolve(const u32* keys, const u32* slots, u32* row_group,
+                                   u32* group_keys, Params p) {
+  const u64 stride = u64(gridDim.x) * 256u;
+  for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.rows; row += stride) {
+    resolve_row(keys, slots, row_group, group_keys, p, u32(row));
+  }
 }

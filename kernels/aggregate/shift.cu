@@ -10,7 +10,8 @@
 //                        values  f64[batch rows]  the argument
 //                        shift   f64[groups]      out: the shift
 // Params:   rows, row_base, mode, has_valid
-// Launch:   one thread a row, 256 to a block; claim_shift, then set_shift.
+// Launch:   any number of blocks of 256 threads, rows are strided over all threads;
+//           claim_shift, then set_shift.
 // Result:   shift, and first = 0 for all groups with a row. Deterministic.
 #include "windlass.cuh"
 #include "aggregate/rows.cuh"
@@ -19,27 +20,39 @@ struct Params {
   u32 rows, row_base, mode, has_valid;
 };
 
-W_INLINE u32 taker(const u32* groups, const u32* valid, u32 row, Params p) {
-  if (row >= p.rows) return NO_GROUP;
+W_INLINE u32 taker(const u32* groups, const u32* valid, u32 row, const Params& p) {
   if (p.has_valid && valid[u64(p.row_base) + row] == 0) return NO_GROUP;
   return group_of(groups, p.mode, row);
 }
 
 #if defined(SET)
-extern "C" __global__ void set_shift(const u32* groups, const u32* valid, u32* first,
-                                     const f64* values, f64* shift, Params p) {
-  const u32 row = blockIdx.x * 256u + threadIdx.x;
+W_INLINE void set_row(const u32* groups, const u32* valid, u32* first, const f64* values,
+                      f64* shift, const Params& p, u32 row) {
   const u32 group = taker(groups, valid, row, p);
   if (group == NO_GROUP || W_LOAD(&first[group]) != row + 1) return;
   shift[group] = values[u64(p.row_base) + row];
   W_STORE(&first[group], 0u);
 }
+
+extern "C" __global__ void set_shift(const u32* groups, const u32* valid, u32* first,
+                                     const f64* values, f64* shift, Params p) {
+  const u64 stride = u64(gridDim.x) * 256u;
+  for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.rows; row += stride) {
+    set_row(groups, valid, first, values, shift, p, u32(row));
+  }
+}
 #else
-extern "C" __global__ void claim_shift(const u32* groups, const u32* valid, u32* first,
-                                       Params p) {
-  const u32 row = blockIdx.x * 256u + threadIdx.x;
+W_INLINE void claim_row(const u32* groups, const u32* valid, u32* first, const Params& p, u32 row) {
   const u32 group = taker(groups, valid, row, p);
   if (group == NO_GROUP || W_LOAD(&first[group]) <= row + 1) return;
   atomicMin(&first[group], row + 1);
+}
+
+extern "C" __global__ void claim_shift(const u32* groups, const u32* valid, u32* first,
+                                       Params p) {
+  const u64 stride = u64(gridDim.x) * 256u;
+  for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.rows; row += stride) {
+    claim_row(groups, valid, first, p, u32(row));
+  }
 }
 #endif

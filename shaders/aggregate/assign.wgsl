@@ -8,7 +8,7 @@
 //           row_slot  u32[rows]      in: slots; out: CLAIMED | g for representatives, else kept
 //           counters  u32[2]         [0] counts the groups
 // Params:   rows
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   slots, row_slot and counters[0]. The order of the numbers depends on the order of
 //           execution.
 #import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
@@ -22,16 +22,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> counters: array<atomic<u32>>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-@compute @workgroup_size(256)
-fn assign(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if row >= p.rows {
-        return;
-    }
+fn assign_row(row: u32) {
     let slot = row_slot[row];
     if slot == NO_GROUP {
         return;
@@ -42,4 +33,16 @@ fn assign(
     let group = atomicAdd(&counters[0], 1u);
     atomicStore(&slots[slot], group + 1u);
     row_slot[row] = CLAIMED | group;
+}
+
+@compute @workgroup_size(256)
+fn assign(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        assign_row(row);
+    }
 }

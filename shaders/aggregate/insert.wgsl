@@ -13,7 +13,7 @@
 //           row_slot    u32[rows]                out: the row's slot, NO_GROUP if not selected
 //           counters    u32[2]                   [1] becomes 1 if the table was full
 // Params:   rows, row_base, key_words, mask, has_selected
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   row_slot, and the claims in slots. Which row of equal keys claims, and so which
 //           slot a key gets, depends on the order of execution.
 #import windlass::aggregate::key_hash
@@ -53,16 +53,7 @@ fn same_group(row: u32, group: u32) -> bool {
     return true;
 }
 
-@compute @workgroup_size(256)
-fn insert(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if row >= p.rows {
-        return;
-    }
+fn insert_row(row: u32) {
     if p.has_selected != 0u {
         if selected[p.row_base + row] == 0u {
             row_slot[row] = NO_GROUP;
@@ -106,4 +97,16 @@ fn insert(
     }
     row_slot[row] = NO_GROUP;
     atomicStore(&counters[1], 1u);
+}
+
+@compute @workgroup_size(256)
+fn insert(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        insert_row(row);
+    }
 }

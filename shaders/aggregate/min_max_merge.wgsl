@@ -3,7 +3,7 @@
 // Buffers:  chunk  u32[groups * phases]  codes of one chunk, most significant unit first
 //           state  u32[groups * phases]  codes so far; out: the larger
 // Params:   groups, phases
-// Launch:   one thread a group, 256 to a block.
+// Launch:   any number of blocks of 256 threads; groups are strided over all threads.
 // Result:   state. Deterministic.
 struct Params {
     groups: u32,
@@ -14,16 +14,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> state: array<u32>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-@compute @workgroup_size(256)
-fn min_max_merge(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let group = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if group >= p.groups {
-        return;
-    }
+fn merge_group(group: u32) {
     let at = group * p.phases;
     var first = 0u;
     while first < p.phases && chunk[at + first] == state[at + first] {
@@ -34,5 +25,17 @@ fn min_max_merge(
     }
     for (var k = first; k < p.phases; k++) {
         state[at + k] = chunk[at + k];
+    }
+}
+
+@compute @workgroup_size(256)
+fn min_max_merge(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var group = (wid.x + wid.y * nwg.x) * 256u + lid; group < p.groups; group += stride) {
+        merge_group(group);
     }
 }

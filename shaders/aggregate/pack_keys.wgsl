@@ -12,7 +12,7 @@
 //           this key's words), value_words, kind (0 integer, 1 f32, 2 f64), has_valid, nullable,
 //           null_word and null_bit (of this key), starts_word (this key is its null word's
 //           first, so it stores the word where later keys or into it)
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   keys, complete once every key column has been packed.
 // Deterministic.
 struct Params {
@@ -34,16 +34,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-@compute @workgroup_size(256)
-fn pack_keys(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if row >= p.rows {
-        return;
-    }
+fn pack_row(row: u32) {
     let source = p.row_base + row;
     var is_null = false;
     if p.has_valid != 0u {
@@ -90,5 +81,17 @@ fn pack_keys(
             }
         }
         keys[out + p.offset + k] = word;
+    }
+}
+
+@compute @workgroup_size(256)
+fn pack_keys(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        pack_row(row);
     }
 }

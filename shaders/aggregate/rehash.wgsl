@@ -3,7 +3,8 @@
 // Buffers:  group_keys  u32[groups * key_words]  packed keys of the groups, all different
 //           slots       u32[mask + 1]            in: zeros; out: g + 1 in each group's slot
 // Params:   groups, key_words, mask
-// Launch:   one thread a group, 256 to a block. The table has more slots than groups.
+// Launch:   any number of blocks of 256 threads; groups are strided over all threads. The
+//           table has more slots than groups.
 // Result:   slots. Which slot a key gets depends on the order of execution.
 #import windlass::aggregate::key_hash
 
@@ -17,16 +18,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> slots: array<atomic<u32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-@compute @workgroup_size(256)
-fn rehash(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let group = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if group >= p.groups {
-        return;
-    }
+fn rehash_group(group: u32) {
     var hash = key_hash::SEED;
     for (var k = 0u; k < p.key_words; k++) {
         hash = key_hash::mix(hash, group_keys[group * p.key_words + k]);
@@ -43,5 +35,17 @@ fn rehash(
             }
         }
         slot = (slot + 1u) & p.mask;
+    }
+}
+
+@compute @workgroup_size(256)
+fn rehash(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var group = (wid.x + wid.y * nwg.x) * 256u + lid; group < p.groups; group += stride) {
+        rehash_group(group);
     }
 }

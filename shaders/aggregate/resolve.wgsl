@@ -6,7 +6,7 @@
 //                                                row's group, NO_GROUP if not selected
 //           group_keys  u32[groups * key_words]  out: keys of the groups new in this chunk
 // Params:   rows, key_words
-// Launch:   one thread a row, 256 to a block.
+// Launch:   any number of blocks of 256 threads; rows are strided over all threads.
 // Result:   row_group and group_keys. Deterministic, given its input.
 #import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
 
@@ -21,16 +21,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> group_keys: array<u32>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-@compute @workgroup_size(256)
-fn resolve(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
-    if row >= p.rows {
-        return;
-    }
+fn resolve_row(row: u32) {
     let held = row_group[row];
     if held == NO_GROUP {
         return;
@@ -44,4 +35,16 @@ fn resolve(
         group_keys[group * p.key_words + k] = keys[row * p.key_words + k];
     }
     row_group[row] = group;
+}
+
+@compute @workgroup_size(256)
+fn resolve(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        resolve_row(row);
+    }
 }

@@ -10,7 +10,8 @@
 //                        values  u32[batch rows * 2]  the argument, an f64 as two words
 //                        shift   u32[groups * 2]      out: the shift, an f64 as two words
 // Params:   rows, row_base, mode, has_valid
-// Launch:   one thread a row, 256 to a block; claim_shift, then set_shift.
+// Launch:   any number of blocks of 256 threads, rows are strided over all threads;
+//           claim_shift, then set_shift.
 // Result:   shift, and first = 0 for all groups with a row. Deterministic.
 #import windlass::aggregate::rows::{NO_GROUP, MODE_ALL, group_from}
 
@@ -33,9 +34,6 @@ struct Params {
 #endif
 
 fn group_of(row: u32) -> u32 {
-    if row >= p.rows {
-        return NO_GROUP;
-    }
     if p.has_valid != 0u {
         if valid[p.row_base + row] == 0u {
             return NO_GROUP;
@@ -49,13 +47,7 @@ fn group_of(row: u32) -> u32 {
 }
 
 #ifdef SET
-@compute @workgroup_size(256)
-fn set_shift(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) nwg: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
+fn set_row(row: u32) {
     let group = group_of(row);
     if group == NO_GROUP {
         return;
@@ -66,20 +58,38 @@ fn set_shift(
         atomicStore(&first[group], 0u);
     }
 }
-#else
+
 @compute @workgroup_size(256)
-fn claim_shift(
+fn set_shift(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let row = (wid.x + wid.y * nwg.x) * 256u + lid;
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        set_row(row);
+    }
+}
+#else
+fn claim_row(row: u32) {
     let group = group_of(row);
     if group == NO_GROUP {
         return;
     }
     if atomicLoad(&first[group]) > row + 1u {
         atomicMin(&first[group], row + 1u);
+    }
+}
+
+@compute @workgroup_size(256)
+fn claim_shift(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) nwg: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let stride = nwg.x * nwg.y * 256u;
+    for (var row = (wid.x + wid.y * nwg.x) * 256u + lid; row < p.rows; row += stride) {
+        claim_row(row);
     }
 }
 #endif

@@ -80,7 +80,8 @@ impl Gpu {
         self.unwritten.clone()
     }
 
-    /// Launches with one thread for each item.
+    /// Launches a kernel whose threads stride over `items`, with one item a thread as far as
+    /// the device runs so many threads at once.
     pub(super) fn launch_each(
         &self,
         queue: &mut dyn Queue,
@@ -89,7 +90,8 @@ impl Gpu {
         buffers: &[&DeviceBuffer],
         params: &[u32],
     ) -> Result<()> {
-        self.launch(queue, id, items.div_ceil(BLOCK), buffers, params)
+        let blocks = items.div_ceil(BLOCK).min(self.resident_blocks());
+        self.launch(queue, id, blocks, buffers, params)
     }
 
     /// Launches `blocks` blocks of a kernel that [`Gpu::compile`] compiled.
@@ -104,16 +106,21 @@ impl Gpu {
         Ok(queue.launch(&self.kernels[&id], blocks, buffers, params)?)
     }
 
-    /// Blocks for a kernel whose threads stride over `rows`: enough to fill the device, few
-    /// enough that merging the blocks' local tables stays small beside the rows. Eight
-    /// resident blocks a unit, 256 blocks where the units are not known, and four rows a
-    /// thread at least are guesses to be measured on hardware.
-    pub(super) fn stride_blocks(&self, rows: u32) -> u32 {
-        let most = match self.device.info().units {
+    /// Blocks for an accumulating kernel over `rows`: few enough that merging the blocks'
+    /// local tables stays small beside the rows. Four rows a thread at least is a guess to be
+    /// measured on hardware.
+    pub(super) fn accumulate_blocks(&self, rows: u32) -> u32 {
+        rows.div_ceil(BLOCK * 4).clamp(1, self.resident_blocks())
+    }
+
+    /// Blocks that fill the device: 2,048 threads a unit, the most that multiprocessors of
+    /// CUDA architectures 8.0 to 10.0 hold (CUDA programming guide, compute capabilities);
+    /// 256 blocks where the units are not known, a guess.
+    fn resident_blocks(&self) -> u32 {
+        match self.device.info().units {
             0 => 256,
-            units => units.saturating_mul(8),
-        };
-        rows.div_ceil(BLOCK * 4).clamp(1, most)
+            units => units.saturating_mul(2048 / BLOCK),
+        }
     }
 }
 

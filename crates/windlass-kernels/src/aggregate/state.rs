@@ -218,7 +218,7 @@ impl Accumulate<'_> {
     fn head(&self, state_words: u32) -> (u32, Vec<u32>) {
         let r = self.rows;
         let (local, replicas) = local_table(r.group_count, state_words);
-        let blocks = self.gpu.stride_blocks(r.rows);
+        let blocks = self.gpu.accumulate_blocks(r.rows);
         (blocks, vec![r.rows, r.row_base, r.mode as u32, local, replicas, blocks])
     }
 
