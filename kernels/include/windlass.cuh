@@ -69,7 +69,7 @@ template <class F> struct w_signature;
 template <class... A> struct w_signature<void (*)(A...)> {
   static constexpr u32 count = sizeof...(A);
 
-  static constexpr bool buffers_first(u32 buffers) {
+  static __host__ __device__ constexpr bool buffers_first(u32 buffers) {
     const bool pointer[] = {w_is_pointer<A>::value..., false};
     for (u32 i = 0; i < count; ++i) {
       if (pointer[i] != (i < buffers)) return false;
@@ -77,7 +77,7 @@ template <class... A> struct w_signature<void (*)(A...)> {
     return true;
   }
 
-  static constexpr bool words_last(u32 buffers, u32 params) {
+  static __host__ __device__ constexpr bool words_last(u32 buffers, u32 params) {
     const u32 size[] = {u32(sizeof(A))..., 0u};
     const u32 align[] = {u32(alignof(A))..., 0u};
     if (params == 0) return count == buffers;

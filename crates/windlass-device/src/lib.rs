@@ -17,6 +17,7 @@
 //! | [`fault`] | fault injection for tests |
 
 pub mod buffer;
+mod cache;
 pub mod cpu;
 pub mod cuda;
 pub mod device;

@@ -2,21 +2,16 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 
 use super::module::Module;
-use crate::{dialect, source::KernelSource};
+use crate::{cache, dialect, source::KernelSource};
 
 /// The compilers tried when `CXX` is not set, the fastest first.
 const COMPILERS: [&str; 3] = ["g++", "clang++", "c++"];
@@ -139,25 +134,11 @@ pub(super) fn compile(
 }
 
 fn hash(compiler: &Compiler, flags: &[&str], source: &KernelSource, unit: &str) -> String {
-    let mut hasher = Sha256::new();
-    let mut add = |text: &str| {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    };
-    add(&compiler.program);
-    add(&compiler.version);
-    compiler.first.iter().for_each(|f| add(f));
-    flags.iter().for_each(|f| add(f));
-    add(unit);
-    add(&source.text);
-    for (name, text) in dialect::headers(source) {
-        add(name);
-        add(text);
-    }
-    hasher.finalize().iter().take(16).fold(String::new(), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
-    })
+    let mut parts = vec![&*compiler.program, &compiler.version, unit, &source.text];
+    parts.extend(compiler.first.iter().map(|f| &**f));
+    parts.extend(flags);
+    parts.extend(dialect::headers(source).flat_map(|(name, text)| [name, text]));
+    cache::name(parts)
 }
 
 /// A folder of one compilation, removed when dropped.
@@ -177,9 +158,7 @@ fn build(
     folder: &Path,
     file: &Path,
 ) -> Result<(), String> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let scratch = Scratch(folder.join(format!("build-{}-{count}", std::process::id())));
+    let scratch = Scratch(folder.join(format!("build-{}", cache::unique())));
     let put = |name: &str, text: &str| -> Result<(), String> {
         let path = scratch.0.join(name);
         let parent = path.parent().unwrap_or(&scratch.0);

@@ -563,3 +563,20 @@ fn devices_are_apart_and_arguments_are_checked() {
     launch(&*d0, &source("test/align256", 1, &[W, W], 0, text), 1, &[&a, &empty], &[]).unwrap();
     assert_eq!(get::<u32>(&*d0, &a)[0], 0);
 }
+
+#[test]
+fn every_name_of_the_dialect_compiles_and_runs() {
+    let k = KernelSource {
+        text: include_str!("../../tests/every_name.cu").into(),
+        headers: vec![("own.cuh".into(), "W_INLINE u32 three() { return 3u; }".into())],
+        ..source("test/every_name", 64, &[W], 1, "")
+    };
+    // Without the checked mode, in which the conversions of large floats are refused.
+    let base = EmulatorOptions::default();
+    for emulator in [base.clone(), EmulatorOptions { seed: Some(1), ..base }] {
+        let d = open(0, &options(emulator)).unwrap();
+        let out = put(&*d, &[0xDBDB_DBDBu32; 64]);
+        launch(&*d, &k, 1, &[&out], &[64]).unwrap();
+        assert!(get::<u32>(&*d, &out).iter().all(|x| *x != 0xDBDB_DBDB));
+    }
+}
