@@ -1,8 +1,8 @@
 //! Rows a second of the CPU group-by: sum of an `I64` by one `I64` key, for several numbers
-//! of groups, beside a `hashbrown` map on the same data. One thread. Prints one JSON object
-//! a line.
+//! of groups, beside a `hashbrown` map on the same data: on one thread by its own time, and
+//! on all threads with the merge, by wall time. Prints one JSON object a line.
 //!
-//! `cargo run --example group_by_rates -p windlass-device -p windlass-kernels -- [ROWS]`
+//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS]]`
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -13,6 +13,23 @@ use windlass_kernels::{
     cpu::aggregate::{CpuGroupBy, merge_all},
     ir::Program,
 };
+
+/// Seconds that this thread has run: what counts where other work shares the cores. Wall
+/// time where the system does not tell.
+fn thread_seconds(start: Instant) -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text.split(' ').next().and_then(|t| t.parse::<u64>().ok());
+    ns.map_or_else(|| start.elapsed().as_secs_f64(), |ns| ns as f64 / 1e9)
+}
+
+/// Seconds that all threads of this process have run, to 10 ms; `None` where the system
+/// does not tell.
+fn process_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
 
 struct Owner(Vec<i64>);
 
@@ -34,7 +51,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let calls =
         vec![call(Accumulator::Sum { wide: false }, Some(v)), call(Accumulator::CountRows, None)];
     let plan = GroupByPlan { program: p, filter: None, keys: vec![k], calls };
-    for groups in [1usize, 10, 1_000, 100_000, 10_000_000] {
+    let groups = std::env::args().nth(2).map(|a| a.parse()).transpose()?;
+    for groups in groups.map_or(vec![1usize, 10, 1_000, 100_000, 10_000_000], |g| vec![g]) {
         for (spread, scale) in [("dense", 1i64), ("sparse", 0x1_0000_0001)] {
             let mut x = 1u64;
             let mut next = || {
@@ -47,14 +65,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 (0..rows).map(|_| (next() % groups as u64) as i64 * scale).collect();
             let values: Vec<i64> = (0..rows).map(|_| next() as i64).collect();
 
-            let start = Instant::now();
+            let clock = Instant::now();
+            let start = thread_seconds(clock);
             let mut map: hashbrown::HashMap<i64, (i64, i64)> = hashbrown::HashMap::new();
             for (k, v) in keys.iter().zip(&values) {
                 let state = map.entry(*k).or_default();
                 state.0 = state.0.wrapping_add(*v);
                 state.1 += 1;
             }
-            let baseline = start.elapsed().as_secs_f64();
+            let baseline = thread_seconds(clock) - start;
 
             let batches: Vec<DeviceBatch> = keys
                 .chunks(BATCH)
@@ -64,18 +83,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     DeviceBatch { rows: k.len(), columns }
                 })
                 .collect();
-            let start = Instant::now();
+            let (start, cpu) = (thread_seconds(clock), process_seconds());
             let mut g = CpuGroupBy::new(&plan, &device, 0)?;
             for b in &batches {
                 g.update(b, &[])?;
             }
-            let updated = start.elapsed().as_secs_f64();
-            let bytes = g.groups().bytes();
-            let result = black_box(g.into_groups().into_result());
-            let one = start.elapsed().as_secs_f64();
+            let updated = thread_seconds(clock) - start;
+            let bytes = g.bytes();
+            let result = black_box(g.finish()?);
+            let one = thread_seconds(clock) - start;
+            let total = process_seconds().zip(cpu).map_or(one, |(after, before)| after - before);
             assert_eq!(result.groups, map.len());
 
-            let start = Instant::now();
+            let (start, cpu) = (Instant::now(), process_seconds());
             let threads = rayon::current_num_threads();
             let parts: Result<Vec<_>, windlass_kernels::KernelError> = std::thread::scope(|s| {
                 let work: Vec<_> = batches
@@ -87,21 +107,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                             for b in part {
                                 g.update(b, &[])?;
                             }
-                            Ok(g.into_groups())
+                            Ok(g.into_parts())
                         })
                     })
                     .collect();
                 work.into_iter().map(|t| t.join().expect("no panic")).collect()
             });
-            let merged = black_box(merge_all(&plan, parts?)?);
+            let merged = black_box(merge_all(&plan, parts?.into_iter().flatten().collect())?);
             let all = start.elapsed().as_secs_f64();
+            let cpu = process_seconds().zip(cpu).map_or(all, |(after, before)| after - before);
             assert_eq!(merged.groups, map.len());
             let rate = |seconds: f64| rows as f64 / seconds / 1e6;
             println!(
                 "{{\"bench\":\"group_by_sum_i64\",\"rows\":{rows},\"groups\":{groups},\
                  \"keys\":\"{spread}\",\"bytes_read\":{},\"device\":\"cpu\",\"class\":\"host\",\
-                 \"mrows_s\":{:.1},\"mrows_s_update\":{:.1},\"mrows_s_hashbrown\":{:.1},\
-                 \"threads\":{threads},\"mrows_s_parallel\":{:.1},\"state_bytes\":{bytes}}}",
+                 \"mrows_s\":{:.1},\"mrows_s_update\":{:.1},\"cpu_s\":{total:.2},\"mrows_s_hashbrown\":{:.1},\
+                 \"threads\":{threads},\"mrows_s_parallel\":{:.1},\
+                 \"cpu_s_parallel\":{cpu:.2},\"state_bytes\":{bytes}}}",
                 rows * 16,
                 rate(one),
                 rate(updated),

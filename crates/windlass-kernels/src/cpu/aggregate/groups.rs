@@ -1,5 +1,7 @@
 //! The groups found so far: keys, states, and their share of the memory pool.
 
+use std::{ops::Range, sync::Arc};
+
 use windlass_device::Reservation;
 
 use super::{
@@ -21,7 +23,7 @@ pub(super) struct CallColumns {
     pub(super) filter: Option<usize>,
 }
 
-/// Groups with their states: a whole result, or one part of it that [`super::merge`] puts
+/// Groups with their states: a whole result, or one part of it that [`super::merge()`] puts
 /// together with others of the same plan.
 #[derive(Debug)]
 pub struct Groups {
@@ -148,18 +150,38 @@ impl Groups {
         self.account()
     }
 
+    /// Ends lookups, which frees the table, and reserves what is left.
+    pub(super) fn close(&mut self) -> Result<()> {
+        if let Some(k) = &mut self.keys {
+            k.table.close();
+            k.packed = Vec::new();
+        }
+        (self.gids, self.mask) = Default::default();
+        self.states.iter_mut().for_each(States::shrink);
+        self.held = self.bytes();
+        let pool = Arc::clone(self.reservation.pool());
+        self.reservation = pool.reserve(0)?;
+        self.reservation.grow(self.held)?;
+        Ok(())
+    }
+
     /// The packed keys in another layout, which holds at least this one's ranges.
-    pub(super) fn recoded(&self, layout: &Layout) -> Vec<u64> {
-        match &self.keys {
+    pub(super) fn recoded(&mut self, layout: &Layout) -> Vec<u64> {
+        match self.keys.take() {
             None => Vec::new(),
-            Some(k) if k.layout == *layout => k.table.keys().to_vec(),
+            Some(k) if k.layout == *layout => k.table.into_keys(),
             Some(k) => k.layout.recode(k.table.keys(), layout),
         }
     }
 
-    /// Takes in groups `rows` of `other`, whose keys, packed in this one's layout, are
-    /// `packed`.
-    pub(super) fn absorb(&mut self, other: &Self, rows: &[u32], packed: &[u64]) -> Result<()> {
+    /// Takes in groups `rows` of another part, given its states and the keys of these rows
+    /// packed in this one's layout.
+    pub(super) fn absorb(
+        &mut self,
+        states: &[States],
+        rows: Range<usize>,
+        packed: &[u64],
+    ) -> Result<()> {
         let gids = match &mut self.keys {
             None => Gids::One,
             Some(k) => {
@@ -168,8 +190,8 @@ impl Groups {
             }
         };
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
-        for (states, from) in self.states.iter_mut().zip(&other.states) {
-            states.merge(groups, gids, from, rows);
+        for (to, from) in self.states.iter_mut().zip(states) {
+            to.merge(groups, gids, from, rows.clone());
         }
         self.account()
     }

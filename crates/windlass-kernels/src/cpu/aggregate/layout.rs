@@ -406,10 +406,10 @@ impl Layout {
 fn put(out: &mut [u64], words: usize, field: Field, codes: impl Iterator<Item = u64>) {
     let shift = field.shift;
     if words == 1 {
-        out.iter_mut().zip(codes).for_each(|(o, c)| *o |= c << shift);
+        out.iter_mut().zip(codes).for_each(|(o, c)| *o |= c.wrapping_shl(shift));
     } else {
         let places = out.iter_mut().skip(field.word).step_by(words);
-        places.zip(codes).for_each(|(o, c)| *o |= c << shift);
+        places.zip(codes).for_each(|(o, c)| *o |= c.wrapping_shl(shift));
     }
 }
 

@@ -4,10 +4,12 @@
 
 use arrow::array::Array;
 use rayon::prelude::*;
+use windlass_device::Reservation;
 
 use super::{
     groups::{Groups, Keys},
     layout::Layout,
+    state::{States, scatter},
     table,
 };
 use crate::{
@@ -20,17 +22,27 @@ use crate::{
 /// fed (a guess: some 0.3 ms of work).
 const SERIAL_GROUPS: usize = 16_384;
 
-/// A part, its packed keys in the common layout, and its groups by partition: those of
-/// partition `p` are `order[starts[p]..starts[p + 1]]`.
+/// Groups of a partition: with its table of 8 to 32 bytes a group and some states it fits a
+/// core's second-level cache of 1 to 2 MiB, so that lookups do not miss.
+const PARTITION_GROUPS: usize = 1 << 15;
+
+/// Most partitions. Each is a stream that a split writes, a cache line at a time, so all of
+/// them fit the first-level cache or nearly so.
+const MAX_PARTITIONS: usize = 1024;
+
+/// A part ordered by partition: partition `p` has groups `starts[p]..starts[p + 1]`. The
+/// reservation is the part's, which had the same size.
 struct Split {
-    part: Groups,
     packed: Vec<u64>,
-    order: Vec<u32>,
+    states: Vec<States>,
     starts: Vec<usize>,
+    reservation: Reservation,
 }
 
-/// Merges parts of one plan, all on one device, into at most `partitions` disjoint parts,
-/// in parallel on rayon's pool. With no keys, or few groups, it is one part.
+/// Merges parts of one plan, all on one device, into disjoint parts, in parallel on rayon's
+/// pool: at least `partitions` and as many as it takes for each to fit the cache, but one
+/// where there are no keys or few groups. A group's states are merged in the order of the
+/// parts.
 ///
 /// # Errors
 /// `Invalid` for no parts or parts of different plans; `OutOfMemory`.
@@ -45,15 +57,17 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
         return Ok(parts);
     }
     if types.is_empty() {
-        let mut all = parts.swap_remove(0);
+        let mut all = parts.remove(0);
         for part in &parts {
-            all.absorb(part, &[0], &[])?;
+            all.absorb(&part.states, 0..1, &[])?;
         }
         return Ok(vec![all]);
     }
     let layout = common_layout(&parts);
-    let serial = total <= SERIAL_GROUPS || partitions <= 1;
-    let count = if serial { 1 } else { partitions.next_power_of_two() };
+    let count = match total {
+        0..=SERIAL_GROUPS => 1,
+        _ => partitions.max(total / PARTITION_GROUPS).next_power_of_two().min(MAX_PARTITIONS),
+    };
     let splits: Vec<Split> =
         parts.into_par_iter().map(|part| split(part, &layout, count)).collect();
     (0..count).into_par_iter().map(|p| partition(plan, &layout, &splits, p)).collect()
@@ -65,7 +79,7 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
 /// # Errors
 /// As [`merge`].
 pub fn merge_all(plan: &GroupByPlan, parts: Vec<Groups>) -> Result<GroupByResult> {
-    let merged = merge(plan, parts, rayon::current_num_threads() * 4)?;
+    let merged = merge(plan, parts, rayon::current_num_threads())?;
     let results: Vec<_> = merged.into_par_iter().map(Groups::into_result).collect();
     concat(results)
 }
@@ -110,54 +124,62 @@ fn common_layout(parts: &[Groups]) -> Layout {
     Layout::new(&ranges)
 }
 
-/// Sorts the groups of a part by partition (a counting sort).
-fn split(part: Groups, layout: &Layout, count: usize) -> Split {
+/// Sorts the groups of a part by partition: one pass counts, one writes.
+fn split(mut part: Groups, layout: &Layout, count: usize) -> Split {
     let packed = part.recoded(layout);
+    let Groups { states, reservation, .. } = part;
     let w = layout.words();
     let groups = packed.len() / w;
     if count == 1 {
-        let order = (0..groups as u32).collect();
-        return Split { part, packed, order, starts: vec![0, groups] };
+        return Split { packed, states, starts: vec![0, groups], reservation };
     }
     // The table takes slots by the top bits of the hash, so the low bits are free.
-    let of = |key: &[u64]| table::hash_of(key) as usize & (count - 1);
-    let homes: Vec<u32> = packed.chunks_exact(w).map(|k| of(k) as u32).collect();
+    let homes: Vec<u16> =
+        packed.chunks_exact(w).map(|k| (table::hash(k) as usize & (count - 1)) as u16).collect();
     let mut starts = vec![0; count + 1];
-    for h in &homes {
-        starts[*h as usize + 1] += 1;
-    }
+    homes.iter().for_each(|h| starts[*h as usize + 1] += 1);
     for p in 0..count {
         starts[p + 1] += starts[p];
     }
     let mut next = starts.clone();
-    let mut order = vec![0; groups];
-    for (g, h) in homes.iter().enumerate() {
-        let at = &mut next[*h as usize];
-        order[*at] = g as u32;
-        *at += 1;
-    }
-    Split { part, packed, order, starts }
+    let to: Vec<u32> = homes
+        .iter()
+        .map(|h| {
+            let at = &mut next[*h as usize];
+            *at += 1;
+            *at as u32 - 1
+        })
+        .collect();
+    let packed = match w {
+        1 => scatter(&packed, &to),
+        _ => {
+            let mut out = vec![0; packed.len()];
+            for (key, at) in packed.chunks_exact(w).zip(&to) {
+                out[*at as usize * w..][..w].copy_from_slice(key);
+            }
+            out
+        }
+    };
+    let states = states.into_iter().map(|s| s.scattered(&to)).collect();
+    Split { packed, states, starts, reservation }
 }
 
 /// Merges one partition of all parts.
 fn partition(plan: &GroupByPlan, layout: &Layout, splits: &[Split], p: usize) -> Result<Groups> {
     let rows = |s: &Split| s.starts[p]..s.starts[p + 1];
     let largest = splits.iter().map(|s| rows(s).len()).max().unwrap_or(0);
-    let reservation = splits[0].part.reservation.pool().reserve(0)?;
+    let reservation = splits[0].reservation.pool().reserve(0)?;
     // A direct array would be as long in every partition as in one.
     let keys = Keys::new(layout.clone(), largest, splits[0].starts.len() == 2);
     let mut merged = Groups::new(plan, Some(keys), reservation);
     let w = layout.words();
-    let mut packed = Vec::with_capacity(CHUNK_ROWS * w);
     for s in splits {
-        for chunk in s.order[rows(s)].chunks(CHUNK_ROWS) {
-            packed.clear();
-            for g in chunk {
-                let at = *g as usize * w;
-                packed.extend_from_slice(&s.packed[at..at + w]);
-            }
-            merged.absorb(&s.part, chunk, &packed)?;
+        let all = rows(s);
+        for start in all.clone().step_by(CHUNK_ROWS) {
+            let end = (start + CHUNK_ROWS).min(all.end);
+            merged.absorb(&s.states, start..end, &s.packed[start * w..end * w])?;
         }
     }
+    merged.close()?;
     Ok(merged)
 }

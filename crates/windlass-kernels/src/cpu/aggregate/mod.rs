@@ -5,11 +5,11 @@
 //! the interpreter evaluates filter, keys and arguments; the keys are packed into codes and
 //! looked up, which gives every row the number of its group; each aggregate then updates
 //! its vector of states by group number. One group-by runs on one thread. A plan of many
-//! partitions runs one for each, and [`merge`] puts them together on all cores.
+//! partitions runs one for each, and [`merge()`] puts them together on all cores.
 //!
-//! Results are deterministic for the same batches in the same order on the same number of
-//! parts: group numbers follow first appearance, and float sums are added in row order
-//! (without keys in eight interleaved partial sums a chunk).
+//! States do not depend on timing or on the number of cores, only on the batches, their
+//! order and how they are dealt to group-bys: float sums are added in row order within a
+//! part (without keys in eight interleaved partial sums a chunk), parts in their order.
 //!
 //! | module | holds |
 //! |---|---|
@@ -69,13 +69,44 @@ pub fn check(plan: &GroupByPlan) -> Result<()> {
     Ok(())
 }
 
+/// Groups at which a part is looked at: with 2 to 4 slots of 8 bytes, a key and a few
+/// states each it just leaves a core's second-level cache (a stated guess).
+const PART_GROUPS: usize = 1 << 17;
+
+/// A part that takes this many rows a group is worth its cache misses and grows on.
+const REDUCING: usize = 4;
+
+/// Groups in closed parts at which they are merged, to learn whether they repeat.
+const COMPACT_GROUPS: usize = 1 << 21;
+
+/// Group numbers, and one more than each, are 32-bit.
+const MAX_GROUPS: usize = u32::MAX as usize - 1 - CHUNK_ROWS;
+
 /// A group-by in progress on the CPU.
+///
+/// Groups are kept in a table of the size of the cache. When it is full and rows hardly
+/// repeat its groups, it is closed as a part and a new one begins; the parts are merged at
+/// the end, partition by partition, each within the cache. So a row costs the same however
+/// many groups there are. When closed parts turn out to repeat each other, they are merged
+/// early and the table may grow to hold all groups: memory stays in proportion to the
+/// groups. (The scheme of DuckDB's aggregation: Kuiper, Boncz and Mühleisen, "Robust
+/// External Hash Aggregation in the Solid State Age", ICDE 2024; the growth rule is ours.)
 #[derive(Debug)]
 pub struct CpuGroupBy {
+    plan: GroupByPlan,
     evaluator: Evaluator,
     calls: Vec<CallColumns>,
     scratch: Scratch,
     groups: Groups,
+    /// Rows that went into `groups`.
+    rows: usize,
+    /// Groups at which `groups` is looked at.
+    limit: usize,
+    parts: Vec<Groups>,
+    /// Groups in `parts`.
+    closed: usize,
+    /// `closed` at which the parts are merged.
+    compact_at: usize,
 }
 
 impl CpuGroupBy {
@@ -111,11 +142,22 @@ impl CpuGroupBy {
             .collect();
         let evaluator = Evaluator::new(&plan.program, plan.filter, &wanted)?;
         let ranges: Vec<_> = plan.keys.iter().map(|k| KeyRange::new(plan.program.ty(*k))).collect();
-        let keys =
-            (!ranges.is_empty()).then(|| Keys::new(Layout::new(&ranges), expected_groups, true));
+        let expected = expected_groups.min(PART_GROUPS);
+        let keys = (!ranges.is_empty()).then(|| Keys::new(Layout::new(&ranges), expected, true));
         let mut groups = Groups::new(plan, keys, device.pool().reserve(0)?);
         groups.account()?;
-        Ok(Self { evaluator, calls, scratch: Scratch::new(), groups })
+        Ok(Self {
+            plan: plan.clone(),
+            evaluator,
+            calls,
+            scratch: Scratch::new(),
+            groups,
+            rows: 0,
+            limit: PART_GROUPS,
+            parts: Vec::new(),
+            closed: 0,
+            compact_at: COMPACT_GROUPS,
+        })
     }
 
     /// Aggregates one batch.
@@ -123,33 +165,94 @@ impl CpuGroupBy {
     /// # Errors
     /// As [`GroupBy::update`].
     pub fn update(&mut self, batch: &DeviceBatch, tables: &[DeviceColumn]) -> Result<()> {
-        let bound = self.evaluator.bind(batch, tables)?;
-        for start in (0..batch.rows).step_by(CHUNK_ROWS) {
-            let end = (start + CHUNK_ROWS).min(batch.rows);
-            if self.groups.len() > MAX_GROUPS {
-                return Err(invalid("at most 4,294,966,270 groups in one part", "more".into()));
+        let mut start = 0;
+        while start < batch.rows {
+            let bound = self.evaluator.bind(batch, tables)?;
+            while start < batch.rows && self.groups.len() < self.limit {
+                let end = (start + CHUNK_ROWS).min(batch.rows);
+                let chunk = bound.chunk(&mut self.scratch, start..end)?;
+                start = end;
+                if chunk.rows() > 0 {
+                    self.rows += chunk.rows();
+                    self.groups.add(&chunk, &self.calls)?;
+                }
             }
-            let chunk = bound.chunk(&mut self.scratch, start..end)?;
-            if chunk.rows() > 0 {
-                self.groups.add(&chunk, &self.calls)?;
+            if self.groups.len() >= self.limit {
+                self.full()?;
             }
         }
         Ok(())
     }
 
-    /// The groups so far.
-    pub fn groups(&self) -> &Groups {
-        &self.groups
+    /// The table has reached its limit: lets it grow, or closes it as a part.
+    fn full(&mut self) -> Result<()> {
+        let Some(keys) = &self.groups.keys else {
+            self.limit = usize::MAX;
+            return Ok(());
+        };
+        let reducing = self.rows / REDUCING >= self.groups.len() || keys.table.is_direct();
+        if reducing && self.limit < MAX_GROUPS / 2 {
+            self.limit *= 2;
+            return Ok(());
+        }
+        let fresh = Keys::new(keys.layout.clone(), PART_GROUPS.min(self.limit), true);
+        let reservation = self.groups.reservation.pool().reserve(0)?;
+        let fresh = Groups::new(&self.plan, Some(fresh), reservation);
+        let mut part = std::mem::replace(&mut self.groups, fresh);
+        part.close()?;
+        self.groups.account()?;
+        self.rows = 0;
+        self.closed += part.len();
+        self.parts.push(part);
+        if self.closed >= self.compact_at {
+            self.compact()?;
+        }
+        Ok(())
     }
 
-    /// Ends the group-by: the groups, to be merged with those of other partitions.
-    pub fn into_groups(self) -> Groups {
-        self.groups
+    /// Merges the closed parts.
+    fn compact(&mut self) -> Result<()> {
+        let parts = std::mem::take(&mut self.parts);
+        self.parts = merge(&self.plan, parts, rayon::current_num_threads())?;
+        let after = self.parts.iter().map(Groups::len).sum();
+        if after <= self.closed / 2 {
+            // The parts repeat each other: a table of all groups takes less work.
+            self.limit = self.limit.max(after * 2).min(MAX_GROUPS / 2);
+        }
+        self.compact_at = self.compact_at.max(after * 2);
+        self.closed = after;
+        Ok(())
+    }
+
+    /// Number of groups so far; groups of parts that are not merged yet may count several
+    /// times.
+    pub fn groups(&self) -> usize {
+        self.closed + self.groups.len()
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(Groups::bytes).sum::<usize>() + self.groups.bytes()
+    }
+
+    /// Ends the group-by: its parts, at least one, to be merged with those of other
+    /// partitions by [`merge()`] or [`merge_all`].
+    pub fn into_parts(mut self) -> Vec<Groups> {
+        if self.parts.is_empty() || !self.groups.is_empty() {
+            self.parts.push(self.groups);
+        }
+        self.parts
+    }
+
+    /// Ends the group-by.
+    ///
+    /// # Errors
+    /// As [`merge()`].
+    pub fn finish(self) -> Result<GroupByResult> {
+        let plan = self.plan.clone();
+        merge_all(&plan, self.into_parts())
     }
 }
-
-/// Group numbers, and one more than each, are 32-bit.
-const MAX_GROUPS: usize = u32::MAX as usize - 1 - CHUNK_ROWS;
 
 impl GroupBy for CpuGroupBy {
     fn update(
@@ -161,16 +264,17 @@ impl GroupBy for CpuGroupBy {
         Self::update(self, batch, tables)
     }
 
+    /// See [`CpuGroupBy::groups`]: an upper bound.
     fn groups(&self) -> usize {
-        self.groups.len()
+        Self::groups(self)
     }
 
     fn state_bytes(&self) -> usize {
-        self.groups.bytes()
+        self.bytes()
     }
 
     fn finish(self: Box<Self>, _queue: &mut dyn Queue) -> Result<GroupByResult> {
-        Ok(self.into_groups().into_result())
+        Self::finish(*self)
     }
 }
 

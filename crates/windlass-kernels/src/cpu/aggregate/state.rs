@@ -1,7 +1,7 @@
 //! The accumulators: one vector of states for each aggregate, indexed by group number. An
 //! update is one typed loop over a chunk.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{
@@ -152,6 +152,21 @@ impl States {
         states + self.seen.0.as_ref().map_or(0, Vec::capacity)
     }
 
+    /// Gives back memory kept for more groups.
+    pub(super) fn shrink(&mut self) {
+        match &mut self.kind {
+            Kind::Count(v) | Kind::Sum(v) | Kind::Signed(v, _) => v.shrink_to_fit(),
+            Kind::Unsigned(v, _) => v.shrink_to_fit(),
+            Kind::SumFloat(v) => v.shrink_to_fit(),
+            Kind::SumWide(v) | Kind::Wide(v, _) => v.shrink_to_fit(),
+            Kind::Moments { count, mean, m2 } => {
+                count.shrink_to_fit();
+                mean.shrink_to_fit();
+                m2.shrink_to_fit();
+            }
+        }
+    }
+
     /// The one group of a group-by with no keys, before any row.
     pub(super) fn add_empty_group(&mut self) {
         self.seen.0.get_or_insert_default().push(0);
@@ -221,45 +236,70 @@ impl States {
 
     /// Takes in the states of groups `rows` of `other`, the same aggregate, as groups
     /// `gids` of this one. There are `groups` groups now.
-    pub(super) fn merge(&mut self, groups: usize, gids: Gids<'_>, other: &Self, rows: &[u32]) {
+    pub(super) fn merge(
+        &mut self,
+        groups: usize,
+        gids: Gids<'_>,
+        other: &Self,
+        rows: Range<usize>,
+    ) {
         let before = self.groups;
         self.grow(groups);
         if !matches!(self.kind, Kind::Count(_) | Kind::Moments { .. }) {
-            let mask = other.seen.0.as_ref().map(|s| gather(s, rows));
-            self.seen.mark(before, groups, gids, mask.as_deref());
+            self.seen.mark(before, groups, gids, other.seen.0.as_ref().map(|s| &s[rows.clone()]));
         }
         // A group with no argument holds what changes nothing.
         match (&mut self.kind, &other.kind) {
             (Kind::Count(v), Kind::Count(o)) | (Kind::Sum(v), Kind::Sum(o)) => {
-                fold(v, gids, &gather(o, rows), None, i64::wrapping_add);
+                fold(v, gids, &o[rows], None, i64::wrapping_add);
             }
             (Kind::SumWide(v), Kind::SumWide(o)) => {
-                fold(v, gids, &gather(o, rows), None, i128::wrapping_add);
+                fold(v, gids, &o[rows], None, i128::wrapping_add);
             }
             (Kind::SumFloat(v), Kind::SumFloat(o)) => {
-                fold(v, gids, &gather(o, rows), None, |a, x| a + x);
+                fold(v, gids, &o[rows], None, |a, x| a + x);
             }
             (Kind::Signed(v, e), Kind::Signed(o, _)) => {
                 let e = *e;
-                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+                fold(v, gids, &o[rows], None, |a, x| e.of(a, x));
             }
             (Kind::Unsigned(v, e), Kind::Unsigned(o, _)) => {
                 let e = *e;
-                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+                fold(v, gids, &o[rows], None, |a, x| e.of(a, x));
             }
             (Kind::Wide(v, e), Kind::Wide(o, _)) => {
                 let e = *e;
-                fold(v, gids, &gather(o, rows), None, |a, x| e.of(a, x));
+                fold(v, gids, &o[rows], None, |a, x| e.of(a, x));
             }
             (Kind::Moments { count, mean, m2 }, Kind::Moments { count: oc, mean: om, m2: o2 }) => {
-                for (i, r) in rows.iter().enumerate() {
-                    let (g, r) = (gids.of(i), *r as usize);
+                for (i, r) in rows.enumerate() {
+                    let g = gids.of(i);
                     let state = (&mut count[g], &mut mean[g], &mut m2[g]);
                     merge_moments(state, (oc[r], om[r], o2[r]));
                 }
             }
             (kind, other) => unreachable!("merge of one plan's states: {kind:?}, {other:?}"),
         }
+    }
+
+    /// The states in another order: group `g` moves to `to[g]`.
+    pub(super) fn scattered(&self, to: &[u32]) -> Self {
+        let kind = match &self.kind {
+            Kind::Count(v) => Kind::Count(scatter(v, to)),
+            Kind::Sum(v) => Kind::Sum(scatter(v, to)),
+            Kind::SumWide(v) => Kind::SumWide(scatter(v, to)),
+            Kind::SumFloat(v) => Kind::SumFloat(scatter(v, to)),
+            Kind::Signed(v, e) => Kind::Signed(scatter(v, to), *e),
+            Kind::Unsigned(v, e) => Kind::Unsigned(scatter(v, to), *e),
+            Kind::Wide(v, e) => Kind::Wide(scatter(v, to), *e),
+            Kind::Moments { count, mean, m2 } => Kind::Moments {
+                count: scatter(count, to),
+                mean: scatter(mean, to),
+                m2: scatter(m2, to),
+            },
+        };
+        let seen = Seen(self.seen.0.as_ref().map(|s| scatter(s, to)));
+        Self { argument: self.argument, groups: self.groups, seen, kind }
     }
 
     /// The state arrays, as [`Accumulator`] lists them.
@@ -321,8 +361,11 @@ impl Seen {
     }
 }
 
-fn gather<T: Copy>(from: &[T], rows: &[u32]) -> Vec<T> {
-    rows.iter().map(|r| from[*r as usize]).collect()
+/// Moves value `i` to place `to[i]`.
+pub(super) fn scatter<T: Copy + Default>(from: &[T], to: &[u32]) -> Vec<T> {
+    let mut out = vec![T::default(); from.len()];
+    from.iter().zip(to).for_each(|(x, at)| out[*at as usize] = *x);
+    out
 }
 
 /// `states[group] = f(states[group], value)` for each row that counts.

@@ -48,31 +48,28 @@ enum Slots {
 /// Hash of a packed key: folded multiplication, as in wyhash; the constants are the
 /// fractional digits of pi.
 #[inline]
-fn hash<const W: usize>(key: &[u64]) -> u64 {
-    let fold = |a: u64, b: u64| {
-        let product = u128::from(a) * u128::from(b);
-        product as u64 ^ (product >> 64) as u64
-    };
-    let mut h = 0x2436_a088_85a3_08d3;
-    if W == 0 {
-        for k in key {
-            h = fold(k ^ h, 0x1319_8a2e_0370_7345);
-        }
-    } else {
-        for k in &key[..W] {
-            h = fold(k ^ h, 0x1319_8a2e_0370_7345);
-        }
+pub(super) fn hash(key: &[u64]) -> u64 {
+    let mut h = 0x2436_a088_85a3_08d3u64;
+    for k in key {
+        let product = u128::from(k ^ h).wrapping_mul(0xa409_3822_299f_31d1);
+        h = product as u64 ^ (product >> 64) as u64;
     }
-    fold(h, 0xa409_3822_299f_31d1)
+    h
 }
 
-/// Hash of a packed key of any length.
-#[inline]
-pub(super) fn hash_of(key: &[u64]) -> u64 {
-    match key.len() {
-        1 => hash::<1>(key),
-        2 => hash::<2>(key),
-        _ => hash::<0>(key),
+/// Packed key `i`. `W`: words of a key where known, else 0; `w`: words of a key.
+#[inline(always)]
+fn key<const W: usize>(keys: &[u64], i: usize, w: usize) -> &[u64] {
+    if W == 0 { &keys[i * w..i * w + w] } else { &keys[i * W..][..W] }
+}
+
+/// Whether key `i` of one list is key `j` of another.
+#[inline(always)]
+fn equal<const W: usize>(a: &[u64], i: usize, b: &[u64], j: usize, w: usize) -> bool {
+    match W {
+        1 => a[i] == b[j],
+        2 => (a[2 * i] == b[2 * j]) & (a[2 * i + 1] == b[2 * j + 1]),
+        _ => key::<W>(a, i, w) == key::<W>(b, j, w),
     }
 }
 
@@ -110,6 +107,18 @@ impl Table {
         self.expected
     }
 
+    /// Whether codes index an array.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self.slots, Slots::Direct(_))
+    }
+
+    /// Frees all but the keys; nothing can be looked up any more.
+    pub(super) fn close(&mut self) {
+        self.slots = Slots::Direct(Vec::new());
+        self.keys.shrink_to_fit();
+        (self.hashes, self.found, self.missed) = Default::default();
+    }
+
     pub(super) fn into_keys(self) -> Vec<u64> {
         self.keys
     }
@@ -141,7 +150,7 @@ impl Table {
         let (mut slots, mask) = (vec![0u64; size], size - 1);
         let shift = 64 - size.trailing_zeros();
         for (g, key) in self.keys.chunks_exact(self.words).enumerate() {
-            let h = hash_of(key);
+            let h = hash(key);
             let mut at = (h >> shift) as usize;
             while slots[at] != 0 {
                 at = (at + 1) & mask;
@@ -157,8 +166,8 @@ impl Table {
         if let Slots::Hash { slots, .. } = &self.slots
             && (self.groups + n) * 2 > slots.len()
         {
-            // Twice what is there, so that growth costs a constant for each group.
-            self.rebuild(self.groups + n);
+            // Slots at least double, so that growth costs a constant for each group.
+            self.rebuild(n);
         }
         match (&self.slots, self.words) {
             (Slots::Direct(_), _) => self.direct(packed, gids),
@@ -191,52 +200,47 @@ impl Table {
 
     /// `W`: words of a key, 0: `self.words`.
     fn probe<const W: usize>(&mut self, packed: &[u64], gids: &mut [u32]) {
-        let w = if W == 0 { self.words } else { W };
+        let w = self.words;
         let Slots::Hash { slots, shift } = &mut self.slots else { return };
         let (shift, mask, n) = (*shift, slots.len() - 1, gids.len());
         self.hashes.resize(n, 0);
         self.found.resize(n, 0);
         self.missed.resize(n, 0);
-        let rows = || packed.chunks_exact(w);
-        for ((h, f), key) in self.hashes.iter_mut().zip(&mut self.found).zip(rows()) {
-            *h = hash::<W>(key);
-            *f = slots[(*h >> shift) as usize];
+        let (hashes, found, missed) = (&mut self.hashes[..], &mut self.found[..], &mut self.missed);
+        for (i, (h, f)) in hashes.iter_mut().zip(found.iter_mut()).enumerate() {
+            *h = hash(key::<W>(packed, i, w));
+            *f = slots[h.wrapping_shr(shift) as usize & mask];
         }
-        let mut missed = 0;
+        let mut misses = 0;
+        // An empty slot reads some group's key and misses by its number.
+        let last = self.groups.wrapping_sub(1);
         if self.groups == 0 {
-            for (i, m) in self.missed.iter_mut().enumerate() {
-                *m = i as u32;
-            }
-            missed = n;
+            missed.iter_mut().zip(0..).for_each(|(m, i)| *m = i);
+            misses = n;
         } else {
-            let last = self.groups - 1;
-            let found = self.hashes.iter().zip(&self.found);
-            for (i, ((h, f), key)) in found.zip(rows()).enumerate() {
-                // An empty slot reads some group's key and misses by its number.
-                let g = (*f as u32).wrapping_sub(1);
-                let at = (g as usize).min(last) * w;
-                let hit = *f as u32 != 0 && (f >> 32) as u32 == *h as u32;
-                let hit = hit & (self.keys[at..at + w] == *key);
-                gids[i] = g;
-                self.missed[missed] = i as u32;
-                missed += usize::from(!hit);
+            for (i, ((h, f), g)) in hashes.iter().zip(found.iter()).zip(&mut *gids).enumerate() {
+                *g = (*f as u32).wrapping_sub(1);
+                let tag = (*f as u32 != 0) & ((f >> 32) as u32 == *h as u32);
+                let hit = tag & equal::<W>(&self.keys, (*g as usize).min(last), packed, i, w);
+                missed[misses] = i as u32;
+                misses = misses.wrapping_add(usize::from(!hit));
             }
         }
-        for i in &self.missed[..missed] {
+        for i in &missed[..misses] {
             let i = *i as usize;
-            let (h, key) = (self.hashes[i], &packed[i * w..(i + 1) * w]);
-            let mut at = (h >> shift) as usize;
+            let h = hashes[i];
+            let mut at = h.wrapping_shr(shift) as usize;
             gids[i] = loop {
                 let slot = slots[at];
                 if slot == 0 {
                     self.groups += 1;
                     slots[at] = h << 32 | self.groups as u64;
-                    self.keys.extend_from_slice(key);
+                    self.keys.extend_from_slice(key::<W>(packed, i, w));
                     break self.groups as u32 - 1;
                 }
                 let g = slot as u32 - 1;
-                let k = g as usize * w;
-                if (slot >> 32) as u32 == h as u32 && self.keys[k..k + w] == *key {
+                let tag = (slot >> 32) as u32 == h as u32;
+                if tag && equal::<W>(&self.keys, g as usize, packed, i, w) {
                     break g;
                 }
                 at = (at + 1) & mask;

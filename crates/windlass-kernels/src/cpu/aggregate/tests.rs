@@ -250,17 +250,15 @@ fn reference(case: &Case, batches: &[Rows]) -> Reference {
         groups.insert(vec![], vec![vec![]; case.plan.calls.len()]);
     }
     for b in batches {
+        let passes = |column: usize, i: usize| b[column][i] == Some(1);
         let n = b[0].len();
-        for i in 0..n {
-            if case.plan.filter.is_some() && b[case.types.len() - 2][i] != Some(1) {
-                continue;
-            }
+        for i in (0..n).filter(|i| case.plan.filter.is_none() || passes(case.types.len() - 2, *i)) {
             let key = (0..case.keys).map(|k| b[k][i].map(|v| canonical(case.types[k], v)));
             let group = groups.entry(key.collect()).or_insert(vec![vec![]; case.plan.calls.len()]);
             for (c, call) in case.plan.calls.iter().enumerate() {
-                let passes = call.filter.is_none() || b[case.types.len() - 1][i] == Some(1);
+                let counts = call.filter.is_none() || passes(case.types.len() - 1, i);
                 let value = case.arguments[c].map_or(Some(0), |a| b[a][i]);
-                group[c].extend(value.filter(|_| passes));
+                group[c].extend(value.filter(|_| counts));
             }
         }
     }
@@ -338,14 +336,20 @@ fn compare(case: &Case, got: &GroupByResult, want: &Reference) {
     }
 }
 
-/// Runs the batches over `parts` parts.
-fn run(case: &Case, batches: &[DeviceBatch], parts: usize) -> Vec<Groups> {
+/// Runs the batches over several group-bys, whose parts close and merge at `limits`.
+fn run(
+    case: &Case,
+    batches: &[DeviceBatch],
+    parts: usize,
+    limits: (usize, usize),
+) -> Vec<CpuGroupBy> {
     let d = device();
     (0..parts)
         .map(|p| {
             let mut g = CpuGroupBy::new(&case.plan, &d, p * 100).unwrap();
+            (g.limit, g.compact_at) = limits;
             batches.iter().skip(p).step_by(parts).for_each(|b| g.update(b, &[]).unwrap());
-            g.into_groups()
+            g
         })
         .collect()
 }
@@ -357,10 +361,12 @@ fn check_random(seed: u64, keys: &[PhysType], sizes: &[usize], spread: u64) {
     let data: Vec<Rows> = sizes.iter().map(|n| rows(&mut r, &case, *n, nulls, spread)).collect();
     let batches: Vec<_> = data.iter().map(|d| batch(&mut r, &case, d)).collect();
     let want = reference(&case, &data);
-    let one = run(&case, &batches, 1).remove(0);
-    compare(&case, &one.into_result(), &want);
-    let three = run(&case, &batches, 3);
-    compare(&case, &merge_all(&case.plan, three).unwrap(), &want);
+    let one = run(&case, &batches, 1, (1 << 17, 1 << 20)).remove(0);
+    compare(&case, &one.finish().unwrap(), &want);
+    // Tables that close after a chunk or two, and parts that are merged on the way.
+    let three = run(&case, &batches, 3, (200, 1500));
+    let parts = three.into_iter().flat_map(CpuGroupBy::into_parts).collect();
+    compare(&case, &merge_all(&case.plan, parts).unwrap(), &want);
 }
 
 #[test]
@@ -399,7 +405,7 @@ fn nothing_passes_the_filter() {
     let filter = case.types.len() - 2;
     data[filter] = (0..100).map(|i| (i % 2 == 0).then_some(0)).collect();
     let b = batch(&mut r, &case, &data);
-    let got = run(&case, &[b], 1).remove(0).into_result();
+    let got = run(&case, &[b], 1, (1000, 1000)).remove(0).finish().unwrap();
     assert_eq!((got.groups, got.keys[0].len()), (0, 0));
 }
 
@@ -436,7 +442,8 @@ fn many_groups_merged_in_partitions() {
                 let keys: Vec<_> =
                     (p..p + 50_000).map(|k| (k % 1000 != 7).then_some(k * scale)).collect();
                 g.update(&simple_batch(&keys), &[]).unwrap();
-                g.into_groups()
+                assert_eq!(g.groups(), 50_000 - 49);
+                g.into_parts().remove(0)
             })
             .collect();
         let merged = merge(&plan, parts, 6).unwrap();
@@ -463,19 +470,54 @@ fn many_groups_merged_in_partitions() {
 fn keys_that_grow_and_nulls_that_come_late() {
     let plan = simple();
     let mut g = CpuGroupBy::new(&plan, &device(), 0).unwrap();
-    let keys: Vec<Option<i64>> = (0..200_000i64).map(|i| Some(i * i - 1000)).collect();
+    let keys: Vec<Option<i64>> = (0..120_000i64).map(|i| Some(i * i - 1000)).collect();
     g.update(&simple_batch(&keys), &[]).unwrap();
     g.update(&simple_batch(&[None, Some(i64::MIN), Some(i64::MAX), Some(-1000)]), &[]).unwrap();
     g.update(&simple_batch(&keys), &[]).unwrap();
-    let r = g.into_groups().into_result();
-    assert_eq!(r.groups, 200_003);
+    let r = g.finish().unwrap();
+    assert_eq!(r.groups, 120_003);
     for (g, k) in keys.iter().enumerate() {
         assert_eq!(raw(&r.keys[0], PhysType::I64, g), k.map(Raw::from), "in order of appearance");
         let want = if g == 0 { 21 } else { 14 };
         assert_eq!(raw(&r.states[0][0], PhysType::I64, g), Some(want));
     }
-    assert_eq!(raw(&r.keys[0], PhysType::I64, 200_000), None);
-    assert_eq!(raw(&r.keys[0], PhysType::I64, 200_001), Some(i64::MIN.into()));
+    assert_eq!(raw(&r.keys[0], PhysType::I64, 120_000), None);
+    assert_eq!(raw(&r.keys[0], PhysType::I64, 120_001), Some(i64::MIN.into()));
+}
+
+#[test]
+fn tables_close_and_grow_with_the_data() {
+    let plan = simple();
+    let d = device();
+    // Hardly repeated keys: parts close, and stay unmerged until there are many.
+    let mut g = CpuGroupBy::new(&plan, &d, 0).unwrap();
+    (g.limit, g.compact_at) = (4096, 30_000);
+    let far = |i: i64| Some(i.wrapping_mul(0x9e37_79b9_7f4a_7c15u64 as i64));
+    let keys: Vec<_> = (0..50_000).map(far).collect();
+    g.update(&simple_batch(&keys[..20_000]), &[]).unwrap();
+    assert_eq!((g.parts.len(), g.limit), (4, 4096));
+    g.update(&simple_batch(&keys[20_000..]), &[]).unwrap();
+    assert!(g.closed >= 30_000 && g.compact_at > 60_000, "{} {}", g.closed, g.compact_at);
+    assert_eq!((g.limit, g.groups()), (4096, 50_000));
+    assert!(d.pool().stats().in_use >= g.bytes());
+    assert_eq!(g.finish().unwrap().groups, 50_000);
+    assert_eq!(d.pool().stats().in_use, 0);
+    // Keys that repeat in every part: merged, and from then on one table holds them.
+    let mut g = CpuGroupBy::new(&plan, &d, 0).unwrap();
+    (g.limit, g.compact_at) = (4096, 30_000);
+    for _ in 0..10 {
+        g.update(&simple_batch(&keys[..8000]), &[]).unwrap();
+    }
+    assert!(g.limit >= 16_000 && g.bytes() < 2 << 20, "{} {}", g.limit, g.bytes());
+    let r = g.finish().unwrap();
+    assert_eq!(r.groups, 8000);
+    assert!((0..8000).all(|i| raw(&r.states[0][0], PhysType::I64, i) == Some(70)));
+    // Keys that repeat within a part: it grows at once.
+    let mut g = CpuGroupBy::new(&plan, &d, 0).unwrap();
+    (g.limit, g.compact_at) = (4096, 30_000);
+    let keys: Vec<_> = (0..200_000).map(|i| far(i / 40)).collect();
+    g.update(&simple_batch(&keys), &[]).unwrap();
+    assert_eq!((g.parts.len(), g.limit, g.groups()), (0, 8192, 5000));
 }
 
 #[test]
