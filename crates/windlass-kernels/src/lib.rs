@@ -9,14 +9,19 @@
 //! | [`ir`] | the typed expression program that the pipeline compiler prints |
 //! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
+//! | [`scan`], [`compact`] | prefix sums and stream compaction |
+//! | [`sources`] | the texts of the static kernels |
 //! | [`cpu`] | the CPU twins |
 
 pub mod aggregate;
 pub mod column;
+pub mod compact;
 pub mod cpu;
 pub mod error;
 pub mod ir;
 pub mod pipeline;
+pub mod scan;
+pub mod sources;
 pub mod types;
 
 pub use column::{DeviceBatch, DeviceColumn, Storage, Validity};

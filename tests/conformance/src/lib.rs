@@ -1,25 +1,15 @@
-//! What the conformance tests share: the devices that they run on, host columns with their
-//! upload, and random data. The tests themselves are in `tests/`, one file or folder for
-//! each family of operations.
+//! What the conformance tests share: the devices, host columns in every layout, and a
+//! reference that evaluates programs a row at a time.
+//!
+//! A test body is written once and run for each device of [`Target`]. The interpreter is
+//! compared with the reference, and every other device with the interpreter.
 
-pub mod column;
-pub mod random;
+pub mod check;
+pub mod data;
+pub mod devices;
+pub mod host;
+pub mod reference;
 
-use std::sync::Arc;
-
-use windlass_device::{Device, DeviceOptions, open_device};
-
-pub use column::HostColumn;
-pub use random::Random;
-
-/// Opens a device with options of its own.
-///
-/// # Panics
-/// When the device is not available, saying what is missing: the backends that need no GPU
-/// are part of the test environment (`make test` installs what they need).
-pub fn open(name: &str, adjust: impl FnOnce(&mut DeviceOptions)) -> Arc<dyn Device> {
-    let mut options = DeviceOptions::default();
-    adjust(&mut options);
-    let parsed = name.parse().unwrap_or_else(|e| panic!("{e}"));
-    open_device(&parsed, &options).unwrap_or_else(|e| panic!("{e}"))
-}
+pub use check::Bench;
+pub use devices::{Narrow, Target};
+pub use host::{HostColumn, Presented};

@@ -9,11 +9,16 @@ use windlass_device::{Backend, Device, DeviceBuffer, Queue, Reservation};
 use crate::{
     column::{DeviceBatch, DeviceColumn},
     cpu,
-    error::{KernelError, Result},
+    error::Result,
     ir::{Op, Program, ValueId},
 };
 
+mod cuda;
 pub(crate) mod fail;
+mod gpu;
+mod shape;
+mod supported;
+mod wgsl;
 
 /// A filter and projection over the columns of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,12 +35,9 @@ impl FilterProject {
     /// Whether `device` can run it, from its features and limits alone.
     ///
     /// # Errors
-    /// [`KernelError::Unsupported`] with the reason for the user.
+    /// [`KernelError::Unsupported`](crate::KernelError::Unsupported) with the reason for the user.
     pub fn supported(&self, device: &dyn Device) -> Result<()> {
-        match device.info().backend {
-            Backend::Cpu => Ok(()),
-            _ => Err(not_built(device)),
-        }
+        supported::check(self, device)
     }
 
     /// Runs it over one batch. On `cpu` the outputs have Arrow's layout, on GPUs they are
@@ -60,8 +62,7 @@ impl FilterProject {
         if device.info().backend == Backend::Cpu {
             return cpu::pipeline::run(self, device, reservation, batch, tables);
         }
-        let _ = queue;
-        Err(not_built(device))
+        gpu::run(self, device, queue, reservation, batch, tables)
     }
 }
 
@@ -95,8 +96,7 @@ impl FilterProject {
         if device.info().backend == Backend::Cpu {
             return cpu::pipeline::evaluate(self, device, reservation, batch, tables);
         }
-        let _ = queue;
-        Err(not_built(device))
+        gpu::evaluate(self, device, queue, reservation, batch, tables)
     }
 }
 
@@ -109,8 +109,4 @@ pub(crate) fn passed_through(
     let value = plan.program.value(plan.outputs[i]);
     let Op::Input(at) = value.op else { return None };
     batch.columns.get(at as usize).filter(|c| c.ty == value.ty).cloned()
-}
-
-fn not_built(device: &dyn Device) -> KernelError {
-    KernelError::Unsupported { device: device.info().name.to_string(), reason: "no kernel".into() }
 }

@@ -10,6 +10,13 @@ use crate::{
     types::PhysType,
 };
 
+/// A shift count: the low bits of an integer of any type.
+macro_rules! count {
+    ($y:expr) => {
+        (($y) & 0x7f) as u32
+    };
+}
+
 /// Runs the body with `$t` naming the integer type `$ty`.
 macro_rules! integers {
     ($ty:expr, $t:ident, $body:expr) => {
@@ -144,8 +151,8 @@ pub(super) fn binary(op: BinaryOp, ty: PhysType, a: &[u8], b: &[u8], out: &mut S
         (_, B::BitAnd) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x & y)),
         (_, B::BitOr) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x | y)),
         (_, B::BitXor) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x ^ y)),
-        (_, B::Shl) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x.wrapping_shl(y as u32))),
-        (_, B::Shr) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x.wrapping_shr(y as u32))),
+        (_, B::Shl) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x.wrapping_shl(count!(y)))),
+        (_, B::Shr) => integers!(ty, T, zip::<T>(a, b, out, |x, y| x.wrapping_shr(count!(y)))),
         _ => unreachable!("the program was checked: {op:?} is a comparison or logic"),
     }
 }

@@ -1,0 +1,12 @@
+//! The twin of `kernels/scan/exclusive_scan.cu`.
+
+/// Replaces each word by the sum of those before it, modulo 2^32; the sum of all.
+pub fn exclusive_scan(data: &mut [u32]) -> u32 {
+    let mut sum = 0u32;
+    for word in data {
+        let value = *word;
+        *word = sum;
+        sum = sum.wrapping_add(value);
+    }
+    sum
+}

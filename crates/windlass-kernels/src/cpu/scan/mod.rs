@@ -1,0 +1,4 @@
+//! The twins of `kernels/scan`.
+
+mod exclusive_scan;
+pub use exclusive_scan::exclusive_scan;

@@ -1,0 +1,109 @@
+//! The devices that bodies run on.
+
+use std::sync::Arc;
+
+use windlass_device::{
+    Device, DeviceBuffer, DeviceError, DeviceInfo, DeviceOptions, Kernel, KernelSource, MemoryPool,
+    Queue, Reservation, emulated::EmulatorOptions, open_device,
+};
+
+/// A backend in one of its ways of running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The interpreter.
+    Cpu,
+    /// The CUDA texts, threads in order.
+    Emulated,
+    /// The CUDA texts, threads in a seeded order.
+    EmulatedSeeded,
+    /// The CUDA texts, blocks from the last to the first.
+    EmulatedReversed,
+    /// The WGSL texts.
+    Wgpu,
+    /// The WGSL texts, as on an adapter without 64-bit integers and floats.
+    WgpuNarrow,
+}
+
+impl Target {
+    /// Every way in which generated kernels run.
+    pub const GPUS: [Self; 5] = [
+        Self::Emulated,
+        Self::EmulatedSeeded,
+        Self::EmulatedReversed,
+        Self::Wgpu,
+        Self::WgpuNarrow,
+    ];
+
+    /// Whether the texts are WGSL, whose floats have tolerances.
+    pub fn is_wgsl(self) -> bool {
+        matches!(self, Self::Wgpu | Self::WgpuNarrow)
+    }
+
+    /// Opens the device.
+    ///
+    /// # Panics
+    /// When it is not there: the tests' set-up installs lavapipe and a C++ compiler.
+    pub fn open(self) -> Arc<dyn Device> {
+        let (name, emulator) = match self {
+            Self::Cpu => ("cpu", EmulatorOptions::default()),
+            Self::Emulated => ("cuda-emulated:0", EmulatorOptions::default()),
+            Self::EmulatedSeeded => {
+                ("cuda-emulated:0", EmulatorOptions { seed: Some(7), ..Default::default() })
+            }
+            Self::EmulatedReversed => {
+                ("cuda-emulated:0", EmulatorOptions { reverse_blocks: true, ..Default::default() })
+            }
+            Self::Wgpu | Self::WgpuNarrow => ("wgpu:0", EmulatorOptions::default()),
+        };
+        let options = DeviceOptions { emulator, ..DeviceOptions::default() };
+        let name = name.parse().expect("a device name");
+        let device = open_device(&name, &options).unwrap_or_else(|e| panic!("{e}"));
+        match self {
+            Self::WgpuNarrow => Arc::new(Narrow::new(device)),
+            _ => device,
+        }
+    }
+}
+
+/// A device that says it has neither 64-bit integers nor floats.
+pub struct Narrow {
+    inner: Arc<dyn Device>,
+    info: DeviceInfo,
+}
+
+impl Narrow {
+    /// The same device with fewer features.
+    pub fn new(inner: Arc<dyn Device>) -> Self {
+        let mut info = inner.info().clone();
+        info.features = windlass_device::Features::default();
+        Self { inner, info }
+    }
+}
+
+impl std::fmt::Debug for Narrow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Narrow")
+    }
+}
+
+impl Device for Narrow {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn pool(&self) -> &Arc<MemoryPool> {
+        self.inner.pool()
+    }
+
+    fn alloc(&self, r: &mut Reservation, bytes: usize) -> Result<DeviceBuffer, DeviceError> {
+        self.inner.alloc(r, bytes)
+    }
+
+    fn queue(&self) -> Result<Box<dyn Queue>, DeviceError> {
+        self.inner.queue()
+    }
+
+    fn compile(&self, source: &KernelSource) -> Result<Arc<dyn Kernel>, DeviceError> {
+        self.inner.compile(source)
+    }
+}

@@ -1,0 +1,332 @@
+//! Every operation of every type, on the extremes in every pair.
+
+use conformance::{
+    Bench, HostColumn, Presented, Target,
+    data::{self, Nulls},
+    reference,
+};
+use windlass_kernels::{
+    PhysType, Scalar,
+    ir::{BinaryOp, CastMode, Program, UnaryOp, ValueId},
+    pipeline::FilterProject,
+};
+
+/// Outputs of one kernel: few enough for the buffers of any adapter.
+const OUTPUTS: usize = 6;
+/// Pseudo-random rows beside the extremes; with them the rows pass a block's.
+const MORE_ROWS: usize = 700;
+
+/// Makes a test of each body for each way of running.
+macro_rules! everywhere {
+    ($($body:ident),* $(,)?) => {
+        everywhere!(@ cpu Cpu: $($body),*);
+        everywhere!(@ emulated Emulated: $($body),*);
+        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
+        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
+    };
+    (@ $module:ident $target:ident: $($body:ident),*) => {
+        mod $module {
+            $(#[test]
+            fn $body() {
+                super::$body(super::Target::$target);
+            })*
+        }
+    };
+}
+everywhere!(
+    unary,
+    binary,
+    checked,
+    divisions_by_constants,
+    casts,
+    logic,
+    select,
+    lookup,
+    constants
+);
+
+/// A program over columns, collecting outputs.
+struct Case {
+    p: Program,
+    inputs: Vec<HostColumn>,
+    outputs: Vec<ValueId>,
+}
+
+impl Case {
+    fn new(inputs: Vec<HostColumn>) -> (Self, Vec<ValueId>) {
+        let mut p = Program::new();
+        let ids =
+            inputs.iter().map(|c| p.input(c.ty, c.values.iter().any(Option::is_none))).collect();
+        (Self { p, inputs, outputs: vec![] }, ids)
+    }
+
+    /// Adds a column that is true in the rows where `make`, unguarded, does not fail.
+    fn guard(&mut self, make: impl Fn(&mut Program) -> Option<ValueId>) -> Option<ValueId> {
+        let mut p = self.p.clone();
+        let id = make(&mut p)?;
+        if !p.can_fail() {
+            return None;
+        }
+        let plan = FilterProject { program: p, filter: None, outputs: vec![id] };
+        let rows = self.inputs[0].rows();
+        let fine = (0..rows).map(|row| {
+            let one: Vec<HostColumn> = self
+                .inputs
+                .iter()
+                .map(|c| HostColumn { ty: c.ty, values: vec![c.values[row]] })
+                .collect();
+            Some(u128::from(reference::run(&plan, &one, &[], 1).is_ok()))
+        });
+        let column = HostColumn { ty: PhysType::Bool, values: fine.collect() };
+        // Null guards do not raise either.
+        let mut column = column;
+        for v in column.values.iter_mut().filter(|v| **v == Some(0)).step_by(2) {
+            *v = None;
+        }
+        let nullable = column.values.iter().any(Option::is_none);
+        self.inputs.push(column);
+        Some(self.p.input(PhysType::Bool, nullable))
+    }
+
+    fn check(&self, bench: &mut Bench, how: Presented) {
+        for outputs in self.outputs.chunks(OUTPUTS) {
+            let plan =
+                FilterProject { program: self.p.clone(), filter: None, outputs: outputs.to_vec() };
+            bench.check(&plan, &self.inputs, &[], how);
+        }
+    }
+}
+
+/// The two ways in which columns are given: Arrow's at an odd bit with nulls, and the
+/// kernels' own with none.
+const WAYS: [(Nulls, Presented); 2] =
+    [(Nulls::OneIn(7), Presented::Packed(3)), (Nulls::None, Presented::Wide)];
+
+fn unary(target: Target) {
+    use UnaryOp as U;
+    const ALL: [UnaryOp; 19] = [
+        U::Not,
+        U::IsNull,
+        U::IsNotNull,
+        U::Neg,
+        U::Abs,
+        U::BitNot,
+        U::Sqrt,
+        U::Exp,
+        U::Ln,
+        U::Log2,
+        U::Log10,
+        U::Floor,
+        U::Ceil,
+        U::Round,
+        U::Trunc,
+        U::YearOfDate,
+        U::MonthOfDate,
+        U::DayOfDate,
+        U::MonthStart,
+    ];
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL {
+        for (nulls, how) in WAYS {
+            let [a, _] = data::pairs(ty, nulls, MORE_ROWS);
+            let (mut case, ids) = Case::new(vec![a]);
+            for op in ALL {
+                // What a shader language lacks would take the others with it.
+                let alone =
+                    ty == PhysType::F64 && matches!(op, U::Exp | U::Ln | U::Log2 | U::Log10);
+                let guard = case.guard(|p| p.unary(op, ids[0], None).ok());
+                if let Ok(id) = case.p.unary(op, ids[0], guard) {
+                    if alone {
+                        let plan = FilterProject {
+                            program: case.p.clone(),
+                            filter: None,
+                            outputs: vec![id],
+                        };
+                        bench.check(&plan, &case.inputs, &[], how);
+                    } else {
+                        case.outputs.push(id);
+                    }
+                }
+            }
+            case.check(&mut bench, how);
+        }
+    }
+}
+
+fn binary(target: Target) {
+    use BinaryOp as B;
+    const ALL: [BinaryOp; 18] = [
+        B::Add,
+        B::Sub,
+        B::Mul,
+        B::Div,
+        B::Rem,
+        B::Eq,
+        B::Ne,
+        B::Lt,
+        B::Le,
+        B::Gt,
+        B::Ge,
+        B::Distinct,
+        B::NotDistinct,
+        B::BitAnd,
+        B::BitOr,
+        B::BitXor,
+        B::Shl,
+        B::Shr,
+    ];
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL {
+        for (nulls, how) in WAYS {
+            let (mut case, ids) = Case::new(data::pairs(ty, nulls, MORE_ROWS).into());
+            for op in ALL {
+                let guard = case.guard(|p| p.binary(op, ids[0], ids[1], None).ok());
+                case.outputs.extend(case.p.binary(op, ids[0], ids[1], guard));
+            }
+            case.check(&mut bench, how);
+            if ty.is_float() {
+                let id = case.p.binary(B::Pow, ids[0], ids[1], None).unwrap();
+                case.outputs = vec![id];
+                case.check(&mut bench, how);
+            }
+        }
+    }
+}
+
+fn checked(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in [PhysType::I64, PhysType::I128] {
+        for (nulls, how) in WAYS {
+            let (mut case, ids) = Case::new(data::pairs(ty, nulls, MORE_ROWS).into());
+            for op in [BinaryOp::AddChecked, BinaryOp::SubChecked, BinaryOp::MulChecked] {
+                let guard = case.guard(|p| p.binary(op, ids[0], ids[1], None).ok());
+                case.outputs.extend(case.p.binary(op, ids[0], ids[1], guard));
+            }
+            case.check(&mut bench, how);
+        }
+    }
+}
+
+fn divisions_by_constants(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL.into_iter().filter(|t| t.is_integer()) {
+        let [a, _] = data::pairs(ty, Nulls::OneIn(9), MORE_ROWS);
+        let largest = a.values.iter().flatten().map(|v| conformance::host::extend(ty, *v) as i128);
+        let largest = largest.max().unwrap();
+        let (mut case, ids) = Case::new(vec![a]);
+        for d in [1, 2, 7, 100, 127, largest] {
+            let d = match ty.is_signed() {
+                true => Scalar::Int(ty, d),
+                false => Scalar::UInt(ty, d as u64),
+            };
+            let d = case.p.constant(d);
+            for op in [BinaryOp::FloorDiv, BinaryOp::FloorMod, BinaryOp::DivRound] {
+                case.outputs.push(case.p.binary(op, ids[0], d, None).unwrap());
+            }
+        }
+        case.check(&mut bench, Presented::Packed(5));
+    }
+}
+
+fn casts(target: Target) {
+    let mut bench = Bench::new(target);
+    for from in PhysType::ALL {
+        let [a, _] = data::pairs(from, Nulls::OneIn(6), MORE_ROWS);
+        let mut columns = a.clone();
+        // One column of the extremes is enough for one operand.
+        columns.values.truncate(MORE_ROWS + 80);
+        let (case, ids) = Case::new(vec![columns]);
+        for to in PhysType::ALL {
+            let mut case = Case { p: case.p.clone(), inputs: case.inputs.clone(), outputs: vec![] };
+            for mode in [CastMode::Wrap, CastMode::Null, CastMode::Error] {
+                let guard = match mode {
+                    CastMode::Error => case.guard(|p| p.cast(ids[0], to, mode, None).ok()),
+                    _ => None,
+                };
+                case.outputs.push(case.p.cast(ids[0], to, mode, guard).unwrap());
+            }
+            case.check(&mut bench, Presented::Packed(2));
+        }
+    }
+}
+
+fn logic(target: Target) {
+    let mut bench = Bench::new(target);
+    for (nulls, how) in [(Nulls::OneIn(3), Presented::Packed(7)), (Nulls::None, Presented::Wide)] {
+        let columns = [1, 2, 3].map(|s| data::column(PhysType::Bool, 500, nulls, s));
+        let (mut case, x) = Case::new(columns.into());
+        let and = case.p.binary(BinaryOp::And, x[0], x[1], None).unwrap();
+        let or = case.p.binary(BinaryOp::Or, x[0], x[1], None).unwrap();
+        let not = case.p.unary(UnaryOp::Not, x[2], None).unwrap();
+        let both = case.p.binary(BinaryOp::Or, and, not, None).unwrap();
+        let either = case.p.binary(BinaryOp::And, or, both, None).unwrap();
+        let null = case.p.unary(UnaryOp::IsNull, either, None).unwrap();
+        case.outputs = vec![and, or, not, both, either, null];
+        case.check(&mut bench, how);
+    }
+}
+
+fn select(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL {
+        let [a, b] = data::pairs(ty, Nulls::OneIn(4), 300);
+        let cond = data::column(PhysType::Bool, a.rows(), Nulls::OneIn(4), 5);
+        let (mut case, x) = Case::new(vec![cond, a, b]);
+        let null = case.p.null(ty);
+        case.outputs.push(case.p.select(x[0], x[1], x[2]).unwrap());
+        case.outputs.push(case.p.select(x[0], null, x[2]).unwrap());
+        case.outputs.push(case.p.select(x[0], x[1], null).unwrap());
+        case.check(&mut bench, Presented::Packed(1));
+    }
+}
+
+fn lookup(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL {
+        for (nulls, how) in
+            [(Nulls::OneIn(3), Presented::Packed(6)), (Nulls::None, Presented::Wide)]
+        {
+            let table = data::column(ty, 37, nulls, 11);
+            let mut codes = data::column(PhysType::U32, 400, nulls, 12);
+            codes.values.iter_mut().flatten().for_each(|v| *v %= 37);
+            let mut p = Program::new();
+            let code = p.input(PhysType::U32, nulls != Nulls::None);
+            let t = p.table(ty, nulls != Nulls::None);
+            let id = p.lookup(t, code).unwrap();
+            let plan = FilterProject { program: p, filter: None, outputs: vec![id] };
+            bench.check(&plan, &[codes], &[table], how);
+        }
+    }
+    // All codes null over an empty dictionary.
+    let mut p = Program::new();
+    let code = p.input(PhysType::U32, true);
+    let t = p.table(PhysType::I32, false);
+    let id = p.lookup(t, code).unwrap();
+    let plan = FilterProject { program: p, filter: None, outputs: vec![id] };
+    let codes = HostColumn { ty: PhysType::U32, values: vec![None; 70] };
+    let table = HostColumn { ty: PhysType::I32, values: vec![] };
+    bench.check(&plan, &[codes], &[table], Presented::Packed(0));
+}
+
+fn constants(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in PhysType::ALL {
+        let one = HostColumn { ty: PhysType::I32, values: vec![Some(1); 33] };
+        let (mut case, _) = Case::new(vec![one]);
+        for bits in data::extremes(ty) {
+            let scalar = match ty {
+                PhysType::Bool => Scalar::Bool(bits == 1),
+                PhysType::F32 => Scalar::F32(f32::from_bits(bits as u32)),
+                PhysType::F64 => Scalar::F64(f64::from_bits(bits as u64)),
+                _ if ty.is_signed() => Scalar::Int(ty, conformance::host::extend(ty, bits) as i128),
+                _ => Scalar::UInt(ty, bits as u64),
+            };
+            case.outputs.push(case.p.constant(scalar));
+        }
+        for outputs in case.outputs.chunks(20) {
+            let plan =
+                FilterProject { program: case.p.clone(), filter: None, outputs: outputs.to_vec() };
+            bench.check(&plan, &case.inputs, &[], Presented::Packed(0));
+        }
+    }
+}
