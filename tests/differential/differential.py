@@ -141,8 +141,8 @@ class Gen:
                 lambda: "b IS NOT TRUE",
                                 # One column in one list only: DataFusion 55 turns "a NOT IN (1) OR a NOT IN (2)"
                 # into true also where a is null.
-                lambda: f"(k + {r.randint(1, 10**9)} - 10) IN ({r.randint(0, 9)}, {r.randint(10, 10**9)}, {r.randint(100, 999)})",
-                lambda: f"(i16 + {r.randint(1, 10**9)}) NOT IN ({r.randint(-9, 9)}, {r.randint(10, 99)})",
+                lambda: f"(k + {r.randint(1, 200)} - 100) IN ({r.randint(0, 9)}, {r.randint(10, 99)}, {r.randint(100, 999)})",
+                lambda: f"(i16 + {r.randint(1, 200)}) NOT IN ({r.randint(-9, 9)}, {r.randint(10, 99)})",
                 lambda: f"i32 BETWEEN {r.randint(-10**6, 0)} AND {r.randint(0, 10**6)}",
                 lambda: f"f64 > {r.uniform(-900, 900):.3f}",
                 lambda: f"m >= {r.randint(-50000, 50000)}.25",
