@@ -107,13 +107,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                             for b in part {
                                 g.update(b, &[])?;
                             }
-                            Ok(g.into_parts())
+                            Ok(g.into_groups())
                         })
                     })
                     .collect();
                 work.into_iter().map(|t| t.join().expect("no panic")).collect()
             });
-            let merged = black_box(merge_all(&plan, parts?.into_iter().flatten().collect())?);
+            let merged = black_box(merge_all(&plan, parts?)?);
             let all = start.elapsed().as_secs_f64();
             let cpu = process_seconds().zip(cpu).map_or(all, |(after, before)| after - before);
             assert_eq!(merged.groups, map.len());

@@ -73,12 +73,16 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
     (0..count).into_par_iter().map(|p| partition(plan, &layout, &splits, p)).collect()
 }
 
-/// Merges parts of one plan into one result, in parallel. The groups are in no particular
-/// order.
+/// Merges what several group-bys of one plan ended with ([`super::CpuGroupBy::into_groups`])
+/// into one result, in parallel. The groups are in no particular order.
 ///
 /// # Errors
 /// As [`merge`].
-pub fn merge_all(plan: &GroupByPlan, parts: Vec<Groups>) -> Result<GroupByResult> {
+pub fn merge_all(
+    plan: &GroupByPlan,
+    group_bys: impl IntoIterator<Item: IntoIterator<Item = Groups>>,
+) -> Result<GroupByResult> {
+    let parts = group_bys.into_iter().flatten().collect();
     let merged = merge(plan, parts, rayon::current_num_threads())?;
     let results: Vec<_> = merged.into_par_iter().map(Groups::into_result).collect();
     concat(results)

@@ -219,7 +219,8 @@ impl CpuGroupBy {
             // The parts repeat each other: a table of all groups takes less work.
             self.limit = self.limit.max(after * 2).min(MAX_GROUPS / 2);
         }
-        self.compact_at = self.compact_at.max(after * 2);
+        // Memory stays within a few times what the groups need.
+        self.compact_at = self.compact_at.max(after * 4);
         self.closed = after;
         Ok(())
     }
@@ -237,7 +238,7 @@ impl CpuGroupBy {
 
     /// Ends the group-by: its parts, at least one, to be merged with those of other
     /// partitions by [`merge()`] or [`merge_all`].
-    pub fn into_parts(mut self) -> Vec<Groups> {
+    pub fn into_groups(mut self) -> Vec<Groups> {
         if self.parts.is_empty() || !self.groups.is_empty() {
             self.parts.push(self.groups);
         }
@@ -250,7 +251,7 @@ impl CpuGroupBy {
     /// As [`merge()`].
     pub fn finish(self) -> Result<GroupByResult> {
         let plan = self.plan.clone();
-        merge_all(&plan, self.into_parts())
+        merge_all(&plan, [self.into_groups()])
     }
 }
 

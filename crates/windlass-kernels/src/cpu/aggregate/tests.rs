@@ -365,7 +365,7 @@ fn check_random(seed: u64, keys: &[PhysType], sizes: &[usize], spread: u64) {
     compare(&case, &one.finish().unwrap(), &want);
     // Tables that close after a chunk or two, and parts that are merged on the way.
     let three = run(&case, &batches, 3, (200, 1500));
-    let parts = three.into_iter().flat_map(CpuGroupBy::into_parts).collect();
+    let parts = three.into_iter().map(CpuGroupBy::into_groups);
     compare(&case, &merge_all(&case.plan, parts).unwrap(), &want);
 }
 
@@ -443,7 +443,7 @@ fn many_groups_merged_in_partitions() {
                     (p..p + 50_000).map(|k| (k % 1000 != 7).then_some(k * scale)).collect();
                 g.update(&simple_batch(&keys), &[]).unwrap();
                 assert_eq!(g.groups(), 50_000 - 49);
-                g.into_parts().remove(0)
+                g.into_groups().remove(0)
             })
             .collect();
         let merged = merge(&plan, parts, 6).unwrap();
