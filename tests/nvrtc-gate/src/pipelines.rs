@@ -192,7 +192,11 @@ fn projection() -> Result<FilterProject> {
 }
 
 /// Columns of the types that a plan declares, as an upload lays them out.
-fn columns(d: &Recorder, slots: &[windlass_kernels::ir::SlotType], rows: usize) -> Vec<DeviceColumn> {
+fn columns(
+    d: &Recorder,
+    slots: &[windlass_kernels::ir::SlotType],
+    rows: usize,
+) -> Vec<DeviceColumn> {
     let column = |s: &windlass_kernels::ir::SlotType| DeviceColumn {
         ty: s.ty,
         storage: Storage::Packed,

@@ -188,7 +188,8 @@ ptxas info    : Function properties for __internal_accurate_pow
 
     #[test]
     fn regressions_are_named() {
-        let table = Table([("a".to_string(), Usage { registers: 40, shared: 8, spills: 4 })].into());
+        let table =
+            Table([("a".to_string(), Usage { registers: 40, shared: 8, spills: 4 })].into());
         assert_eq!(table.regression("a", Usage { registers: 56, shared: 8, spills: 4 }), None);
         let over = table.regression("a", Usage { registers: 57, shared: 9, spills: 5 }).unwrap();
         assert_eq!(over.matches("at most").count(), 3, "{over}");
