@@ -228,7 +228,7 @@ mod tests {
 
     /// Uses every name of the dialect, so that the emulator's and NVRTC's headers keep to
     /// one set of names.
-    const ALL: &str = include_str!("../../tests/every_name.cu");
+    const ALL: &str = include_str!("../../tests/every_name.cuh");
 
     #[test]
     #[ignore = "needs NVRTC: run scripts/install-cuda-tools.sh and set WINDLASS_CUDA_TOOLS"]

@@ -567,7 +567,7 @@ fn devices_are_apart_and_arguments_are_checked() {
 #[test]
 fn every_name_of_the_dialect_compiles_and_runs() {
     let k = KernelSource {
-        text: include_str!("../../tests/every_name.cu").into(),
+        text: include_str!("../../tests/every_name.cuh").into(),
         headers: vec![("own.cuh".into(), "W_INLINE u32 three() { return 3u; }".into())],
         ..source("test/every_name", 64, &[W], 1, "")
     };
