@@ -1,2 +1,79 @@
-//! x
-fn main() {}
+//! The command `windlass`: arguments, sessions, results and reports. All that computes
+//! lies behind the crate `windlass`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`args`] | the command line |
+//! | [`commands`] | one file a command; [`shell`] is one of them |
+//! | [`engine`] | a session, the statements run in it, and what they did |
+//! | [`output`] | formats, tables, files that are complete or absent |
+//! | [`record`], [`report`], [`trace`] | `--stats`, `--report`, `--trace` |
+//! | [`progress`], [`interrupt`] | the line on a terminal; Ctrl-C |
+//! | [`sqltext`], [`size`], [`error`] | texts of SQL, sizes, messages |
+
+mod args;
+mod commands;
+mod engine;
+mod error;
+mod interrupt;
+mod output;
+mod progress;
+mod record;
+mod report;
+mod shell;
+mod size;
+mod sqltext;
+mod trace;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+
+use crate::{
+    args::{Cli, Command},
+    error::{Error, Result},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            if !matches!(e, Error::BrokenPipe) {
+                // Where standard error is closed, the exit code still tells.
+                let _ = writeln!(std::io::stderr(), "{e}");
+            }
+            ExitCode::from(e.code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Sql(args) => commands::sql::run(&args),
+        Command::Shell(args) => shell::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Devices(args) => commands::devices::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Logs to standard error where `WINDLASS_LOG` asks for it, such as `WINDLASS_LOG=debug`.
+fn log() {
+    if let Ok(filter) = std::env::var("WINDLASS_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+}

@@ -12,7 +12,7 @@ use datafusion::{
     error::DataFusionError,
     execution::SendableRecordBatchStream,
     logical_expr::{DdlStatement, LogicalPlan},
-    physical_plan::{ExecutionPlan, execute_stream},
+    physical_plan::{ExecutionPlan, displayable, execute_stream},
 };
 use futures::StreamExt;
 
@@ -21,7 +21,7 @@ use crate::{
     read::diagnose,
     session::Session,
     statement::{Outcome, RunOptions, Statement},
-    stats::{JobStats, Progress, operators},
+    stats::{JobStats, Progress, RowSink, operators},
     write,
 };
 
@@ -64,13 +64,38 @@ struct Job<'a> {
     began: Instant,
     bytes_before: u64,
     rows: u64,
+    /// Takes the rows, if the caller wants them as they come.
+    sink: Option<Arc<dyn RowSink>>,
+    /// Whether the sink has seen anything: then the query cannot start over.
+    begun: bool,
 }
 
 impl<'a> Job<'a> {
-    fn new(session: &'a Session, run: &'a RunOptions) -> Self {
+    fn new(session: &'a Session, run: &'a RunOptions, sink: Option<Arc<dyn RowSink>>) -> Self {
         session.pool().reset_peak();
         let bytes_before = session.bytes_read();
-        Self { session, run, began: Instant::now(), bytes_before, rows: 0 }
+        let began = Instant::now();
+        Self { session, run, began, bytes_before, rows: 0, sink, begun: false }
+    }
+
+    /// Whether every device that may work for the query is the host: then nothing but an
+    /// error of the query itself can stop it, and rows need not wait for its end.
+    fn only_host(&self) -> bool {
+        self.session.devices().opened().iter().all(|d| d.info().name.backend() == HOST)
+    }
+
+    /// Passes rows on.
+    ///
+    /// # Errors
+    /// [`FrameError::Cancelled`] when the sink wants no more.
+    fn pass(&mut self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
+        let Some(sink) = &self.sink else { return Ok(()) };
+        let go_on = self.begun || sink.begin(schema);
+        self.begun = true;
+        match go_on && batches.iter().all(|b| sink.rows(b)) {
+            true => Ok(()),
+            false => Err(FrameError::Cancelled),
+        }
     }
 
     fn progress(&self, physical: &Arc<dyn ExecutionPlan>) {
@@ -96,6 +121,7 @@ impl<'a> Job<'a> {
         self.rows = 0;
         let Started { physical, mut stream } = start(self.session, plan, devices).await?;
         let schema = stream.schema();
+        let direct = self.sink.is_some() && self.only_host();
         let mut batches = Vec::new();
         let mut tick = tokio::time::interval(PROGRESS_INTERVAL);
         loop {
@@ -105,7 +131,11 @@ impl<'a> Job<'a> {
                     Some(batch) => {
                         let batch = batch?;
                         self.rows += batch.num_rows() as u64;
-                        batches.push(batch);
+                        if direct {
+                            self.pass(&schema, &[batch])?;
+                        } else {
+                            batches.push(batch);
+                        }
                     }
                     None => break,
                 },
@@ -113,6 +143,9 @@ impl<'a> Job<'a> {
             }
         }
         self.progress(&physical);
+        if self.sink.is_some() {
+            self.pass(&schema, &std::mem::take(&mut batches))?;
+        }
         Ok((physical, Finished { schema, batches }))
     }
 
@@ -132,7 +165,7 @@ impl<'a> Job<'a> {
                     self.record(&physical, fallback);
                     return Ok(finished);
                 }
-                Err(e) if devices => match device_failure(&e) {
+                Err(e) if devices && !self.begun => match device_failure(&e) {
                     Some(reason) => {
                         tracing::warn!(%reason, "a device failed; the query runs on the CPU");
                         fallback = Some(reason);
@@ -163,6 +196,13 @@ impl<'a> Job<'a> {
             spilled_bytes: operators.iter().map(|o| o.spilled_bytes).sum(),
             fallback,
             operators,
+            decisions: self
+                .session
+                .placement()
+                .decisions(physical)
+                .map(|d| d.to_vec())
+                .unwrap_or_default(),
+            plan: displayable(physical.as_ref()).indent(false).to_string(),
         });
     }
 }
@@ -178,7 +218,15 @@ pub(crate) async fn collect(
     plan: &LogicalPlan,
     run: &RunOptions,
 ) -> Result<Finished> {
-    Job::new(session, run).finish(plan).await
+    Job::new(session, run, None).finish(plan).await
+}
+
+/// The rows of a query, to the caller's sink where it has one.
+///
+/// # Errors
+/// Any [`FrameError`].
+async fn deliver(session: &Session, plan: &LogicalPlan, run: &RunOptions) -> Result<Finished> {
+    Job::new(session, run, run.rows.clone()).finish(plan).await
 }
 
 /// Runs one statement.
@@ -217,7 +265,7 @@ pub(crate) async fn statement(
             let left = frame.logical_plan().clone();
             if !left.schema().fields().is_empty() {
                 // EXECUTE of a prepared query gives rows.
-                let Finished { schema, batches } = collect(session, &left, run).await?;
+                let Finished { schema, batches } = deliver(session, &left, run).await?;
                 return Ok(Outcome::Rows { schema, batches });
             }
             let seconds = began.elapsed().as_secs_f64();
@@ -225,7 +273,7 @@ pub(crate) async fn statement(
             Ok(Outcome::Done { message })
         }
         plan => {
-            let Finished { schema, batches } = collect(session, &plan, run).await?;
+            let Finished { schema, batches } = deliver(session, &plan, run).await?;
             Ok(Outcome::Rows { schema, batches })
         }
     }

@@ -12,6 +12,7 @@
 //! | [`write`] | frames as files, whole or not at all |
 //! | [`statement`] | SQL texts of several statements, and what one gives |
 //! | [`execute`] | the one place where queries run |
+//! | [`explain`] | plans that are not run |
 //! | [`plan`] | placement |
 //! | [`lower`] | expressions and plans as device programs |
 //! | [`batch`] | host batches to device batches and back |
@@ -22,6 +23,7 @@ pub mod cancel;
 pub mod dataframe;
 pub mod error;
 mod execute;
+mod explain;
 pub mod expr;
 pub mod lower;
 mod memory;
@@ -37,11 +39,13 @@ pub mod write;
 pub use cancel::CancelToken;
 pub use dataframe::{BatchStream, DataFrame, GroupBy};
 pub use error::{FrameError, Position, Result};
+pub use explain::Explained;
 pub use options::SessionOptions;
+pub use plan::{Decision, Estimate};
 pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
 pub use session::Session;
 pub use statement::{Outcome, RunOptions, Statement};
-pub use stats::{JobStats, OperatorStats, Progress, ProgressSink};
+pub use stats::{JobStats, OperatorStats, Progress, ProgressSink, RowSink, Span};
 pub use write::{WriteMode, WriteOptions, Written};
 
 pub use arrow;

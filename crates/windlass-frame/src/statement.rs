@@ -17,7 +17,7 @@ use datafusion::{
 use crate::{
     cancel::CancelToken,
     error::{FrameError, Position, Result},
-    stats::ProgressSink,
+    stats::{ProgressSink, RowSink},
 };
 
 /// One parsed SQL statement of a text.
@@ -47,6 +47,11 @@ pub struct RunOptions {
     pub cancel: CancelToken,
     /// Takes snapshots while it runs.
     pub progress: Option<Arc<dyn ProgressSink>>,
+    /// Takes the rows of a query as they come; [`Outcome::Rows`] then holds no batch.
+    ///
+    /// Where a device other than the host may work for the query, the rows come at its end,
+    /// so that it can still run again on the CPU.
+    pub rows: Option<Arc<dyn RowSink>>,
 }
 
 impl std::fmt::Debug for RunOptions {

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{MetricValue, MetricsSet},
+};
 use serde::Serialize;
+
+use crate::plan::Decision;
 
 /// The figures of one finished statement.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -25,6 +31,12 @@ pub struct JobStats {
     pub fallback: Option<String>,
     /// The operators, root first, depth first.
     pub operators: Vec<OperatorStats>,
+    /// What was decided about the operators before they were placed.
+    #[serde(skip)]
+    pub decisions: Vec<Decision>,
+    /// The physical plan as text; empty where there was none.
+    #[serde(skip)]
+    pub plan: String,
 }
 
 /// The figures of one operator.
@@ -48,6 +60,32 @@ pub struct OperatorStats {
     /// Bytes that it spilled.
     #[serde(skip)]
     pub spilled_bytes: u64,
+    /// When its partitions worked.
+    #[serde(skip)]
+    pub spans: Vec<Span>,
+}
+
+/// From the first to the last work of an operator in one partition, in milliseconds since
+/// 1970 (UTC).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// The partition.
+    pub partition: usize,
+    /// First work.
+    pub start_ms: f64,
+    /// Last work.
+    pub end_ms: f64,
+}
+
+/// Takes the rows of a query as they come. Called on the thread that drives the query.
+pub trait RowSink: Send + Sync {
+    /// The columns; called once, before any row.
+    ///
+    /// Returns false to stop the query, which then ends as cancelled.
+    fn begin(&self, schema: &SchemaRef) -> bool;
+
+    /// Some rows. Returns false to stop the query.
+    fn rows(&self, batch: &RecordBatch) -> bool;
 }
 
 /// A snapshot of a running query.
@@ -99,9 +137,36 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
                     .map(|v| v.as_usize() as u64)
             })
             .unwrap_or(0);
+        row.spans = spans(&metrics);
     }
     out.push(row);
     for child in plan.children() {
         walk(child, depth + 1, out);
     }
+}
+
+/// The spans of an operator's partitions, from the timestamps that operators keep.
+fn spans(metrics: &MetricsSet) -> Vec<Span> {
+    let mut out: Vec<Span> = Vec::new();
+    for m in metrics.iter() {
+        let (time, start) = match m.value() {
+            MetricValue::StartTimestamp(t) => (t.value(), true),
+            MetricValue::EndTimestamp(t) => (t.value(), false),
+            _ => continue,
+        };
+        let Some(time) = time else { continue };
+        let ms = time.timestamp_micros() as f64 / 1e3;
+        let partition = m.partition().unwrap_or(0);
+        let at = out.iter().position(|s| s.partition == partition).unwrap_or_else(|| {
+            out.push(Span { partition, start_ms: f64::INFINITY, end_ms: f64::NEG_INFINITY });
+            out.len() - 1
+        });
+        if start {
+            out[at].start_ms = out[at].start_ms.min(ms);
+        } else {
+            out[at].end_ms = out[at].end_ms.max(ms);
+        }
+    }
+    out.retain(|s| s.start_ms <= s.end_ms && s.end_ms.is_finite());
+    out
 }

@@ -16,11 +16,14 @@ pub use windlass_device as device;
 pub use windlass_frame as frame;
 pub use windlass_runtime as runtime;
 
-pub use windlass_device::{DeviceOptions, DeviceSpec};
+pub use windlass_device::{
+    DeviceClass, DeviceInfo, DeviceOptions, DeviceReport, DeviceSpec, list_devices,
+};
 pub use windlass_frame::{
-    BatchStream, CancelToken, CsvOptions, DataFrame, FileFormat, FrameError, GroupBy, JobStats,
-    JsonOptions, OperatorStats, Outcome, Position, Progress, ProgressSink, ReadOptions, Result,
-    RunOptions, Session, SessionOptions, Statement, WriteMode, WriteOptions, Written, arrow, expr,
+    BatchStream, CancelToken, CsvOptions, DataFrame, Decision, Estimate, Explained, FileFormat,
+    FrameError, GroupBy, JobStats, JsonOptions, OperatorStats, Outcome, Position, Progress,
+    ProgressSink, ReadOptions, Result, RowSink, RunOptions, Session, SessionOptions, Span,
+    Statement, WriteMode, WriteOptions, Written, arrow, expr,
 };
 
 /// What most programs need: the session, frames, options and expressions.

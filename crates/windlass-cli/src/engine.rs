@@ -1,0 +1,389 @@
+//! A session with everything a command has around it: the runtime, interrupts, progress,
+//! the record of what ran, and errors with their place in the job.
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use arrow::datatypes::SchemaRef;
+use tokio::runtime::Runtime;
+use windlass::{FrameError, Outcome, Position, RunOptions, Session, SessionOptions, Statement};
+
+use crate::{
+    args::{NamedPath, ReportArgs, SessionArgs, StatsFormat},
+    error::{Error, Message, Result},
+    interrupt::Interrupt,
+    output::{Printer, write_file},
+    progress,
+    record::{RunRecord, StatementRecord},
+    report,
+    size::{format_bytes, format_count},
+    trace,
+};
+
+/// Where a text of SQL came from, for messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Source<'a> {
+    /// The job's path; `None` for a query typed on the command line or in the shell.
+    pub(crate) path: Option<&'a Path>,
+    /// The whole text.
+    pub(crate) text: &'a str,
+}
+
+/// A session and what is around it.
+pub(crate) struct Engine {
+    session: Session,
+    interrupt: Arc<Interrupt>,
+    quiet: bool,
+    record: RunRecord,
+    // Last, so that it is dropped after all that runs on it.
+    runtime: Runtime,
+}
+
+/// What sort of command the engine serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Ctrl-C ends the command.
+    Batch,
+    /// Ctrl-C ends the statement.
+    Interactive,
+}
+
+impl Engine {
+    /// A session with the options of the command line. No device is opened.
+    ///
+    /// # Errors
+    /// Those of the session.
+    pub(crate) fn open(args: &SessionArgs, title: String, quiet: bool, mode: Mode) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::caused("cannot start threads", &e))?;
+        let interrupt = Interrupt::install(runtime.handle(), mode == Mode::Batch);
+        let session = {
+            let _entered = runtime.enter();
+            session(args)?
+        };
+        let record = RunRecord { title, device: args.device.to_string(), ..RunRecord::default() };
+        Ok(Self { session, interrupt, quiet, record, runtime })
+    }
+
+    /// Starts over with a session of other options, and makes tables and definitions anew.
+    /// On an error the old session stays.
+    ///
+    /// # Errors
+    /// Those of the session, of the tables, and of the definitions.
+    pub(crate) fn reopen(
+        &mut self,
+        args: &SessionArgs,
+        tables: &[NamedPath],
+        definitions: &[String],
+    ) -> Result<()> {
+        let new = {
+            let _entered = self.runtime.enter();
+            session(args)?
+        };
+        let old = std::mem::replace(&mut self.session, new);
+        let r = self.define(tables, definitions);
+        match &r {
+            Ok(()) => self.record.device = args.device.to_string(),
+            Err(_) => self.session = old,
+        }
+        r
+    }
+
+    fn define(&self, tables: &[NamedPath], definitions: &[String]) -> Result<()> {
+        self.register(tables)?;
+        for text in definitions {
+            for statement in self.session.statements(text).map_err(|e| tell(e, None))? {
+                let cancel = self.interrupt.fresh();
+                let options = RunOptions { cancel, ..RunOptions::default() };
+                self.block_on(self.session.run(&statement, &options)).map_err(|e| tell(e, None))?;
+            }
+        }
+        // A device that does not open is told now, not at the first query.
+        self.session.devices().open().map(drop).map_err(|e| tell(e.into(), None))
+    }
+
+    /// The session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What ran so far.
+    pub(crate) fn record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Runs a future to its end on the runtime.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Runs a future of the session, unless the user interrupts it.
+    ///
+    /// # Errors
+    /// The future's own, and [`Error::Interrupted`].
+    pub(crate) fn wait<T>(
+        &self,
+        future: impl Future<Output = windlass::Result<T>>,
+        source: Option<&Source<'_>>,
+    ) -> Result<T> {
+        let cancel = self.interrupt.fresh();
+        self.block_on(async {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Error::Interrupted),
+                r = future => r.map_err(|e| tell(e, source)),
+            }
+        })
+    }
+
+    /// Names the tables of `--table`.
+    ///
+    /// # Errors
+    /// A path that is missing or cannot be read.
+    pub(crate) fn register(&self, tables: &[NamedPath]) -> Result<()> {
+        for t in tables {
+            let frame = self.wait(self.session.read(&t.path), None).map_err(|e| match e {
+                Error::Failed(m) => {
+                    Error::Failed(Message { what: format!("table {}: {}", t.name, m.what), ..m })
+                }
+                e => e,
+            })?;
+            self.session.register(&t.name, &frame).map_err(|e| tell(e, None))?;
+        }
+        Ok(())
+    }
+
+    /// The statements of a text.
+    ///
+    /// # Errors
+    /// A syntax error with its place.
+    pub(crate) fn statements(&self, source: &Source<'_>) -> Result<Vec<Statement>> {
+        self.session.statements(source.text).map_err(|e| tell(e, Some(source)))
+    }
+
+    /// Runs one statement, prints its rows as they come, says what else it did, and keeps
+    /// its figures.
+    ///
+    /// # Errors
+    /// The statement's with its place in the source, those of printing, and
+    /// [`Error::Interrupted`].
+    pub(crate) fn run(
+        &mut self,
+        statement: &Statement,
+        source: &Source<'_>,
+        title: &str,
+        printer: &mut Printer,
+    ) -> Result<Outcome> {
+        let line = progress::wanted(self.quiet, printer.streams_to_terminal())
+            .then(|| Arc::new(progress::Line::new(title.to_string())));
+        let cancel = self.interrupt.fresh();
+        let rows = Arc::new(printer.rows(cancel.clone()));
+        let options = RunOptions {
+            cancel,
+            progress: line.clone().map(|l| l as _),
+            rows: Some(Arc::clone(&rows) as _),
+        };
+        let began = Instant::now();
+        let outcome = self.runtime.block_on(self.session.run(statement, &options));
+        if let Some(line) = line {
+            line.clear();
+        }
+        // What failed in printing stopped the query, and is the better reason.
+        rows.stopped()?;
+        let outcome = outcome
+            .map_err(|e| tell(e, Some(source)).at_statement(statement.position(), source))?;
+        let printed = rows.finish()?;
+        let mut stats = self.session.last_stats().unwrap_or_default();
+        if let Some(n) = printed {
+            printer.count();
+            stats.rows = n;
+        } else {
+            stats.rows = outcome.rows();
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        self.record.seconds += seconds;
+        self.record.statements.push(StatementRecord {
+            text: statement.text().to_string(),
+            line: statement.position().line,
+            began_ms: milliseconds_since_1970() - seconds * 1e3,
+            seconds,
+            stats,
+        });
+        Ok(outcome)
+    }
+
+    /// Says what a statement without rows did, on standard error.
+    pub(crate) fn say(&self, outcome: &Outcome) {
+        if self.quiet {
+            return;
+        }
+        let text = match outcome {
+            Outcome::Rows { .. } => return,
+            Outcome::Done { message } => message.clone(),
+            Outcome::Written { rows, files, bytes, path } => {
+                let s = |n: u64| if n == 1 { "" } else { "s" };
+                let mut text = format!("wrote {} row{}", format_count(*rows), s(*rows));
+                if *files > 0 {
+                    text += &format!(
+                        " in {} file{} ({})",
+                        format_count(*files),
+                        s(*files),
+                        format_bytes(*bytes)
+                    );
+                }
+                text + &format!(" to {}", path.display())
+            }
+        };
+        note(&text);
+    }
+
+    /// The tables of the session with their columns.
+    ///
+    /// # Errors
+    /// A table that cannot be looked at any more.
+    pub(crate) fn tables(&self) -> Result<Vec<(String, SchemaRef)>> {
+        let mut out = Vec::new();
+        for name in self.session.table_names() {
+            let schema = self
+                .runtime
+                .block_on(self.session.table_schema(&name))
+                .map_err(|e| tell(e, None))?;
+            out.push((name, schema));
+        }
+        Ok(out)
+    }
+
+    /// Ends the run: writes what `--report`, `--trace` and `--stats` ask for.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(crate) fn finish(self, args: &ReportArgs) -> Result<()> {
+        if let Some(path) = &args.report {
+            write_file(path, &report::page(&self.record))?;
+        }
+        if let Some(path) = &args.trace {
+            write_file(path, &trace::events(&self.record).to_string())?;
+        }
+        if let Some(StatsFormat::Json) = args.stats {
+            let text = serde_json::to_string(&self.record.stats())
+                .map_err(|e| Error::caused("cannot print the statistics", &e))?;
+            note(&text);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Cancelled work is dropped at its next step; nothing waits for a long one.
+        let idle = tokio::runtime::Builder::new_current_thread().build();
+        if let Ok(idle) = idle {
+            std::mem::replace(&mut self.runtime, idle)
+                .shutdown_timeout(std::time::Duration::from_millis(500));
+        }
+    }
+}
+
+fn milliseconds_since_1970() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64() * 1e3
+}
+
+fn session(args: &SessionArgs) -> Result<Session> {
+    let options = SessionOptions {
+        devices: args.device.clone(),
+        memory: args.memory,
+        device_memory: args.device_memory,
+        ..SessionOptions::default()
+    };
+    Session::with_options(options).map_err(|e| tell(e, None))
+}
+
+/// A line on standard error. Where that is closed there is nobody to tell.
+pub(crate) fn note(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Turns an engine's error into a message, with the place in the source where it has one.
+pub(crate) fn tell(e: FrameError, source: Option<&Source<'_>>) -> Error {
+    if matches!(e, FrameError::Cancelled) {
+        return Error::Interrupted;
+    }
+    let at = match &e {
+        FrameError::Syntax { position, .. }
+        | FrameError::UnknownColumn { position, .. }
+        | FrameError::UnknownTable { position, .. } => *position,
+        _ => None,
+    };
+    let mut what = e.to_string();
+    if let (Some(at), Some(source)) = (at, source) {
+        if let Some(path) = source.path {
+            what = format!("{}:{}:{}: {what}", path.display(), at.line, at.column);
+        }
+        what += &excerpt(source.text, at);
+    }
+    let help = match &e {
+        FrameError::MissingFile { nearest: None, .. } => Some("check the path"),
+        FrameError::Memory(_) => Some("raise --memory, or free memory on this machine"),
+        FrameError::Device(_) => Some("`windlass devices` lists what this host has"),
+        _ => None,
+    };
+    let error = Error::failed(what);
+    match help {
+        Some(help) => error.or_help(help),
+        None => error,
+    }
+}
+
+/// The line of the source with a mark under the column.
+fn excerpt(text: &str, at: Position) -> String {
+    let (line, column) = (at.line as usize, at.column as usize);
+    let Some(shown) = line.checked_sub(1).and_then(|n| text.lines().nth(n)) else {
+        return String::new();
+    };
+    let shown = shown.replace('\t', " ");
+    let number = line.to_string();
+    let gap = " ".repeat(number.len());
+    let under = " ".repeat(column.saturating_sub(1));
+    format!("\n{number} | {shown}\n{gap} | {under}^")
+}
+
+impl Error {
+    /// Names the job's file and the statement's line where the message names no place.
+    fn at_statement(mut self, at: Position, source: &Source<'_>) -> Self {
+        if let (Self::Failed(m), Some(path)) = (&mut self, source.path) {
+            let prefix = format!("{}:", path.display());
+            if !m.what.starts_with(&prefix) {
+                m.what = format!("{prefix}{}:{}: {}", at.line, at.column, m.what);
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_its_line() {
+        let e = FrameError::Syntax {
+            message: "unexpected from".into(),
+            position: Some(Position { line: 2, column: 8 }),
+        };
+        let source = Source { path: Some(Path::new("a.sql")), text: "select 1;\nselect from;\n" };
+        let text = tell(e, Some(&source)).to_string();
+        assert!(text.starts_with("error: a.sql:2:8: SQL syntax error"), "{text}");
+        assert!(text.contains("2 | select from;\n      |        ^"), "{text}");
+    }
+
+    #[test]
+    fn any_error_of_a_job_names_its_statement() {
+        let source = Source { path: Some(Path::new("a.sql")), text: "" };
+        let e = tell(FrameError::Execution("broken".into()), Some(&source))
+            .at_statement(Position { line: 7, column: 1 }, &source);
+        assert_eq!(e.to_string(), "error: a.sql:7:1: broken");
+    }
+}

@@ -1,0 +1,144 @@
+//! What a run did, kept for `--stats`, `--trace`, `--report` and the demo.
+
+use serde::Serialize;
+use windlass::{JobStats, OperatorStats};
+
+/// One statement of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct StatementRecord {
+    /// Its text.
+    pub(crate) text: String,
+    /// The line of the job that it starts at.
+    pub(crate) line: u64,
+    /// When it began, in milliseconds since 1970 (UTC).
+    pub(crate) began_ms: f64,
+    /// Wall time of planning, running, and printing or writing, in seconds.
+    pub(crate) seconds: f64,
+    /// Its figures.
+    pub(crate) stats: JobStats,
+}
+
+/// A whole run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RunRecord {
+    /// What ran: the job's path or the command.
+    pub(crate) title: String,
+    /// The device spec.
+    pub(crate) device: String,
+    /// Wall time of its statements, in seconds.
+    pub(crate) seconds: f64,
+    /// The statements, in order.
+    pub(crate) statements: Vec<StatementRecord>,
+}
+
+/// The object of `--stats json`. The names of its fields are a promise to scripts.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats<'a> {
+    /// Wall time of the statements: planning, running, and printing or writing the result.
+    /// The start of the process and looking at the files of `--table` are not in it.
+    pub(crate) seconds: f64,
+    /// Rows returned and written by all statements.
+    pub(crate) rows: u64,
+    /// Bytes read from files and object stores.
+    pub(crate) bytes_read: u64,
+    /// Peak resident memory of the process; null where the system does not tell.
+    pub(crate) peak_host_bytes: Option<u64>,
+    /// Peak memory on devices other than the host.
+    pub(crate) peak_device_bytes: u64,
+    /// Bytes spilled to disk.
+    pub(crate) spilled_bytes: u64,
+    /// The operators of all statements, in order.
+    pub(crate) operators: Vec<OperatorLine<'a>>,
+}
+
+/// One operator of [`Stats`].
+#[derive(Debug, Serialize)]
+pub(crate) struct OperatorLine<'a> {
+    name: &'a str,
+    device: &'a str,
+    rows: u64,
+    bytes: u64,
+    ms: f64,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a OperatorStats> for OperatorLine<'a> {
+    fn from(o: &'a OperatorStats) -> Self {
+        Self {
+            name: &o.name,
+            device: &o.device,
+            rows: o.rows,
+            bytes: o.bytes,
+            ms: o.ms,
+            reason: &o.reason,
+        }
+    }
+}
+
+impl RunRecord {
+    /// All operators with the statement they belong to.
+    pub(crate) fn operators(&self) -> impl Iterator<Item = (&StatementRecord, &OperatorStats)> {
+        self.statements.iter().flat_map(|s| s.stats.operators.iter().map(move |o| (s, o)))
+    }
+
+    /// The figures of the whole run.
+    pub(crate) fn stats(&self) -> Stats<'_> {
+        let sum = |f: fn(&JobStats) -> u64| self.statements.iter().map(|s| f(&s.stats)).sum();
+        let max = |f: fn(&JobStats) -> u64| self.statements.iter().map(|s| f(&s.stats)).max();
+        Stats {
+            seconds: self.seconds,
+            rows: sum(|s| s.rows),
+            bytes_read: sum(|s| s.bytes_read),
+            peak_host_bytes: peak_resident_bytes(),
+            peak_device_bytes: max(|s| s.peak_device_bytes).unwrap_or(0),
+            spilled_bytes: sum(|s| s.spilled_bytes),
+            operators: self.operators().map(|(_, o)| o.into()).collect(),
+        }
+    }
+}
+
+/// The process's peak resident memory: `VmHWM` of Linux. `None` on other systems.
+pub(crate) fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_add_up_and_peaks_do_not() {
+        let stats = |rows, peak| JobStats { rows, peak_device_bytes: peak, ..Default::default() };
+        let statement = |s| StatementRecord {
+            text: String::new(),
+            line: 1,
+            began_ms: 0.0,
+            seconds: 0.5,
+            stats: s,
+        };
+        let run = RunRecord {
+            seconds: 1.0,
+            statements: vec![statement(stats(3, 100)), statement(stats(4, 50))],
+            ..Default::default()
+        };
+        let s = run.stats();
+        assert_eq!((s.rows, s.peak_device_bytes), (7, 100));
+        let json = serde_json::to_value(&s).unwrap();
+        let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            [
+                "bytes_read",
+                "operators",
+                "peak_device_bytes",
+                "peak_host_bytes",
+                "rows",
+                "seconds",
+                "spilled_bytes"
+            ]
+        );
+    }
+}
