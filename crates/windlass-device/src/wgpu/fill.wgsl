@@ -1,5 +1,11 @@
-// Sets every 32-bit word of a buffer to one word. A thread writes four words, a block apart.
-// Buffer: dst, whole words. Launch: 256 threads a group, ceil(words / 1024) groups.
+// fill: sets every 32-bit word of a buffer to one word.
+//
+// A thread writes four words, a block apart.
+//
+// Buffers:  dst  u32[words]
+// Params:   words, word (the value)
+// Launch:   ceil(words / 1024) groups of 256 threads.
+// Result:   dst. Deterministic.
 
 struct Params {
     words: u32,

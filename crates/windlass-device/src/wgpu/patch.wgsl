@@ -1,5 +1,10 @@
-// Replaces some bytes of one 32-bit word: the ends of an upload that does not start or end
-// at a word. Buffer: dst. Launch: one thread.
+// patch: replaces some bytes of one 32-bit word: the ends of an upload that does not start or
+// end at a word.
+//
+// Buffers:  dst  u32[at + 1 or more]  the buffer uploaded to
+// Params:   at (the word), mask (the bits to replace), bits (their values)
+// Launch:   one thread.
+// Result:   dst[at]. Deterministic.
 
 struct Params {
     at: u32,
