@@ -291,7 +291,10 @@ pub enum Values<'a> {
 
 impl<'a> Values<'a> {
     fn new(ty: PhysType, bytes: &'a [u8]) -> Self {
-        use bytemuck::cast_slice as c;
+        /// An empty slice of bytes need not be aligned.
+        fn c<T: bytemuck::Pod>(bytes: &[u8]) -> &[T] {
+            if bytes.is_empty() { &[] } else { bytemuck::cast_slice(bytes) }
+        }
         match ty {
             PhysType::Bool => Self::Bool(bytes),
             PhysType::I8 => Self::I8(c(bytes)),
@@ -304,8 +307,6 @@ impl<'a> Values<'a> {
             PhysType::U64 => Self::U64(c(bytes)),
             PhysType::F32 => Self::F32(c(bytes)),
             PhysType::F64 => Self::F64(c(bytes)),
-            // An empty slice has no alignment to speak of.
-            PhysType::I128 if bytes.is_empty() => Self::I128(&[]),
             PhysType::I128 => Self::I128(c(bytes)),
         }
     }
