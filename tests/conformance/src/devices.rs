@@ -18,6 +18,8 @@ pub enum Target {
     EmulatedSeeded,
     /// The CUDA texts, blocks from the last to the first.
     EmulatedReversed,
+    /// The CUDA texts, every access and every undefined operation checked.
+    EmulatedChecked,
     /// The WGSL texts.
     Wgpu,
     /// The WGSL texts, as on an adapter without 64-bit integers and floats.
@@ -26,10 +28,11 @@ pub enum Target {
 
 impl Target {
     /// Every way in which generated kernels run.
-    pub const GPUS: [Self; 5] = [
+    pub const GPUS: [Self; 6] = [
         Self::Emulated,
         Self::EmulatedSeeded,
         Self::EmulatedReversed,
+        Self::EmulatedChecked,
         Self::Wgpu,
         Self::WgpuNarrow,
     ];
@@ -52,6 +55,9 @@ impl Target {
             }
             Self::EmulatedReversed => {
                 ("cuda-emulated:0", EmulatorOptions { reverse_blocks: true, ..Default::default() })
+            }
+            Self::EmulatedChecked => {
+                ("cuda-emulated:0", EmulatorOptions { sanitize: true, ..Default::default() })
             }
             Self::Wgpu | Self::WgpuNarrow => ("wgpu:0", EmulatorOptions::default()),
         };

@@ -16,13 +16,14 @@ const OUTPUTS: usize = 6;
 /// Pseudo-random rows beside the extremes; with them the rows pass a block's.
 const MORE_ROWS: usize = 700;
 
-/// Makes a test of each body for each way of running.
+/// Makes a test of each body for each backend. These kernels have no barrier, so the orders
+/// of threads and blocks are left to `batches.rs`.
 macro_rules! everywhere {
     ($($body:ident),* $(,)?) => {
         everywhere!(@ cpu Cpu: $($body),*);
         everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
+        everywhere!(@ wgpu Wgpu: $($body),*);
+        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
     };
     (@ $module:ident $target:ident: $($body:ident),*) => {
         mod $module {

@@ -2,7 +2,7 @@
 //! compaction. Outputs have Arrow's layout. One call runs on the calling thread; the
 //! partitions of a job are what keeps the cores busy.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use arrow::{
     array::BooleanBufferBuilder,
@@ -46,6 +46,9 @@ pub(crate) fn evaluate(
     Ok(Evaluated { columns: DeviceBatch { rows, columns }, selected })
 }
 
+/// The columns, their rows, and the filter's words.
+type Whole = (Vec<DeviceColumn>, usize, MutableBuffer);
+
 fn whole(
     plan: &FilterProject,
     device: &dyn Device,
@@ -53,8 +56,40 @@ fn whole(
     batch: &DeviceBatch,
     tables: &[DeviceColumn],
     mode: Mode,
-) -> Result<(Vec<DeviceColumn>, usize, MutableBuffer)> {
-    let evaluator = Evaluator::new(&plan.program, plan.filter, &plan.outputs)?;
+) -> Result<Whole> {
+    let (evaluator, mut scratch) = prepared(plan)?;
+    let out = over(plan, &evaluator, &mut scratch, device, reservation, batch, tables, mode);
+    LAST.with(|last| *last.borrow_mut() = Some((plan.clone(), evaluator, scratch)));
+    out
+}
+
+thread_local! {
+    /// What the thread ran last: the batches of a partition come one after the other, and
+    /// their vectors are warm.
+    static LAST: RefCell<Option<(FilterProject, Evaluator, Scratch)>> = const { RefCell::new(None) };
+}
+
+fn prepared(plan: &FilterProject) -> Result<(Evaluator, Scratch)> {
+    match LAST.with(|last| last.borrow_mut().take()) {
+        Some((known, evaluator, scratch)) if known == *plan => Ok((evaluator, scratch)),
+        _ => {
+            let evaluator = Evaluator::new(&plan.program, plan.filter, &plan.outputs)?;
+            Ok((evaluator, Scratch::new()))
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the arguments of `run`, and what is reused")]
+fn over(
+    plan: &FilterProject,
+    evaluator: &Evaluator,
+    scratch: &mut Scratch,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    batch: &DeviceBatch,
+    tables: &[DeviceColumn],
+    mode: Mode,
+) -> Result<Whole> {
     let bound = evaluator.bind(batch, tables)?;
     let dense = mode == Mode::Dense || plan.filter.is_none();
     let passed = |i: usize| dense.then(|| passed_through(plan, batch, i)).flatten();
@@ -71,11 +106,10 @@ fn whole(
         outs.iter_mut().flatten().for_each(|o| o.expect(batch.rows));
     }
     let mut selected = MutableBuffer::new(0);
-    let mut scratch = Scratch::new();
     let (mut start, mut rows) = (0, 0);
     while start < batch.rows {
         let end = (start + CHUNK_ROWS).min(batch.rows);
-        let chunk = bound.evaluate(&mut scratch, start..end, mode)?;
+        let chunk = bound.evaluate(scratch, start..end, mode)?;
         for (i, out) in outs.iter_mut().enumerate() {
             if let Some(out) = out {
                 out.append(&chunk, i);
