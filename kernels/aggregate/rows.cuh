@@ -3,7 +3,7 @@
 
 // Marks a row that no group takes.
 #define NO_GROUP 0xffffffffu
-// Marks a claimed slot of the hash table, and a row that represents its new group.
+// Marks a claim in a slot of the group table, and a row whose group is new in its chunk.
 #define CLAIMED 0x80000000u
 
 // How the buffer that names the rows' groups is to be read.

@@ -1,38 +1,48 @@
-// assign: numbers the new groups that insert claimed.
+// assign: numbers the new groups that insert claimed, and stores their keys.
 //
 // The row that represents a new group takes the next number g, writes g + 1 into its slot and
-// marks itself as the representative. Rows that look at the slot meanwhile see another row's
-// claim or a group, and in both cases are not its representative.
+// the group's key. Rows that look at the slot meanwhile see another row's claim or a group,
+// and in both cases are not its representative.
 //
-// Buffers:  slots     u32[mask + 1]  claims become g + 1
-//           row_slot  u32[rows]      in: slots; out: CLAIMED | g for representatives, else kept
-//           counters  u32[2]         [0] counts the groups
-// Params:   rows
+// Buffers:  keys        u32[rows * key_words]    packed keys of this chunk
+//           slots       u32[mask + 1]            claims become g + 1
+//           row_group   u32[rows]                in: as insert left it; out: representatives
+//                                                get their group
+//           group_keys  u32[groups * key_words]  out: keys of the new groups
+//           counters    u32[3]                   [0] counts the groups
+// Params:   rows, key_words
 // Launch:   any number of blocks of 256 threads; rows are strided over all threads.
-// Result:   slots, row_slot and counters[0]. The order of the numbers depends on the order of
-//           execution.
+// Result:   slots, group_keys and counters[0]; row_group after resolve. The order of the
+//           numbers depends on the order of execution.
 #import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
 
 struct Params {
     rows: u32,
+    key_words: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> slots: array<atomic<u32>>;
-@group(0) @binding(1) var<storage, read_write> row_slot: array<u32>;
-@group(0) @binding(2) var<storage, read_write> counters: array<atomic<u32>>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<storage, read> keys: array<u32>;
+@group(0) @binding(1) var<storage, read_write> slots: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read_write> row_group: array<u32>;
+@group(0) @binding(3) var<storage, read_write> group_keys: array<u32>;
+@group(0) @binding(4) var<storage, read_write> counters: array<atomic<u32>>;
+@group(0) @binding(5) var<uniform> p: Params;
 
 fn assign_row(row: u32) {
-    let slot = row_slot[row];
-    if slot == NO_GROUP {
+    let held = row_group[row];
+    if held == NO_GROUP || (held & CLAIMED) == 0u {
         return;
     }
+    let slot = held & ~CLAIMED;
     if atomicLoad(&slots[slot]) != (CLAIMED | row) {
         return;
     }
     let group = atomicAdd(&counters[0], 1u);
     atomicStore(&slots[slot], group + 1u);
-    row_slot[row] = CLAIMED | group;
+    for (var k = 0u; k < p.key_words; k++) {
+        group_keys[group * p.key_words + k] = keys[row * p.key_words + k];
+    }
+    row_group[row] = group;
 }
 
 @compute @workgroup_size(256)

@@ -10,12 +10,17 @@
 //           selected    u32[batch rows]          flag of each row; not read unless has_selected
 //           group_keys  u32[groups * key_words]  packed keys of the known groups
 //           slots       u32[mask + 1]            the table
-//           row_slot    u32[rows]                out: the row's slot, NO_GROUP if not selected
-//           counters    u32[2]                   [1] becomes 1 if the table was full
+//           row_group   u32[rows]                out: the row's group where it is known,
+//                                                CLAIMED | slot where it is new in this chunk,
+//                                                NO_GROUP if not selected
+//           counters    u32[3]                   [1] counts claims, of all chunks so far; [2]
+//                                                becomes 1 if the table was full
 // Params:   rows, row_base, key_words, mask, has_selected
 // Launch:   any number of blocks of 256 threads; rows are strided over all threads.
-// Result:   row_slot, and the claims in slots. Which row of equal keys claims, and so which
-//           slot a key gets, depends on the order of execution.
+// Limits:   at most 2^30 slots, so that no CLAIMED | slot is NO_GROUP.
+// Result:   row_group, and the claims in slots. Without a new claim row_group is complete, and
+//           assign and resolve have nothing to do. Which row of equal keys claims, and so
+//           which slot a key gets, depends on the order of execution.
 #import windlass::aggregate::key_hash
 #import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
 
@@ -31,7 +36,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> selected: array<u32>;
 @group(0) @binding(2) var<storage, read> group_keys: array<u32>;
 @group(0) @binding(3) var<storage, read_write> slots: array<atomic<u32>>;
-@group(0) @binding(4) var<storage, read_write> row_slot: array<u32>;
+@group(0) @binding(4) var<storage, read_write> row_group: array<u32>;
 @group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>;
 @group(0) @binding(6) var<uniform> p: Params;
 
@@ -56,7 +61,7 @@ fn same_group(row: u32, group: u32) -> bool {
 fn insert_row(row: u32) {
     if p.has_selected != 0u {
         if selected[p.row_base + row] == 0u {
-            row_slot[row] = NO_GROUP;
+            row_group[row] = NO_GROUP;
             return;
         }
     }
@@ -71,7 +76,8 @@ fn insert_row(row: u32) {
         if held == 0u {
             let claim = atomicCompareExchangeWeak(&slots[slot], 0u, CLAIMED | row);
             if claim.exchanged {
-                row_slot[row] = slot;
+                atomicAdd(&counters[1], 1u);
+                row_group[row] = CLAIMED | slot;
                 return;
             }
             held = claim.old_value;
@@ -79,14 +85,13 @@ fn insert_row(row: u32) {
                 continue; // a spurious failure: the same slot again
             }
         }
-        var same = false;
         if (held & CLAIMED) != 0u {
-            same = same_row(row, held & ~CLAIMED);
-        } else {
-            same = same_group(row, held - 1u);
-        }
-        if same {
-            row_slot[row] = slot;
+            if same_row(row, held & ~CLAIMED) {
+                row_group[row] = CLAIMED | slot;
+                return;
+            }
+        } else if same_group(row, held - 1u) {
+            row_group[row] = held - 1u;
             return;
         }
         if probes == p.mask {
@@ -95,8 +100,8 @@ fn insert_row(row: u32) {
         probes += 1u;
         slot = (slot + 1u) & p.mask;
     }
-    row_slot[row] = NO_GROUP;
-    atomicStore(&counters[1], 1u);
+    row_group[row] = NO_GROUP;
+    atomicStore(&counters[2], 1u);
 }
 
 @compute @workgroup_size(256)

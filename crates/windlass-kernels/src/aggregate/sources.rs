@@ -91,8 +91,8 @@ impl KernelId {
         match self {
             Self::PackKeys => text!("pack_keys", "pack_keys", "rrw", 11),
             Self::Insert => text!("insert", "insert", "rrrwww", 5),
-            Self::Assign => text!("assign", "assign", "www", 1),
-            Self::Resolve => text!("resolve", "resolve", "rrww", 2),
+            Self::Assign => text!("assign", "assign", "rwwww", 2),
+            Self::Resolve => text!("resolve", "resolve", "rw", 1),
             Self::Rehash => text!("rehash", "rehash", "rw", 3),
             Self::SumInt { .. } => text!("sum_int", "sum_int", "rrrww", 10),
             Self::MinMax { .. } => text!("min_max", "min_max", "rrrww", 12),

@@ -25,6 +25,9 @@ const MIN_CHUNK_ROWS: usize = 1 << 12;
 /// Slots of the smallest table.
 const MIN_SLOTS: usize = 1 << 10;
 
+/// Slots of the largest table, see `insert.cu`.
+const MAX_SLOTS: usize = 1 << 30;
+
 /// The groups found so far, and the rows of the chunk at hand.
 pub(super) struct GroupTable {
     key_words: u32,
@@ -35,6 +38,7 @@ pub(super) struct GroupTable {
     key_capacity: usize,
     counters: DeviceBuffer,
     groups: usize,
+    /// `None` where no chunk's keys had to be packed.
     row_keys: Option<DeviceBuffer>,
     row_groups: Option<DeviceBuffer>,
     /// Rows that the two have room for.
@@ -64,7 +68,7 @@ impl GroupTable {
         }
         let key_capacity = expected_groups;
         let group_keys = gpu.alloc_words(key_capacity, key_words)?;
-        let counters = gpu.alloc_words(2, 1)?;
+        let counters = gpu.alloc_words(3, 1)?;
         queue.fill(&counters, 0)?;
         Ok(Self {
             key_words,
@@ -113,7 +117,8 @@ impl GroupTable {
             if table > self.slot_count * 4 {
                 more += table;
             }
-            if rows * row_bytes <= limit && table <= limit && more <= free {
+            let fits = rows * row_bytes <= limit && table <= limit.min(MAX_SLOTS * 4);
+            if fits && more <= free {
                 break;
             }
             rows = rows.div_ceil(2).max(MIN_CHUNK_ROWS);
@@ -132,39 +137,25 @@ impl GroupTable {
         (row_base, rows): (u32, u32),
     ) -> Result<usize> {
         self.make_room(gpu, queue, rows as usize)?;
+        let packed = match keys {
+            [key] if row_base == 0 && key.null.is_none() && !key.ty.is_float() => {
+                // The column is its own packed key.
+                columns[key.column].values.clone()
+            }
+            _ => {
+                let row_keys = self.row_keys(gpu, rows as usize)?;
+                for key in keys {
+                    self.pack(gpu, queue, key, &columns[key.column], (row_base, rows), &row_keys)?;
+                }
+                row_keys
+            }
+        };
         let unread = gpu.unread();
-        let (Some(slots), Some(row_keys), Some(row_groups)) =
-            (&self.slots, &self.row_keys, &self.row_groups)
-        else {
+        let (Some(slots), Some(row_groups)) = (&self.slots, &self.row_groups) else {
             return Ok(self.groups);
         };
-        for key in keys {
-            let column = &columns[key.column];
-            let kind = match key.ty {
-                PhysType::F32 => 1,
-                PhysType::F64 => 2,
-                _ => 0,
-            };
-            let valid = column.valid.as_ref().filter(|_| key.null.is_some());
-            let (null_word, null_bit) = key.null.unwrap_or((0, 0));
-            let params = [
-                rows,
-                row_base,
-                self.key_words,
-                key.offset,
-                key.ty.words() as u32,
-                kind,
-                u32::from(valid.is_some()),
-                u32::from(key.null.is_some()),
-                null_word,
-                null_bit,
-                u32::from(null_bit == 0),
-            ];
-            let buffers = [&column.values, valid.unwrap_or(&unread), row_keys];
-            gpu.launch_each(queue, KernelId::PackKeys, rows, &buffers, &params)?;
-        }
         let buffers = [
-            row_keys,
+            &packed,
             selected.unwrap_or(&unread),
             &self.group_keys,
             slots,
@@ -174,19 +165,20 @@ impl GroupTable {
         let mask = (self.slot_count - 1) as u32;
         let params = [rows, row_base, self.key_words, mask, u32::from(selected.is_some())];
         gpu.launch_each(queue, KernelId::Insert, rows, &buffers, &params)?;
-        let buffers = [slots, row_groups, &self.counters];
-        gpu.launch_each(queue, KernelId::Assign, rows, &buffers, &[rows])?;
 
-        let mut counters = [0u32; 2];
+        let mut counters = [0u32; 3];
         queue.download(&self.counters, 0, bytemuck::cast_slice_mut(&mut counters))?;
-        let found = counters[0] as usize;
+        let found = counters[1] as usize;
         let expected = self.groups..=self.groups + rows as usize;
-        if counters[1] != 0 || !expected.contains(&found) {
+        if counters[2] != 0 || !expected.contains(&found) {
             return Err(KernelError::Invalid {
                 operation: "group-by",
                 expected: format!("a free slot for each of {expected:?} groups"),
-                got: format!("{found} groups, table full: {}", counters[1] != 0),
+                got: format!("{found} groups, table full: {}", counters[2] != 0),
             });
+        }
+        if found == self.groups {
+            return Ok(found);
         }
         if found > self.key_capacity {
             let words = self.key_words;
@@ -195,17 +187,65 @@ impl GroupTable {
             (self.group_keys, self.key_capacity) = (buffer, capacity);
         }
         self.groups = found;
-        let buffers = [row_keys, slots, row_groups, &self.group_keys];
+        let buffers = [&packed, slots, row_groups, &self.group_keys, &self.counters];
         let params = [rows, self.key_words];
-        gpu.launch_each(queue, KernelId::Resolve, rows, &buffers, &params)?;
+        gpu.launch_each(queue, KernelId::Assign, rows, &buffers, &params)?;
+        let buffers = [slots, row_groups];
+        gpu.launch_each(queue, KernelId::Resolve, rows, &buffers, &[rows])?;
         Ok(found)
+    }
+
+    /// Writes one key column into the packed keys.
+    fn pack(
+        &self,
+        gpu: &Gpu,
+        queue: &mut dyn Queue,
+        key: &KeyLayout,
+        column: &Column,
+        (row_base, rows): (u32, u32),
+        row_keys: &DeviceBuffer,
+    ) -> Result<()> {
+        let kind = match key.ty {
+            PhysType::F32 => 1,
+            PhysType::F64 => 2,
+            _ => 0,
+        };
+        let unread = gpu.unread();
+        let valid = column.valid.as_ref().filter(|_| key.null.is_some());
+        let (null_word, null_bit) = key.null.unwrap_or((0, 0));
+        let params = [
+            rows,
+            row_base,
+            self.key_words,
+            key.offset,
+            key.ty.words() as u32,
+            kind,
+            u32::from(valid.is_some()),
+            u32::from(key.null.is_some()),
+            null_word,
+            null_bit,
+            u32::from(null_bit == 0),
+        ];
+        let buffers = [&column.values, valid.unwrap_or(&unread), row_keys];
+        gpu.launch_each(queue, KernelId::PackKeys, rows, &buffers, &params)
+    }
+
+    /// The buffer for packed keys of `rows` rows.
+    fn row_keys(&mut self, gpu: &mut Gpu, rows: usize) -> Result<DeviceBuffer> {
+        match &self.row_keys {
+            Some(buffer) => Ok(buffer.clone()),
+            None => {
+                let buffer = gpu.alloc_words(rows.max(self.row_capacity), self.key_words)?;
+                self.row_keys = Some(buffer.clone());
+                Ok(buffer)
+            }
+        }
     }
 
     /// Makes room for the chunk's rows, and for a new group in each of them.
     fn make_room(&mut self, gpu: &mut Gpu, queue: &mut dyn Queue, rows: usize) -> Result<()> {
         if rows > self.row_capacity {
             (self.row_keys, self.row_groups, self.row_capacity) = (None, None, 0);
-            self.row_keys = Some(gpu.alloc_words(rows, self.key_words)?);
             self.row_groups = Some(gpu.alloc_words(rows, 1)?);
             self.row_capacity = rows;
         }
@@ -213,6 +253,12 @@ impl GroupTable {
         if slot_count > self.slot_count {
             // A new table is filled from the groups' keys, so the old one can go first.
             (self.slots, self.slot_count) = (None, 0);
+            if slot_count > MAX_SLOTS {
+                return Err(KernelError::Unsupported {
+                    device: gpu.device.info().name.to_string(),
+                    reason: format!("a group-by of more than {} groups", MAX_SLOTS / 2),
+                });
+            }
             let slots = gpu.alloc_words(slot_count, 1)?;
             queue.fill(&slots, 0)?;
             if self.groups > 0 {
