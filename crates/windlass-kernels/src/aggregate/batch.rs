@@ -1,12 +1,15 @@
 //! A batch as the kernels see it: evaluated columns, and the rows of a chunk with their
 //! groups.
 
-use windlass_device::{DeviceBuffer, Queue};
+use std::{ops::Range, sync::Arc};
 
-use super::{memory::Gpu, plan::Lowered};
+use windlass_device::{Device, DeviceBuffer, Queue};
+
+use super::memory::Gpu;
 use crate::{
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
     error::{KernelError, Result},
+    pipeline::FilterProject,
 };
 
 /// A key or argument for each row of a batch, in wide storage.
@@ -49,29 +52,69 @@ pub(super) struct Rows {
     pub group_count: u32,
 }
 
-/// Evaluates the plan's pipeline over a batch.
+/// The pipeline in parts that a device can run: one, or where its columns are more buffers
+/// than a kernel can bind, several that share out the outputs in order. Every part has the
+/// filter, so that rows which it drops raise no error.
+///
+/// # Errors
+/// `Unsupported` when a single output is too much for the device.
+pub(super) fn parts(pipeline: &FilterProject, device: &dyn Device) -> Result<Vec<FilterProject>> {
+    let outputs = &pipeline.outputs;
+    if pipeline.filter.is_none() && outputs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let whole = pipeline.supported(device);
+    if whole.is_ok() || outputs.is_empty() {
+        return whole.map(|()| vec![pipeline.clone()]);
+    }
+    let part = |range: Range<usize>| FilterProject {
+        program: pipeline.program.clone(),
+        filter: pipeline.filter,
+        outputs: outputs[range].to_vec(),
+    };
+    let (mut parts, mut from) = (Vec::new(), 0);
+    while from < outputs.len() {
+        let mut longest = part(from..from + 1);
+        longest.supported(device)?;
+        let mut to = from + 1;
+        while to < outputs.len() {
+            let longer = part(from..to + 1);
+            if longer.supported(device).is_err() {
+                break;
+            }
+            (longest, to) = (longer, to + 1);
+        }
+        parts.push(longest);
+        from = to;
+    }
+    Ok(parts)
+}
+
+/// Evaluates the parts of a pipeline over a batch.
 pub(super) fn evaluate(
     gpu: &mut Gpu,
     queue: &mut dyn Queue,
-    lowered: &Lowered,
+    parts: &[FilterProject],
     batch: &DeviceBatch,
     tables: &[DeviceColumn],
 ) -> Result<Columns> {
-    if !lowered.has_pipeline() {
-        return Ok(Columns::default());
+    let device = Arc::clone(&gpu.device);
+    let mut all = Columns::default();
+    for part in parts {
+        let done = part.evaluate(&*device, queue, &mut gpu.reservation, batch, tables)?;
+        if done.columns.columns.len() != part.outputs.len() {
+            return Err(KernelError::Invalid {
+                operation: "group-by",
+                expected: format!("{} evaluated columns", part.outputs.len()),
+                got: done.columns.columns.len().to_string(),
+            });
+        }
+        for c in done.columns.columns {
+            all.columns.push(column(c)?);
+        }
+        all.selected = all.selected.or(done.selected);
     }
-    let device = std::sync::Arc::clone(&gpu.device);
-    let evaluated =
-        lowered.pipeline.evaluate(&*device, queue, &mut gpu.reservation, batch, tables)?;
-    let columns = evaluated.columns.columns.into_iter().map(column).collect::<Result<Vec<_>>>()?;
-    if columns.len() != lowered.pipeline.outputs.len() {
-        return Err(KernelError::Invalid {
-            operation: "group-by",
-            expected: format!("{} evaluated columns", lowered.pipeline.outputs.len()),
-            got: columns.len().to_string(),
-        });
-    }
-    Ok(Columns { columns, selected: evaluated.selected })
+    Ok(all)
 }
 
 fn column(c: DeviceColumn) -> Result<Column> {

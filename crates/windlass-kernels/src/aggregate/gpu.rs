@@ -20,11 +20,12 @@ use super::{
     result,
     sources::{BLOCK, LOCAL_GROUPS, LOCAL_WORDS},
     state::States,
-    table::{CHUNK_ROWS, GroupTable},
+    table::GroupTable,
 };
 use crate::{
     column::{DeviceBatch, DeviceColumn},
     error::{KernelError, Result},
+    pipeline::FilterProject,
 };
 
 /// Most rows of a batch: the top bit of a row number marks claims in the group table.
@@ -39,10 +40,11 @@ const MAX_BUFFERS: u32 = 6;
 
 /// Whether a GPU can run the plan.
 pub(super) fn supported(plan: &GroupByPlan, device: &dyn Device) -> Result<()> {
-    check(&plan::lower(plan)?, device)
+    check(&plan::lower(plan)?, device).map(drop)
 }
 
-fn check(lowered: &Lowered, device: &dyn Device) -> Result<()> {
+/// Checks the device, and returns the parts of the pipeline for it.
+fn check(lowered: &Lowered, device: &dyn Device) -> Result<Vec<FilterProject>> {
     let info = device.info();
     let (limits, features) = (&info.limits, info.features);
     let no =
@@ -76,22 +78,20 @@ fn check(lowered: &Lowered, device: &dyn Device) -> Result<()> {
         };
         return no(format!("sums and variances of floats need {missing}"));
     }
-    if lowered.has_pipeline() {
-        lowered.pipeline.supported(device)?;
-    }
-    Ok(())
+    batch::parts(&lowered.pipeline, device)
 }
 
 /// A group-by in progress.
 struct GpuGroupBy {
     gpu: Gpu,
     lowered: Lowered,
+    /// Compute what `lowered.pipeline` does.
+    pipelines: Vec<FilterProject>,
     /// `None` without keys, and before the first batch.
     table: Option<GroupTable>,
     /// `None` before the first batch.
     states: Option<States>,
     first_groups: usize,
-    chunk_rows: usize,
 }
 
 /// Starts a group-by on a GPU.
@@ -100,25 +100,15 @@ pub(super) fn start(
     device: &Arc<dyn Device>,
     expected_groups: usize,
 ) -> Result<Box<dyn GroupBy>> {
-    start_with_chunks(plan, device, expected_groups, CHUNK_ROWS)
-}
-
-/// Starts a group-by that inserts at most `chunk_rows` rows at a time.
-pub(super) fn start_with_chunks(
-    plan: &GroupByPlan,
-    device: &Arc<dyn Device>,
-    expected_groups: usize,
-    chunk_rows: usize,
-) -> Result<Box<dyn GroupBy>> {
     let lowered = plan::lower(plan)?;
-    check(&lowered, &**device)?;
+    let pipelines = check(&lowered, &**device)?;
     let gpu = Gpu::new(device)?;
     let first_groups = match plan.keys.is_empty() {
         true => 1,
         false => expected_groups.clamp(*FIRST_GROUPS.start(), *FIRST_GROUPS.end()),
     };
     let (table, states) = (None, None);
-    Ok(Box::new(GpuGroupBy { gpu, lowered, table, states, first_groups, chunk_rows }))
+    Ok(Box::new(GpuGroupBy { gpu, lowered, pipelines, table, states, first_groups }))
 }
 
 impl GpuGroupBy {
@@ -149,7 +139,7 @@ impl GpuGroupBy {
             };
             return Ok(Rows { rows: left as u32, row_base: 0, mode, groups, group_count: 1 });
         };
-        let rows = table.chunk_rows(&self.gpu, left, self.chunk_rows) as u32;
+        let rows = table.chunk_rows(&self.gpu, left) as u32;
         let (before, row_base) = (table.groups(), row_base as u32);
         let selected = columns.selected.as_ref();
         let (gpu, keys) = (&mut self.gpu, &self.lowered.keys);
@@ -180,7 +170,7 @@ impl GroupBy for GpuGroupBy {
             return Ok(());
         }
         self.prepare(queue)?;
-        let columns = batch::evaluate(&mut self.gpu, queue, &self.lowered, batch, tables)?;
+        let columns = batch::evaluate(&mut self.gpu, queue, &self.pipelines, batch, tables)?;
         let mut done = 0;
         while done < batch.rows {
             let chunk = self.chunk(queue, &columns, (done, batch.rows - done))?;

@@ -63,13 +63,6 @@ pub(super) struct Lowered {
     pub calls: Vec<CallLayout>,
 }
 
-impl Lowered {
-    /// Whether the pipeline has anything to compute.
-    pub(super) fn has_pipeline(&self) -> bool {
-        self.pipeline.filter.is_some() || !self.pipeline.outputs.is_empty()
-    }
-}
-
 fn invalid(expected: impl Into<String>, got: impl Into<String>) -> KernelError {
     KernelError::Invalid { operation: "group-by", expected: expected.into(), got: got.into() }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Most rows that are inserted at a time: it bounds the packed keys and, as the table must
 /// have room for a group in every row, the table. A guess: large enough that launches and
 /// the read-back of the group count are small beside the work on a GPU.
-pub(super) const CHUNK_ROWS: usize = 1 << 24;
+const CHUNK_ROWS: usize = 1 << 24;
 
 /// Fewest rows that a chunk shrinks to when memory is short.
 const MIN_CHUNK_ROWS: usize = 1 << 12;
@@ -103,11 +103,11 @@ impl GroupTable {
 
     /// How many of `left` rows to take as the next chunk: as many as the limits of a buffer
     /// and half of the free memory allow, but no fewer than [`MIN_CHUNK_ROWS`].
-    pub(super) fn chunk_rows(&self, gpu: &Gpu, left: usize, most: usize) -> usize {
+    pub(super) fn chunk_rows(&self, gpu: &Gpu, left: usize) -> usize {
         let limit = gpu.device.info().limits.max_buffer_bytes;
         let free = gpu.device.pool().available() / 2;
         let row_bytes = self.key_words as usize * 4;
-        let mut rows = left.min(most);
+        let mut rows = left.min(CHUNK_ROWS);
         while rows > MIN_CHUNK_ROWS {
             let table = slots_for(self.groups + rows) * 4;
             let mut more = 0;

@@ -3,9 +3,13 @@
 
 use std::sync::Arc;
 
-use conformance::open;
-use windlass_device::{Device, DeviceOptions, fault::FaultPlan};
+use conformance::Target;
+use windlass_device::{
+    Device, DeviceOptions, emulated::EmulatorOptions, fault::FaultPlan, open_device,
+};
 
+mod column;
+mod random;
 mod reference;
 mod run;
 mod suite;
@@ -13,26 +17,25 @@ mod suite;
 /// Group counts around the sizes of the local tables and one far beyond.
 const COUNTS: [usize; 13] = [1, 2, 31, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 100_000];
 
-fn no_change(_: &mut DeviceOptions) {}
-
-/// The emulator with threads of a block in a random order.
-fn seeded(options: &mut DeviceOptions) {
-    options.emulator.seed = Some(20_13);
-    options.emulator.sanitize = true;
+/// Opens a device with options of its own.
+fn open(name: &str, options: DeviceOptions) -> Arc<dyn Device> {
+    let name = name.parse().unwrap_or_else(|e| panic!("{e}"));
+    open_device(&name, &options).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The emulator with the blocks of a grid from the last to the first, one at a time.
-fn reversed(options: &mut DeviceOptions) {
-    options.emulator.reverse_blocks = true;
+/// The emulator with threads in a random order, every access and operation checked.
+fn emulated_checked() -> Arc<dyn Device> {
+    let emulator = EmulatorOptions { seed: Some(2013), sanitize: true, ..Default::default() };
+    open("cuda-emulated:0", DeviceOptions { emulator, ..DeviceOptions::default() })
 }
 
 macro_rules! suite {
-    ($($module:ident: $device:literal, $adjust:expr, $counts:expr;)*) => {$(
+    ($($module:ident: $device:expr, $counts:expr;)*) => {$(
         mod $module {
             use super::*;
 
             fn device() -> Arc<dyn Device> {
-                open($device, $adjust)
+                $device
             }
 
             #[test]
@@ -62,7 +65,7 @@ macro_rules! suite {
 
             #[test]
             fn accumulators() {
-                suite::accumulators(&device());
+                suite::accumulators(&device(), &[0, 1, 40, 1200]);
             }
 
             #[test]
@@ -84,28 +87,43 @@ macro_rules! suite {
 }
 
 suite! {
-    cpu: "cpu", no_change, COUNTS;
-    wgpu: "wgpu:0", no_change, COUNTS;
-    emulated: "cuda-emulated:0", no_change, COUNTS;
-    emulated_seeded: "cuda-emulated:0", seeded, COUNTS[..12];
-    emulated_reversed: "cuda-emulated:0", reversed, COUNTS[..12];
+    cpu: Target::Cpu.open(), COUNTS;
+    wgpu: Target::Wgpu.open(), COUNTS;
+    wgpu_narrow: Target::WgpuNarrow.open(), COUNTS[..12];
+    emulated: Target::Emulated.open(), COUNTS;
+    emulated_seeded: Target::EmulatedSeeded.open(), COUNTS[..12];
+    emulated_reversed: Target::EmulatedReversed.open(), COUNTS[..12];
+}
+
+/// Instrumented kernels are slow to compile and to run, so this is a part of the suite.
+#[test]
+fn checked_emulator() {
+    let device = emulated_checked();
+    suite::accumulators(&device, &[40]);
+    suite::skewed(&device);
+    suite::group_counts(&device, &[1, 129, 1025]);
 }
 
 #[test]
 fn a_million_groups_on_wgpu() {
-    suite::a_million_groups(&open("wgpu:0", no_change));
+    suite::a_million_groups(&Target::Wgpu.open());
 }
 
 #[test]
 fn a_million_groups_on_emulated() {
-    suite::a_million_groups(&open("cuda-emulated:0", no_change));
+    suite::a_million_groups(&Target::Emulated.open());
+}
+
+#[test]
+fn float_sums_need_64_bit_floats() {
+    suite::refusals(&Target::WgpuNarrow.open());
 }
 
 /// Injects a fault at the n-th call for growing n, until none is reached any more.
 fn faults(device: &str, steps: impl Iterator<Item = u64>, plan: fn(u64) -> FaultPlan) {
     let mut failed = 0;
     for n in steps {
-        let device = open(device, |o| o.faults = plan(n));
+        let device = open(device, DeviceOptions { faults: plan(n), ..DeviceOptions::default() });
         if suite::fault(&device, &format!("{:?}", plan(n))) {
             assert!(failed > 0, "no fault was injected");
             return;

@@ -2,11 +2,12 @@
 
 use std::{cmp::Ordering, collections::HashMap, fmt};
 
-use conformance::HostColumn;
 use windlass_kernels::{
     PhysType,
     aggregate::{Accumulator, GroupByResult},
 };
+
+use crate::column::{self, HostColumn};
 
 /// A group-by over host columns; all fields are column indices.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +51,7 @@ fn float(ty: PhysType, bits: u128) -> f64 {
 
 /// A value as a number, sign-extended where its type is signed.
 fn integer(ty: PhysType, bits: u128) -> i128 {
-    let shift = 128 - conformance::column::width(ty);
+    let shift = 128 - column::width(ty);
     match ty.is_signed() {
         true => (bits << shift) as i128 >> shift,
         false => bits as i128,
@@ -184,7 +185,7 @@ impl Query {
                 let state = call.accumulator.state_types(Some(ty))[0];
                 let add = |a: i128, b: &u128| a.wrapping_add(integer(ty, *b));
                 let sum = values.iter().fold(0, add) as u128;
-                let sum = conformance::column::truncate(state, sum);
+                let sum = column::truncate(state, sum);
                 assert_eq!(got, [(n > 0).then_some(sum)], "{what} (wide: {wide})");
             }
             Accumulator::Moments => {

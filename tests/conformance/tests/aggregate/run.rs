@@ -2,7 +2,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-use conformance::HostColumn;
 use windlass_device::{Device, Queue};
 use windlass_kernels::{
     DeviceBatch, Result,
@@ -10,7 +9,7 @@ use windlass_kernels::{
     ir::Program,
 };
 
-use crate::reference::Query;
+use crate::{column::HostColumn, reference::Query};
 
 /// The query as a plan: input `i` of the program is column `i`.
 pub(crate) fn plan(query: &Query) -> GroupByPlan {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use conformance::{HostColumn, Random};
-use windlass_device::{Device, info::Backend};
+use windlass_device::{Backend, Device};
 use windlass_kernels::{KernelError, PhysType, aggregate::Accumulator};
 
 use crate::{
+    column::HostColumn,
+    random::Random,
     reference::{Call, Query},
     run::{self, check},
 };
@@ -194,9 +195,9 @@ pub(crate) fn skewed(device: &Arc<dyn Device>) {
 
 /// Every accumulator over every type it takes, with nulls, FILTER clauses and groups that
 /// get no argument.
-pub(crate) fn accumulators(device: &Arc<dyn Device>) {
+pub(crate) fn accumulators(device: &Arc<dyn Device>, groups: &[usize]) {
     let mut random = Random::new(6);
-    for groups in [0, 1, 40, 1200] {
+    for &groups in groups {
         for ty in PhysType::ALL.into_iter().filter(|t| has(&**device, *t)) {
             let rows = 1500.max(groups * 2);
             let mut columns = vec![
@@ -223,7 +224,7 @@ pub(crate) fn accumulators(device: &Arc<dyn Device>) {
                 if matches!(ty, PhysType::I64 | PhysType::I128) {
                     calls.push(call(WIDE, at + 1));
                 }
-                if ty.is_float() {
+                if ty.is_float() && has(&**device, PhysType::F64) {
                     calls.push(call(SUM, at));
                 }
                 if ty == PhysType::F64 {
@@ -368,4 +369,17 @@ pub(crate) fn fault(device: &Arc<dyn Device>, what: &str) -> bool {
         Err(KernelError::Device(_)) => false,
         Err(e) => panic!("{what}: {e}"),
     }
+}
+
+/// What a device without 64-bit floats cannot do is refused with a reason, before it starts.
+pub(crate) fn refusals(device: &Arc<dyn Device>) {
+    let columns = vec![HostColumn { ty: PhysType::F32, rows: vec![Some(0)] }];
+    let query = Query { columns, calls: vec![call(SUM, 0)], ..Query::default() };
+    match run::plan(&query).supported(&**device) {
+        Err(KernelError::Unsupported { reason, .. }) => {
+            assert!(reason.contains("64-bit floats"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(run::plan(&query).start(device, 0).is_err());
 }

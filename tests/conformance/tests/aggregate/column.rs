@@ -1,39 +1,34 @@
 //! Columns in host memory as bits, whatever their type, with upload to a device and back.
 
-use std::sync::Arc;
-
-use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
-};
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes as dt;
 use windlass_device::{Device, DeviceBuffer, Queue, Result};
 use windlass_kernels::{DeviceColumn, PhysType, Storage, Validity};
 
-use crate::Random;
+use crate::random::Random;
 
 /// A column: for each row the value's low bits (zero-extended), `None` where null.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostColumn {
+pub(crate) struct HostColumn {
     /// The type.
-    pub ty: PhysType,
+    pub(crate) ty: PhysType,
     /// The rows.
-    pub rows: Vec<Option<u128>>,
+    pub(crate) rows: Vec<Option<u128>>,
 }
 
 /// Bits of a value of a type.
-pub fn width(ty: PhysType) -> u32 {
+pub(crate) fn width(ty: PhysType) -> u32 {
     ty.packed_bytes().map_or(1, |b| b as u32 * 8)
 }
 
 /// Keeps the bits that a type has.
-pub fn truncate(ty: PhysType, bits: u128) -> u128 {
+pub(crate) fn truncate(ty: PhysType, bits: u128) -> u128 {
     bits & (u128::MAX >> (128 - width(ty)))
 }
 
 /// Values of a type that are easy to get wrong: zero, one, all bits, the extremes, and for
 /// floats both zeros, infinities, NaNs of both signs and payloads, and subnormal numbers.
-pub fn extremes(ty: PhysType) -> Vec<u128> {
+pub(crate) fn extremes(ty: PhysType) -> Vec<u128> {
     let w = width(ty);
     let sign = 1u128 << (w - 1);
     let f64s = [0.0, -0.0, 1.0, -1.0, f64::MAX, f64::MIN, f64::INFINITY, f64::NEG_INFINITY];
@@ -56,7 +51,7 @@ pub fn extremes(ty: PhysType) -> Vec<u128> {
 impl HostColumn {
     /// `rows` random rows: one in `nulls` is null (0: none), values are drawn from
     /// `distinct` different ones among which are the type's extremes.
-    pub fn random(
+    pub(crate) fn random(
         random: &mut Random,
         ty: PhysType,
         rows: usize,
@@ -76,57 +71,27 @@ impl HostColumn {
     }
 
     /// A column without nulls from 64-bit integers.
-    pub fn ints(ty: PhysType, values: impl IntoIterator<Item = i64>) -> Self {
+    pub(crate) fn ints(ty: PhysType, values: impl IntoIterator<Item = i64>) -> Self {
         let bits = |v: i64| Some(truncate(ty, i128::from(v) as u128));
         Self { ty, rows: values.into_iter().map(bits).collect() }
     }
 
     /// A column without nulls from 64-bit floats.
-    pub fn floats(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn floats(values: impl IntoIterator<Item = f64>) -> Self {
         let bits = |v: f64| Some(u128::from(v.to_bits()));
         Self { ty: PhysType::F64, rows: values.into_iter().map(bits).collect() }
     }
 
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The column as an Arrow array.
-    pub fn to_arrow(&self) -> ArrayRef {
-        macro_rules! primitive {
-            ($array:ident, $from:expr) => {
-                Arc::new(self.rows.iter().map(|r| r.map($from)).collect::<$array>())
-            };
-        }
-        match self.ty {
-            PhysType::Bool => {
-                Arc::new(self.rows.iter().map(|r| r.map(|b| b == 1)).collect::<BooleanArray>())
-            }
-            PhysType::I8 => primitive!(Int8Array, |b| b as i8),
-            PhysType::I16 => primitive!(Int16Array, |b| b as i16),
-            PhysType::I32 => primitive!(Int32Array, |b| b as i32),
-            PhysType::I64 => primitive!(Int64Array, |b| b as i64),
-            PhysType::U8 => primitive!(UInt8Array, |b| b as u8),
-            PhysType::U16 => primitive!(UInt16Array, |b| b as u16),
-            PhysType::U32 => primitive!(UInt32Array, |b| b as u32),
-            PhysType::U64 => primitive!(UInt64Array, |b| b as u64),
-            PhysType::F32 => primitive!(Float32Array, |b| f32::from_bits(b as u32)),
-            PhysType::F64 => primitive!(Float64Array, |b| f64::from_bits(b as u64)),
-            PhysType::I128 => primitive!(Decimal128Array, |b| b as i128),
-        }
     }
 
     /// An Arrow array as a column.
     ///
     /// # Panics
     /// When the array is not of the type's natural Arrow type.
-    pub fn from_arrow(ty: PhysType, array: &ArrayRef) -> Self {
+    pub(crate) fn from_arrow(ty: PhysType, array: &ArrayRef) -> Self {
         macro_rules! primitive {
             ($ty:ty, $bits:expr) => {
                 array.as_primitive::<$ty>().iter().map(|v| v.map($bits)).collect()
@@ -155,7 +120,7 @@ impl HostColumn {
     ///
     /// # Errors
     /// The device's errors.
-    pub fn upload(
+    pub(crate) fn upload(
         &self,
         device: &dyn Device,
         queue: &mut dyn Queue,
