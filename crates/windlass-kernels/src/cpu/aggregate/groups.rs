@@ -6,7 +6,7 @@ use windlass_device::Reservation;
 
 use super::{
     layout::Layout,
-    state::{self, Gids, States},
+    state::{Gids, States},
     table::Table,
 };
 use crate::{
@@ -59,7 +59,7 @@ impl Keys {
         let fits = |layout: &Layout, packed: &mut Vec<u64>| {
             packed.clear();
             packed.resize(n * layout.words(), 0);
-            (0..keys).all(|k| layout.encode(k, chunk.values(k), chunk.valid(k), packed))
+            (0..keys).all(|k| layout.pack_keys(k, chunk.values(k), chunk.valid(k), packed))
         };
         if !fits(&self.layout, &mut self.packed) {
             let mut ranges = self.layout.ranges();
@@ -199,17 +199,10 @@ impl Groups {
     /// The groups as host arrays.
     pub fn into_result(self) -> GroupByResult {
         let groups = self.len();
-        let keys = match self.keys {
-            None => Vec::new(),
-            Some(k) => {
-                let (layout, words) = (k.layout, k.table.into_keys());
-                let rows = || words.chunks_exact(layout.words());
-                let types = self.types.iter().enumerate();
-                types
-                    .map(|(i, ty)| state::key_array(*ty, rows().map(|r| layout.get(i, r))))
-                    .collect()
-            }
-        };
+        let keys = self.keys.map_or_else(Vec::new, |k| {
+            let packed = k.table.into_keys();
+            (0..self.types.len()).map(|i| k.layout.array(i, &packed)).collect()
+        });
         let states = self.states.into_iter().map(States::finish).collect();
         GroupByResult { groups, keys, states }
     }

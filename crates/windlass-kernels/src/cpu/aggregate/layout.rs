@@ -7,6 +7,9 @@
 //! Every code is exact: equal codes are equal keys. Floats are taken by their bits, after
 //! -0.0 became 0.0 and every NaN the same NaN.
 
+use arrow::array::ArrayRef;
+
+use super::state;
 use crate::{cpu::pipeline::Values, types::PhysType};
 
 /// Bits `shift..shift + bits` of word `word`.
@@ -283,7 +286,7 @@ impl Layout {
     /// Packs the values of key `k` into `out`, which is zero at first and has one packed key
     /// for each row. False when a value or null is outside the layout; `out` is then
     /// undefined.
-    pub(super) fn encode(
+    pub(super) fn pack_keys(
         &self,
         k: usize,
         values: Values<'_>,
@@ -299,8 +302,7 @@ impl Layout {
         if let (Some(mask), NullCode::Bit(field)) = (valid, null) {
             put(out, w, field, mask.iter().map(|m| u64::from(m ^ 1)));
         }
-        // Values stand above the code of null.
-        let one = u64::from(null == NullCode::Zero);
+        let one = self.codes[k].one();
         match value {
             ValueCode::Wide { word } => {
                 let Values::I128(s) = values else { return false };
@@ -348,40 +350,32 @@ impl Layout {
     }
 
     /// The ordinal of key `k` in a packed row; `None`: null.
-    pub(super) fn get(&self, k: usize, row: &[u64]) -> Option<i128> {
-        let KeyCode { value, null, .. } = self.codes[k];
-        if let NullCode::Bit(field) = null
-            && field.get(row) != 0
-        {
+    fn get(&self, k: usize, row: &[u64]) -> Option<i128> {
+        let code = self.codes[k];
+        if code.is_null(row) {
             return None;
         }
-        match value {
+        Some(match code.value {
             ValueCode::Wide { word } => {
-                Some((u128::from(row[word]) | u128::from(row[word + 1]) << 64) as i128)
+                (u128::from(row[word]) | u128::from(row[word + 1]) << 64) as i128
             }
             ValueCode::Offset { base, field, .. } => {
-                let code = field.get(row);
-                match null {
-                    NullCode::Zero => Some(base + i128::from(code.checked_sub(1)?)),
-                    _ => Some(base + i128::from(code)),
-                }
+                base.wrapping_add(i128::from(field.get(row) - code.one()))
             }
-        }
+        })
     }
 
     /// Packs an ordinal, which the layout holds, into a row that is zero at key `k`.
     fn set(&self, k: usize, ordinal: Option<i128>, row: &mut [u64]) {
-        let KeyCode { value, null, .. } = self.codes[k];
-        match (ordinal, value, null) {
-            (None, _, NullCode::Bit(field)) => field.put(row, 1),
-            (None, ..) => {}
-            (Some(v), ValueCode::Wide { word }, _) => {
+        let code = self.codes[k];
+        match (ordinal, code.value) {
+            (None, _) => code.set_null(row),
+            (Some(v), ValueCode::Wide { word }) => {
                 row[word] = v as u64;
                 row[word + 1] = (v >> 64) as u64;
             }
-            (Some(v), ValueCode::Offset { base, field, .. }, null) => {
-                let one = u64::from(null == NullCode::Zero);
-                field.put(row, (v.wrapping_sub(base) as u64).wrapping_add(one));
+            (Some(v), ValueCode::Offset { base, field, .. }) => {
+                field.put(row, (v.wrapping_sub(base) as u64).wrapping_add(code.one()));
             }
         }
     }
@@ -391,13 +385,72 @@ impl Layout {
     pub(super) fn recode(&self, packed: &[u64], wider: &Self) -> Vec<u64> {
         let rows = packed.len() / self.words;
         let mut out = vec![0; rows * wider.words];
-        for k in 0..self.codes.len() {
+        for (k, (from, to)) in self.codes.iter().zip(&wider.codes).enumerate() {
             let both = packed.chunks_exact(self.words).zip(out.chunks_exact_mut(wider.words));
-            for (from, to) in both {
-                wider.set(k, self.get(k, from), to);
+            match (from.value, to.value) {
+                (
+                    ValueCode::Offset { base, field, .. },
+                    ValueCode::Offset { base: new_base, field: new_field, .. },
+                ) => {
+                    // The offset changes by the same amount in every row.
+                    let shift = (base as u64).wrapping_sub(new_base as u64);
+                    let shift = shift.wrapping_sub(from.one()).wrapping_add(to.one());
+                    for (row, new) in both {
+                        if from.is_null(row) {
+                            to.set_null(new);
+                        } else {
+                            new_field.put(new, field.get(row).wrapping_add(shift));
+                        }
+                    }
+                }
+                _ => both.for_each(|(row, new)| wider.set(k, self.get(k, row), new)),
             }
         }
         out
+    }
+
+    /// Key `k` of packed rows as an array.
+    pub(super) fn array(&self, k: usize, packed: &[u64]) -> ArrayRef {
+        let code = self.codes[k];
+        let rows = || packed.chunks_exact(self.words);
+        let nulls = (code.null != NullCode::Never)
+            .then(|| rows().map(|r| u8::from(!code.is_null(r))).collect::<Vec<u8>>())
+            .filter(|valid| valid.contains(&0))
+            .map(|valid| state::nulls(&valid));
+        match code.value {
+            ValueCode::Offset { base, field, .. } if code.ty != PhysType::I128 => {
+                // A null gives some value, which is not looked at.
+                let base = (base as u64).wrapping_sub(code.one());
+                let values = rows().map(|r| field.get(r).wrapping_add(base) as i64);
+                state::array(code.ty, values.collect(), nulls)
+            }
+            _ => {
+                state::decimals(rows().map(|r| self.get(k, r).unwrap_or_default()).collect(), nulls)
+            }
+        }
+    }
+}
+
+impl KeyCode {
+    /// What stands below the codes of values.
+    fn one(&self) -> u64 {
+        u64::from(self.null == NullCode::Zero)
+    }
+
+    #[inline]
+    fn is_null(&self, row: &[u64]) -> bool {
+        match (self.null, self.value) {
+            (NullCode::Bit(field), _) => field.get(row) != 0,
+            (NullCode::Zero, ValueCode::Offset { field, .. }) => field.get(row) == 0,
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn set_null(&self, row: &mut [u64]) {
+        if let NullCode::Bit(field) = self.null {
+            field.put(row, 1);
+        }
     }
 }
 
@@ -434,14 +487,14 @@ mod tests {
         let l = Layout::new(&ranges);
         assert_eq!((l.words(), l.bits()), (1, Some(3)), "[3, 5], null, and a bit");
         let mut out = vec![0; 3];
-        assert!(l.encode(0, Values::I64(&a), Some(&valid), &mut out));
-        assert!(l.encode(1, Values::Bool(&b), None, &mut out));
+        assert!(l.pack_keys(0, Values::I64(&a), Some(&valid), &mut out));
+        assert!(l.pack_keys(1, Values::Bool(&b), None, &mut out));
         let got: Vec<_> = out.iter().map(|w| (l.get(0, &[*w]), l.get(1, &[*w]))).collect();
         assert_eq!(got, [(Some(3), Some(1)), (None, Some(0)), (Some(5), Some(1))]);
-        assert!(!l.encode(0, Values::I64(&[9_000, 3, 3]), None, &mut [0; 3]));
+        assert!(!l.pack_keys(0, Values::I64(&[9_000, 3, 3]), None, &mut [0; 3]));
         let f = Layout::new(&[seen(PhysType::F64, Values::F64(&c), None)]);
         let mut out = vec![0; 3];
-        assert!(f.encode(0, Values::F64(&c), None, &mut out));
+        assert!(f.pack_keys(0, Values::F64(&c), None, &mut out));
         assert_eq!(f.get(0, &out[2..]), Some(0));
         assert_eq!(f.get(0, &out[1..2]), Some(f64::NAN.to_bits().into()));
     }
@@ -460,10 +513,10 @@ mod tests {
             let l = Layout::new(&ranges);
             assert_eq!(l.words(), if mask.is_some() { 5 } else { 4 });
             let mut out = vec![0; l.words() * 3];
-            assert!(l.encode(0, Values::I64(&a), mask, &mut out));
-            assert!(l.encode(1, Values::U64(&b), mask, &mut out));
-            assert!(l.encode(2, Values::I128(&c), mask, &mut out));
-            assert!(l.encode(3, Values::I128(&[i128::MIN; 3]), mask, &mut out));
+            assert!(l.pack_keys(0, Values::I64(&a), mask, &mut out));
+            assert!(l.pack_keys(1, Values::U64(&b), mask, &mut out));
+            assert!(l.pack_keys(2, Values::I128(&c), mask, &mut out));
+            assert!(l.pack_keys(3, Values::I128(&[i128::MIN; 3]), mask, &mut out));
             for i in 0..3 {
                 let row = &out[i * l.words()..(i + 1) * l.words()];
                 let want = |v: i128| (mask.is_none() || i != 1).then_some(v);
@@ -483,14 +536,14 @@ mod tests {
         for start in (0..1_000_000i64).step_by(1000) {
             let v: Vec<i64> = (start..start + 1000).map(|x| x * 3 - 70).collect();
             let mut out = vec![0; v.len()];
-            if !layout.encode(0, Values::I64(&v), None, &mut out) {
+            if !layout.pack_keys(0, Values::I64(&v), None, &mut out) {
                 range = layout.ranges()[0];
                 range.observe(Values::I64(&v), None);
                 let wider = Layout::new(&[range]);
                 packed = layout.recode(&packed, &wider);
                 (layout, layouts) = (wider, layouts + 1);
                 out.fill(0);
-                assert!(layout.encode(0, Values::I64(&v), None, &mut out));
+                assert!(layout.pack_keys(0, Values::I64(&v), None, &mut out));
             }
             packed.extend(out);
         }

@@ -219,8 +219,8 @@ impl States {
             (Kind::SumWide(v), Some(Values::I128(s))) => {
                 fold(v, gids, s, mask, i128::wrapping_add);
             }
-            (Kind::SumFloat(v), Some(Values::F64(s))) => sum_floats(v, gids, s, mask, |x| x),
-            (Kind::SumFloat(v), Some(Values::F32(s))) => sum_floats(v, gids, s, mask, f64::from),
+            (Kind::SumFloat(v), Some(Values::F64(s))) => sum_float(v, gids, s, mask, |x| x),
+            (Kind::SumFloat(v), Some(Values::F32(s))) => sum_float(v, gids, s, mask, f64::from),
             (Kind::Signed(v, e), Some(values)) => signed(v, *e, gids, values, mask),
             (Kind::Unsigned(v, e), Some(values)) => unsigned(v, *e, gids, values, mask),
             (Kind::Wide(v, e), Some(Values::I128(s))) => {
@@ -425,7 +425,7 @@ fn count(states: &mut [i64], gids: Gids<'_>, n: usize, mask: Option<&[u8]>) {
 
 /// Sums of floats. Into one group by eight partial sums, so that additions overlap; their
 /// order is fixed.
-fn sum_floats<T: Copy>(
+fn sum_float<T: Copy>(
     states: &mut [f64],
     gids: Gids<'_>,
     values: &[T],
@@ -535,11 +535,11 @@ fn merge_moments(
     *m2 += other_m2 + delta * delta * (a * b / (a + b));
 }
 
-fn nulls(valid: &[u8]) -> NullBuffer {
+pub(super) fn nulls(valid: &[u8]) -> NullBuffer {
     NullBuffer::new(BooleanBuffer::from_iter(valid.iter().map(|v| *v != 0)))
 }
 
-fn decimals(values: Vec<i128>, nulls: Option<NullBuffer>) -> ArrayRef {
+pub(super) fn decimals(values: Vec<i128>, nulls: Option<NullBuffer>) -> ArrayRef {
     let ty = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
     Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(ty))
 }
@@ -575,21 +575,4 @@ pub(super) fn array(ty: PhysType, values: Vec<i64>, nulls: Option<NullBuffer>) -
         }
         PhysType::I128 => decimals(values.into_iter().map(i128::from).collect(), nulls),
     }
-}
-
-/// The array of a key from its ordinals, as a layout gives them.
-pub(super) fn key_array(ty: PhysType, ordinals: impl Iterator<Item = Option<i128>>) -> ArrayRef {
-    let mut valid = Vec::new();
-    let mut any = false;
-    let mut note = |o: Option<i128>| {
-        any |= o.is_none();
-        valid.push(u8::from(o.is_some()));
-        o.unwrap_or(0)
-    };
-    if ty == PhysType::I128 {
-        let values: Vec<i128> = ordinals.map(&mut note).collect();
-        return decimals(values, any.then(|| nulls(&valid)));
-    }
-    let values: Vec<i64> = ordinals.map(|o| note(o) as i64).collect();
-    array(ty, values, any.then(|| nulls(&valid)))
 }

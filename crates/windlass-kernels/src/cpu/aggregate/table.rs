@@ -90,7 +90,7 @@ impl Table {
             missed: Vec::new(),
         };
         table.keys.reserve((expected.saturating_sub(groups)).saturating_mul(words));
-        table.rebuild(0);
+        table.rehash(0);
         table
     }
 
@@ -133,7 +133,7 @@ impl Table {
     }
 
     /// Makes slots for the groups there are, those expected, and `more`.
-    fn rebuild(&mut self, more: usize) {
+    fn rehash(&mut self, more: usize) {
         let room = (self.groups + more).max(self.expected);
         let direct = |bits: &u32| {
             *bits <= DIRECT_BITS || (*bits < 40 && 1 << bits <= room * DIRECT_PER_GROUP)
@@ -167,7 +167,7 @@ impl Table {
             && (self.groups + n) * 2 > slots.len()
         {
             // Slots at least double, so that growth costs a constant for each group.
-            self.rebuild(n);
+            self.rehash(n);
         }
         match (&self.slots, self.words) {
             (Slots::Direct(_), _) => self.direct(packed, gids),
