@@ -14,6 +14,7 @@
 //! | [`execute`] | the one place where queries run |
 //! | [`explain`] | plans that are not run |
 //! | [`plan`] | placement |
+//! | [`nodes`] | device operators as plan nodes |
 //! | [`lower`] | expressions and plans as device programs |
 //! | [`batch`] | host batches to device batches and back |
 //! | [`error`] | [`FrameError`] |
@@ -27,6 +28,7 @@ mod explain;
 pub mod expr;
 pub mod lower;
 mod memory;
+pub mod nodes;
 pub mod options;
 pub mod plan;
 pub mod read;

@@ -11,6 +11,8 @@ use windlass_device::{
     Device, DeviceClass, DeviceError, DeviceName, DeviceOptions, DeviceSpec, open_device, open_spec,
 };
 
+use crate::{calibration::CalibrationStore, events::Events};
+
 /// The devices of one spec. Nothing is opened before it is asked for: a job that places no
 /// operator pays nothing for a GPU driver.
 ///
@@ -21,13 +23,22 @@ pub struct Inventory {
     cpu: OnceLock<Result<Arc<dyn Device>, DeviceError>>,
     devices: OnceLock<Result<Vec<Arc<dyn Device>>, DeviceError>>,
     lost: Mutex<HashMap<DeviceName, String>>,
+    calibrations: CalibrationStore,
+    events: Events,
 }
 
 impl Inventory {
     /// The devices of `spec`, not opened yet.
     pub fn new(spec: DeviceSpec, options: DeviceOptions) -> Arc<Self> {
-        let (cpu, devices) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { spec, options, cpu, devices, lost: Mutex::default() })
+        Arc::new(Self {
+            spec,
+            options,
+            cpu: OnceLock::new(),
+            devices: OnceLock::new(),
+            lost: Mutex::default(),
+            calibrations: CalibrationStore::default(),
+            events: Events::new(),
+        })
     }
 
     /// Devices that are open already, `cpu` first.
@@ -48,6 +59,16 @@ impl Inventory {
     /// How devices are opened.
     pub fn options(&self) -> &DeviceOptions {
         &self.options
+    }
+
+    /// The measured rates of its devices.
+    pub fn calibrations(&self) -> &CalibrationStore {
+        &self.calibrations
+    }
+
+    /// What happens on its devices.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The host as a device. Opens nothing else.

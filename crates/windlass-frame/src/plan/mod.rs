@@ -5,10 +5,16 @@
 //! | [`devices`] | [`DeviceSet`]: the devices a plan may be placed on |
 //! | [`decision`] | [`Decision`]: what was decided about one operator |
 //! | [`rule`] | [`PlaceOnDevice`] and [`place`], its pure function |
+//! | `segment` | the largest runs of operators that one device node can stand for |
+//! | `estimate` | rows, bytes and costs of a segment |
+//! | `choose` | the device of a segment, with the reason |
 
+mod choose;
 pub mod decision;
 pub mod devices;
+mod estimate;
 pub mod rule;
+mod segment;
 
 pub use decision::{Decision, Estimate};
 pub use devices::DeviceSet;

@@ -6,12 +6,33 @@ use std::{
 };
 
 use datafusion::{
-    config::ConfigOptions, error::Result, physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::ExecutionPlan,
+    config::ConfigOptions,
+    error::Result,
+    physical_optimizer::{PhysicalOptimizerRule, sanity_checker::check_plan_sanity},
+    physical_plan::{
+        ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        ReplaceChildrenOptions,
+        aggregates::AggregateExec,
+        coalesce_partitions::CoalescePartitionsExec,
+        limit::{GlobalLimitExec, LocalLimitExec},
+        repartition::RepartitionExec,
+        sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
+    },
 };
 use parking_lot::Mutex;
+use windlass_device::DeviceName;
+use windlass_runtime::EventKind;
 
-use super::{Decision, DeviceSet};
+use super::{
+    Decision, DeviceSet,
+    choose::choose,
+    estimate,
+    segment::{self, Lowered, Segment},
+};
+use crate::nodes::{
+    DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceUploadExec, HostChain,
+    Placed, chain::one_line,
+};
 
 /// Plans whose decisions are remembered: a session looks its plan up right after planning.
 const REMEMBERED: usize = 64;
@@ -20,7 +41,7 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Clone)]
 pub struct PlacementOptions {
     /// Places every operator that this device can run on it, whatever the cost.
-    pub force_device: Option<windlass_device::DeviceName>,
+    pub force_device: Option<DeviceName>,
     /// Whether a partial and a final aggregation may become one on the device. Off where
     /// the partition count of the plan must stay (a stage of a cluster).
     pub collapse: bool,
@@ -45,8 +66,229 @@ pub fn place(
     devices: &DeviceSet,
     options: &PlacementOptions,
 ) -> Result<(Arc<dyn ExecutionPlan>, Vec<Decision>)> {
-    let _ = (devices, options);
-    Ok((plan, Vec::new()))
+    let mut placer = Placer::new(devices, options);
+    placer.number(&plan, 0);
+    let placed = placer.rewrite(&plan, 0)?;
+    if let Err(e) = check(&placed) {
+        if options.collapse {
+            let options = PlacementOptions { collapse: false, ..options.clone() };
+            return place(plan, devices, &options);
+        }
+        tracing::warn!(error = %e, "placement gave an invalid plan; the CPU runs it");
+        let mut decisions = placer.decisions;
+        for d in decisions.iter_mut().filter(|d| d.placed) {
+            (d.placed, d.device) = (false, DeviceName::cpu().to_string());
+            d.reason = "its place in the plan needs a distribution of rows that it has not".into();
+        }
+        return Ok((plan, decisions));
+    }
+    Ok((placed, placer.decisions))
+}
+
+/// What DataFusion checks of every plan before it runs.
+fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+    for child in plan.children() {
+        check(child)?;
+    }
+    check_plan_sanity(plan, &ConfigOptions::default().optimizer)
+}
+
+/// One placement in progress.
+struct Placer<'a> {
+    devices: &'a DeviceSet,
+    options: &'a PlacementOptions,
+    /// One for each operator, in depth-first order.
+    decisions: Vec<Decision>,
+    /// Segments placed so far.
+    placed: usize,
+    threads: usize,
+}
+
+impl<'a> Placer<'a> {
+    fn new(devices: &'a DeviceSet, options: &'a PlacementOptions) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { devices, options, decisions: Vec::new(), placed: 0, threads }
+    }
+
+    /// Makes the decision of each operator, as if nothing were placed.
+    fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, depth: usize) {
+        self.decisions.push(Decision {
+            id: self.decisions.len(),
+            depth,
+            operator: one_line(&**plan),
+            device: DeviceName::cpu().to_string(),
+            placed: false,
+            rows: None,
+            estimates: Vec::new(),
+            reason: match plan.children().len() {
+                0 => "reads its rows on the CPU".to_string(),
+                _ => format!("{} has no device form", plan.name()),
+            },
+        });
+        for child in plan.children() {
+            self.number(child, depth + 1);
+        }
+    }
+
+    /// The plan with its operators placed; `id` is its decision.
+    fn rewrite(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        id: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match segment::find(plan, self.options.collapse) {
+            Ok(segment) => {
+                if let Some(plan) = self.segment(&segment, id)? {
+                    return Ok(plan);
+                }
+            }
+            Err(Some(refused)) => self.decisions[id].reason = refused.reason,
+            Err(None) => {}
+        }
+        self.children(plan, id)
+    }
+
+    /// Places a segment whose uppermost operator has decision `id`; `None` when a part of
+    /// it may be placed instead.
+    fn segment(&mut self, segment: &Segment, id: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let below = id + segment.nodes.len();
+        let source = self.rewrite(&segment.source, below)?;
+        if self.reads_groups(segment, &source) {
+            for d in &mut self.decisions[id..below] {
+                d.reason = "its rows are groups, which are on the host already".to_string();
+            }
+            return self.on_cpu(segment, source).map(Some);
+        }
+        let figures = estimate::figures(segment, self.threads);
+        let choice = choose(segment, &figures, self.devices, self.options, self.placed)?;
+        for d in &mut self.decisions[id..below] {
+            d.rows = figures.rows;
+            d.estimates.clone_from(&choice.estimates);
+            d.reason.clone_from(&choice.reason);
+        }
+        let Some(device) = choice.device else {
+            if choice.unsupported && segment.nodes.len() > 1 {
+                return Ok(None);
+            }
+            return self.on_cpu(segment, source).map(Some);
+        };
+        let name = device.info().name.to_string();
+        for d in &mut self.decisions[id..below] {
+            (d.placed, d.device) = (true, name.clone());
+            let event = format!("{}: {}", d.operator, d.reason);
+            self.devices.inventory().events().point(EventKind::Decision, &name, &event);
+        }
+        self.placed += 1;
+        let inventory = Arc::clone(self.devices.inventory());
+        let placed = Placed { device, inventory };
+        let chain = Arc::new(HostChain::new(segment.nodes.clone()));
+        let upload = |input| DeviceUploadExec::new(source, placed, input);
+        let node: Arc<dyn ExecutionPlan> = match &segment.lowered {
+            Lowered::Pipeline(plan) => {
+                let upload = Arc::new(upload(plan.input.clone()));
+                Arc::new(DevicePipelineExec::try_new(upload, chain, Arc::clone(plan))?)
+            }
+            Lowered::Aggregate { plan, stage, limit } => {
+                let upload = Arc::new(upload(plan.input.clone()));
+                let (plan, groups) = (Arc::clone(plan), figures.groups);
+                let node =
+                    DeviceAggregateExec::try_new(upload, chain, plan, *stage, groups, *limit)?;
+                Arc::new(node)
+            }
+        };
+        Ok(Some(Arc::new(DeviceDownloadExec::try_new(node)?)))
+    }
+
+    /// Whether a projection's rows come from a device's aggregation: they are few, and on
+    /// the host.
+    fn reads_groups(&self, segment: &Segment, source: &Arc<dyn ExecutionPlan>) -> bool {
+        let pipeline = matches!(segment.lowered, Lowered::Pipeline(_));
+        let groups = source
+            .downcast_ref::<DeviceDownloadExec>()
+            .is_some_and(|d| d.input().is::<DeviceAggregateExec>());
+        pipeline && groups
+    }
+
+    /// A segment left to DataFusion, over a source that may have changed.
+    fn on_cpu(
+        &self,
+        segment: &Segment,
+        source: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut below = Arc::clone(&segment.source);
+        let mut plan = source;
+        for node in &segment.nodes {
+            plan = with_children(node, vec![below], vec![plan])?;
+            below = Arc::clone(node);
+        }
+        Ok(plan)
+    }
+
+    /// A node left to DataFusion, with its children placed.
+    fn children(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        id: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let old: Vec<_> = plan.children().into_iter().map(Arc::clone).collect();
+        let mut new = Vec::with_capacity(old.len());
+        let mut next = id + 1;
+        for child in &old {
+            new.push(self.rewrite(child, next)?);
+            next += size(child);
+        }
+        with_children(plan, old, new)
+    }
+}
+
+/// Number of operators of a plan.
+fn size(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    1 + plan.children().into_iter().map(size).sum::<usize>()
+}
+
+/// A node over new children. An aggregation that was merged has one partition: where the
+/// node counts on more, they are made again.
+fn with_children(
+    plan: &Arc<dyn ExecutionPlan>,
+    old: Vec<Arc<dyn ExecutionPlan>>,
+    new: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if old.iter().zip(&new).all(|(a, b)| Arc::ptr_eq(a, b)) {
+        return Ok(Arc::clone(plan));
+    }
+    let mut children = Vec::with_capacity(new.len());
+    for (old, new) in old.iter().zip(new) {
+        let partitions = old.output_partitioning().partition_count();
+        let fewer = new.output_partitioning().partition_count() != partitions;
+        children.push(if fewer && !takes_any_partitions(plan) {
+            let partitioning = match old.output_partitioning() {
+                p @ Partitioning::Hash(..) => p.clone(),
+                _ => Partitioning::RoundRobinBatch(partitions),
+            };
+            Arc::new(RepartitionExec::try_new(new, partitioning)?)
+        } else {
+            new
+        });
+    }
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Arc::clone(plan).replace_children(children, options)
+}
+
+/// Whether a node works alike over one partition and over several, and tells no one above
+/// a number of partitions that matters.
+fn takes_any_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    segment::is_step(plan)
+        || plan.is::<AggregateExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<GlobalLimitExec>()
+        || plan.is::<LocalLimitExec>()
+        || plan.is::<RepartitionExec>()
+        || plan.is::<SortExec>()
+        || plan.is::<SortPreservingMergeExec>()
+        || plan.is::<DeviceDownloadExec>()
+        || plan.is::<DevicePipelineExec>()
+        || plan.is::<DeviceAggregateExec>()
+        || plan.is::<DeviceUploadExec>()
 }
 
 /// [`place`] as a rule, to be the last one of a session.

@@ -1,0 +1,224 @@
+//! Device batches to record batches.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    common::{Statistics, tree_node::TreeNodeRecursion},
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+        ReplaceChildrenOptions,
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        statistics::{ChildStats, StatisticsArgs},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{TryStreamExt, stream};
+use windlass_device::Queue;
+use windlass_kernels::KernelError;
+
+use super::{
+    DeviceItem, DeviceNode, DeviceStream, Placed, as_device_node,
+    metrics::{DeviceMetrics, batch_bytes},
+};
+use crate::batch::download;
+
+/// Brings the rows of a device node to the host, in batches of DataFusion's size.
+///
+/// ```text
+///   CPU operators ◄─ record batches ─ DeviceDownloadExec ◄─ device batches ─ device node
+/// ```
+#[derive(Debug)]
+pub struct DeviceDownloadExec {
+    input: Arc<dyn ExecutionPlan>,
+    placed: Placed,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl DeviceDownloadExec {
+    /// Above a device node.
+    ///
+    /// # Errors
+    /// `Internal` when `input` is no device node.
+    pub fn try_new(input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let placed = node(&input)?.placed().clone();
+        Ok(Self { input, placed, metrics: ExecutionPlanMetricsSet::new() })
+    }
+
+    /// The device node below.
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// The name of the device that it reads from.
+    pub fn device(&self) -> String {
+        self.placed.name()
+    }
+}
+
+fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<&dyn DeviceNode> {
+    as_device_node(&**plan).ok_or_else(|| {
+        DataFusionError::Internal(format!("a download needs a device node, got {}", plan.name()))
+    })
+}
+
+impl DisplayAs for DeviceDownloadExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceDownloadExec: device={}", self.device())
+    }
+}
+
+impl ExecutionPlan for DeviceDownloadExec {
+    fn name(&self) -> &'static str {
+        "DeviceDownloadExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::try_new(super::upload::only(children, self.name())?)?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        super::recompute(self, children)
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let items = node(&self.input)?.execute_on_device(partition, Arc::clone(&context))?;
+        let metrics = DeviceMetrics::new(&self.metrics, partition);
+        Ok(to_host(items, self.placed.clone(), self.schema(), metrics, &context))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        input: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        Ok(Arc::clone(&input[0]))
+    }
+}
+
+/// The items as record batches of DataFusion's size.
+pub(crate) fn to_host(
+    items: DeviceStream,
+    placed: Placed,
+    schema: SchemaRef,
+    metrics: DeviceMetrics,
+    context: &Arc<TaskContext>,
+) -> SendableRecordBatchStream {
+    let rows = context.session_config().batch_size();
+    let reader = Reader { placed, schema: Arc::clone(&schema), metrics, queue: None };
+    let state = (items, reader);
+    let batches = stream::try_unfold(state, move |(mut items, mut reader)| async move {
+        let Some(item) = items.try_next().await? else { return Ok(None) };
+        let batches = reader.read(item).await?;
+        let pieces: Vec<Result<RecordBatch>> =
+            batches.into_iter().flat_map(|b| slices(b, rows)).map(Ok).collect();
+        Ok::<_, DataFusionError>(Some((stream::iter(pieces), (items, reader))))
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches.try_flatten()))
+}
+
+/// A batch in pieces of at most `rows` rows; an empty one gives none.
+pub(crate) fn slices(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatch> {
+    let total = batch.num_rows();
+    let starts = (0..total).step_by(rows.max(1));
+    starts.map(move |start| batch.slice(start, rows.min(total - start)))
+}
+
+/// Reads batches back, one after the other, on a queue of its own.
+struct Reader {
+    placed: Placed,
+    schema: SchemaRef,
+    metrics: DeviceMetrics,
+    queue: Option<Box<dyn Queue>>,
+}
+
+impl Reader {
+    async fn read(&mut self, item: DeviceItem) -> Result<Vec<RecordBatch>> {
+        let (batch, outputs, dictionaries, origin) = match item {
+            DeviceItem::Host(batch) => {
+                self.metrics.baseline.record_output(batch.num_rows());
+                return Ok(vec![batch]);
+            }
+            DeviceItem::Device { batch, outputs, dictionaries, origin } => {
+                (batch, outputs, dictionaries, origin)
+            }
+        };
+        let (placed, schema, metrics) =
+            (self.placed.clone(), Arc::clone(&self.schema), self.metrics.clone());
+        let mut queue = self.queue.take();
+        let (queue, result) = self
+            .placed
+            .run(move || {
+                let result = (|| {
+                    let began = Instant::now();
+                    let queue = match &mut queue {
+                        Some(queue) => queue,
+                        none => none.insert(placed.device.queue()?),
+                    };
+                    let host = download(&mut **queue, &batch, &outputs, &schema, &dictionaries)?;
+                    let bytes = batch_bytes(&batch);
+                    metrics.downloaded(bytes);
+                    metrics.transfer(&placed, "download", began, (batch.rows, bytes));
+                    Ok::<_, KernelError>(host)
+                })();
+                (queue, result)
+            })
+            .await?;
+        let batches = match result {
+            Ok(batch) => {
+                self.queue = queue;
+                vec![batch]
+            }
+            Err(e) => {
+                self.metrics.fallback(&self.placed, "DeviceDownloadExec", &e);
+                origin.compute().await?
+            }
+        };
+        self.metrics.baseline.record_output(batches.iter().map(RecordBatch::num_rows).sum());
+        Ok(batches)
+    }
+}

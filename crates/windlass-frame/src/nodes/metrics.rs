@@ -1,0 +1,129 @@
+//! The figures of device nodes. Names are what `EXPLAIN ANALYZE`, `--stats json` and tests
+//! read: `rows`, `batches`, `uploaded_bytes`, `uploaded_bytes[COLUMN]`, `uploads[COLUMN]`,
+//! `downloaded_bytes`, `transfer_time`, `kernel_time`, `fallback_batches`.
+
+use std::{sync::Arc, time::Instant};
+
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time,
+};
+use windlass_kernels::{DeviceBatch, DeviceColumn, KernelError, Validity};
+use windlass_runtime::EventKind;
+
+use super::Placed;
+
+/// Figures of one partition of a device node.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceMetrics {
+    pub(crate) baseline: BaselineMetrics,
+    batches: Count,
+    kernel: Time,
+    transfer: Time,
+    fallbacks: Count,
+    set: ExecutionPlanMetricsSet,
+    partition: usize,
+}
+
+impl DeviceMetrics {
+    pub(crate) fn new(set: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Self {
+            baseline: BaselineMetrics::new(set, partition),
+            batches: MetricBuilder::new(set).counter("batches", partition),
+            kernel: MetricBuilder::new(set).subset_time("kernel_time", partition),
+            transfer: MetricBuilder::new(set).subset_time("transfer_time", partition),
+            fallbacks: MetricBuilder::new(set).counter("fallback_batches", partition),
+            set: set.clone(),
+            partition,
+        }
+    }
+
+    /// A batch went through a kernel.
+    pub(crate) fn kernel(&self, placed: &Placed, name: &str, began: Instant, rows: usize) {
+        self.batches.add(1);
+        self.kernel.add_duration(began.elapsed());
+        self.baseline.elapsed_compute().add_duration(began.elapsed());
+        let device = &placed.device.info().name;
+        placed.inventory.events().span(EventKind::Kernel, device, name, began, (rows as u64, 0));
+    }
+
+    /// A batch was copied.
+    pub(crate) fn transfer(
+        &self,
+        placed: &Placed,
+        name: &str,
+        began: Instant,
+        (rows, bytes): (usize, usize),
+    ) {
+        self.batches.add(1);
+        self.transfer.add_duration(began.elapsed());
+        self.baseline.elapsed_compute().add_duration(began.elapsed());
+        let device = &placed.device.info().name;
+        let events = placed.inventory.events();
+        events.span(EventKind::Transfer, device, name, began, (rows as u64, bytes as u64));
+    }
+
+    /// A batch, or a whole aggregation, went to the CPU.
+    pub(crate) fn fallback(&self, placed: &Placed, operator: &str, error: &KernelError) {
+        self.fallbacks.add(1);
+        super::failure::note_loss(placed, error);
+        let device = &placed.device.info().name;
+        tracing::warn!(%device, operator, %error, "the CPU takes over");
+        let events = placed.inventory.events();
+        events.point(EventKind::Fallback, device, &format!("{operator}: {error}"));
+    }
+
+    /// A counter of this partition by name, made when first used.
+    pub(crate) fn counter(&self, name: String) -> Count {
+        MetricBuilder::new(&self.set).counter(name, self.partition)
+    }
+
+    pub(crate) fn downloaded(&self, bytes: usize) {
+        self.counter("downloaded_bytes".to_string()).add(bytes);
+    }
+}
+
+/// Counters of the columns that an upload node sends.
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnMetrics {
+    total: Count,
+    columns: Arc<[(Count, Count)]>,
+}
+
+impl ColumnMetrics {
+    pub(crate) fn new<'a>(metrics: &DeviceMetrics, names: impl Iterator<Item = &'a str>) -> Self {
+        let counters = |name: &str| {
+            let bytes = metrics.counter(format!("uploaded_bytes[{name}]"));
+            (bytes, metrics.counter(format!("uploads[{name}]")))
+        };
+        let columns = names.map(counters).collect();
+        Self { total: metrics.counter("uploaded_bytes".to_string()), columns }
+    }
+
+    /// Counts the columns of a batch; returns their bytes.
+    pub(crate) fn add(&self, batch: &DeviceBatch) -> usize {
+        let mut sum = 0;
+        for (column, (bytes, uploads)) in batch.columns.iter().zip(&*self.columns) {
+            let n = column_bytes(column);
+            bytes.add(n);
+            uploads.add(1);
+            sum += n;
+        }
+        self.total.add(sum);
+        sum
+    }
+}
+
+/// Bytes of a column's values and validity.
+pub(crate) fn column_bytes(column: &DeviceColumn) -> usize {
+    let validity = match &column.validity {
+        Validity::All => 0,
+        Validity::Bits { bits, .. } => bits.len(),
+        Validity::Words(words) => words.len(),
+    };
+    column.values.len() + validity
+}
+
+/// Bytes of a batch's columns.
+pub(crate) fn batch_bytes(batch: &DeviceBatch) -> usize {
+    batch.columns.iter().map(column_bytes).sum()
+}

@@ -1,0 +1,183 @@
+//! Device operators as ordinary nodes of a physical plan.
+//!
+//! ```text
+//!   CPU operators
+//!        │ record batches
+//!  DeviceDownloadExec
+//!        │ device batches
+//!  DevicePipelineExec  or  DeviceAggregateExec     (filters and projections fused in)
+//!        │ device batches
+//!  DeviceUploadExec
+//!        │ record batches
+//!   CPU operators, scans
+//! ```
+//!
+//! A device node keeps the CPU operators that it stands for ([`HostChain`]). When the
+//! device fails at a batch, a pipeline gives that batch to them; an aggregation starts
+//! again on them, or, where its input cannot be read twice, fails with [`DeviceFailure`],
+//! upon which the session runs the query on the CPU.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`aggregate`] | [`DeviceAggregateExec`]: group-by with the chain below it fused in |
+//! | [`chain`] | [`HostChain`]: the CPU operators that a node stands for |
+//! | [`download`] | [`DeviceDownloadExec`]: device batches to record batches |
+//! | [`failure`] | [`DeviceFailure`]: an error that names its device |
+//! | [`metrics`] | the figures of device nodes |
+//! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
+//! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::{
+    common::runtime::SpawnedTask,
+    error::{DataFusionError, Result},
+    execution::TaskContext,
+    physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions},
+};
+use futures::stream::BoxStream;
+use windlass_device::{Device, DeviceClass};
+use windlass_kernels::DeviceBatch;
+use windlass_runtime::Inventory;
+
+use crate::{batch::DictionarySet, lower::OutputColumn};
+
+pub mod aggregate;
+pub mod chain;
+pub mod download;
+pub mod failure;
+pub mod metrics;
+pub mod pipeline;
+#[cfg(test)]
+mod tests;
+pub mod upload;
+
+pub use aggregate::DeviceAggregateExec;
+pub use chain::HostChain;
+pub use download::DeviceDownloadExec;
+pub use failure::DeviceFailure;
+pub use pipeline::DevicePipelineExec;
+pub use upload::{DeviceUploadExec, Uploaded};
+
+/// A device of an inventory, as a node holds it.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// The device.
+    pub device: Arc<dyn Device>,
+    /// Where it is from; told when the device is lost.
+    pub inventory: Arc<Inventory>,
+}
+
+impl Placed {
+    /// The device's name.
+    pub fn name(&self) -> String {
+        self.device.info().name.to_string()
+    }
+
+    /// Whether its memory and its cores are the host's.
+    pub(crate) fn is_host(&self) -> bool {
+        self.device.info().class == DeviceClass::Host
+    }
+
+    /// Runs blocking work of the device off the async threads; work of the host's own cores
+    /// runs where it is, as DataFusion's operators do.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        if self.is_host() {
+            return Ok(work());
+        }
+        SpawnedTask::spawn_blocking(work)
+            .join_unwind()
+            .await
+            .map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+}
+
+/// What flows between device nodes.
+#[derive(Debug)]
+pub enum DeviceItem {
+    /// Rows on the device.
+    Device {
+        /// The rows.
+        batch: DeviceBatch,
+        /// What its columns are.
+        outputs: Arc<[OutputColumn]>,
+        /// The strings of its codes.
+        dictionaries: Arc<DictionarySet>,
+        /// What gives the same rows on the CPU.
+        origin: Origin,
+    },
+    /// Rows on the host: groups read back, or rows that the CPU had to compute.
+    Host(RecordBatch),
+}
+
+/// Input rows and the CPU operators that turn them into a device batch's rows.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The input rows.
+    pub batch: RecordBatch,
+    /// The operators.
+    pub chain: Arc<HostChain>,
+    /// For their settings.
+    pub context: Arc<TaskContext>,
+}
+
+impl Origin {
+    /// The rows, by the CPU.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    pub(crate) async fn compute(&self) -> Result<Vec<RecordBatch>> {
+        self.chain.evaluate(&self.batch, &self.context).await
+    }
+}
+
+/// A stream of device items in row order.
+pub type DeviceStream = BoxStream<'static, Result<DeviceItem>>;
+
+/// A node whose rows can stay on its device.
+pub trait DeviceNode: ExecutionPlan {
+    /// Where it runs.
+    fn placed(&self) -> &Placed;
+
+    /// The rows of a partition, left on the device.
+    ///
+    /// # Errors
+    /// As `ExecutionPlan::execute`.
+    fn execute_on_device(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<DeviceStream>;
+}
+
+/// A plan node as a device node.
+pub fn as_device_node(plan: &dyn ExecutionPlan) -> Option<&dyn DeviceNode> {
+    if let Some(node) = plan.downcast_ref::<DevicePipelineExec>() {
+        return Some(node);
+    }
+    plan.downcast_ref::<DeviceAggregateExec>().map(|node| node as &dyn DeviceNode)
+}
+
+/// The device that a plan node uses; `None` for DataFusion's own operators.
+pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
+    if let Some(node) = as_device_node(plan) {
+        return Some(node.placed().name());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceUploadExec>() {
+        return Some(node.placed().name());
+    }
+    plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::device)
+}
+
+/// The deprecated form of replacing children, by the present one.
+fn recompute(
+    node: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(children, options)
+}

@@ -1,0 +1,294 @@
+//! Filters and projections as one kernel.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use arrow::array::RecordBatch;
+use datafusion::{
+    common::{Statistics, tree_node::TreeNodeRecursion},
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+        ReplaceChildrenOptions,
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        statistics::{ChildStats, StatisticsArgs},
+    },
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use windlass_device::Queue;
+use windlass_kernels::{DeviceBatch, KernelError};
+
+use super::{
+    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded, download::to_host,
+    failure::is_out_of_memory, metrics::DeviceMetrics, upload::upload_one,
+};
+use crate::{
+    batch::{DictionaryLimits, DictionarySet},
+    lower::{OutputColumn, PipelinePlan},
+};
+
+/// Rows under which a batch is not split further after running out of memory: the CPU
+/// takes it. DataFusion's own batch size.
+const LEAST_ROWS: usize = 8192;
+
+/// A chain of filters and projections, run as one generated kernel: every input column is
+/// read once, rows keep their order.
+///
+/// ```text
+///   ProjectionExec a + b
+///   FilterExec c > 1        ─►   DevicePipelineExec: [filter c > 1, project a + b]
+///   (source)                     DeviceUploadExec: [a, b, c]
+///                                (source)
+/// ```
+///
+/// A batch for which the device has no memory is split; one that fails otherwise goes to
+/// the CPU operators.
+#[derive(Debug)]
+pub struct DevicePipelineExec {
+    input: Arc<dyn ExecutionPlan>,
+    placed: Placed,
+    chain: Arc<HostChain>,
+    plan: Arc<PipelinePlan>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl DevicePipelineExec {
+    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`], uploads
+    /// what it reads.
+    ///
+    /// # Errors
+    /// DataFusion's, when the chain does not suit the input.
+    pub fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        chain: Arc<HostChain>,
+        plan: Arc<PipelinePlan>,
+    ) -> Result<Self> {
+        let upload = super::upload::of(&input)?;
+        let properties = Arc::clone(chain.over(Arc::clone(upload.input()))?.properties());
+        let placed = upload.placed().clone();
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { input, placed, chain, plan, properties, metrics })
+    }
+
+    /// The CPU operators that it stands for.
+    pub fn chain(&self) -> &HostChain {
+        &self.chain
+    }
+
+    /// What the device runs.
+    pub fn plan(&self) -> &PipelinePlan {
+        &self.plan
+    }
+}
+
+impl DeviceNode for DevicePipelineExec {
+    fn placed(&self) -> &Placed {
+        &self.placed
+    }
+
+    fn execute_on_device(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<DeviceStream> {
+        let tables = Arc::clone(&self.plan.tables);
+        let dictionaries = Arc::new(DictionarySet::new(tables, DictionaryLimits::default()));
+        let upload = super::upload::of(&self.input)?;
+        let uploads = upload.uploads(partition, Arc::clone(&context), Arc::clone(&dictionaries))?;
+        let runner = Runner {
+            placed: self.placed.clone(),
+            chain: Arc::clone(&self.chain),
+            plan: Arc::clone(&self.plan),
+            outputs: self.plan.outputs.clone().into(),
+            dictionaries,
+            context,
+            metrics: DeviceMetrics::new(&self.metrics, partition),
+            queue: None,
+        };
+        let items = stream::try_unfold((uploads, runner), |(mut uploads, runner)| async move {
+            let Some(uploaded) = uploads.try_next().await? else { return Ok(None) };
+            let (runner, items) = runner.run(uploaded).await?;
+            let items = stream::iter(items.into_iter().map(Ok));
+            Ok::<_, DataFusionError>(Some((items, (uploads, runner))))
+        });
+        Ok(items.try_flatten().boxed())
+    }
+}
+
+/// Runs the kernel over one batch after the other, on a queue of its own.
+struct Runner {
+    placed: Placed,
+    chain: Arc<HostChain>,
+    plan: Arc<PipelinePlan>,
+    outputs: Arc<[OutputColumn]>,
+    dictionaries: Arc<DictionarySet>,
+    context: Arc<TaskContext>,
+    metrics: DeviceMetrics,
+    queue: Option<Box<dyn Queue>>,
+}
+
+/// A piece of a batch, on the device or to be computed by the CPU.
+type Piece = (RecordBatch, Result<DeviceBatch, KernelError>);
+
+impl Runner {
+    async fn run(mut self, uploaded: Uploaded) -> Result<(Self, Vec<DeviceItem>)> {
+        let placed = self.placed.clone();
+        let (this, pieces) = placed
+            .run(move || {
+                let mut pieces = Vec::new();
+                self.compute(uploaded, &mut pieces);
+                (self, pieces)
+            })
+            .await?;
+        let mut items = Vec::with_capacity(pieces.len());
+        for (batch, result) in pieces {
+            let origin = Origin {
+                batch,
+                chain: Arc::clone(&this.chain),
+                context: Arc::clone(&this.context),
+            };
+            match result {
+                Ok(batch) => {
+                    this.metrics.baseline.record_output(batch.rows);
+                    if batch.rows > 0 {
+                        items.push(DeviceItem::Device {
+                            batch,
+                            outputs: Arc::clone(&this.outputs),
+                            dictionaries: Arc::clone(&this.dictionaries),
+                            origin,
+                        });
+                    }
+                }
+                Err(e) => {
+                    this.metrics.fallback(&this.placed, "DevicePipelineExec", &e);
+                    let batches = origin.compute().await?;
+                    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+                    this.metrics.baseline.record_output(rows);
+                    items.extend(batches.into_iter().map(DeviceItem::Host));
+                }
+            }
+        }
+        Ok((this, items))
+    }
+
+    /// Runs the kernel; over halves when the device has no memory for the whole.
+    fn compute(&mut self, uploaded: Uploaded, out: &mut Vec<Piece>) {
+        let Uploaded { host, device } = uploaded;
+        let rows = host.num_rows();
+        let result = device.and_then(|batch| self.kernel(&batch));
+        match result {
+            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
+                let half = rows / 2;
+                for host in [host.slice(0, half), host.slice(half, rows - half)] {
+                    let device = self.upload(&host);
+                    self.compute(Uploaded { host, device }, out);
+                }
+            }
+            result => out.push((host, result)),
+        }
+    }
+
+    fn upload(&mut self, host: &RecordBatch) -> Result<DeviceBatch, KernelError> {
+        let queue = match &mut self.queue {
+            Some(queue) => queue,
+            none => none.insert(self.placed.device.queue()?),
+        };
+        upload_one(&self.placed, &mut **queue, host, &self.plan.input, &self.dictionaries)
+    }
+
+    fn kernel(&mut self, batch: &DeviceBatch) -> Result<DeviceBatch, KernelError> {
+        let began = Instant::now();
+        let device = &*self.placed.device;
+        let queue = match &mut self.queue {
+            Some(queue) => queue,
+            none => none.insert(device.queue()?),
+        };
+        let mut reservation = device.pool().reserve(0)?;
+        let tables = self.dictionaries.tables(device, &mut **queue, &mut reservation)?;
+        let kernel = &self.plan.kernel;
+        let result = kernel.run(device, &mut **queue, &mut reservation, batch, &tables)?;
+        // Another queue reads the result.
+        queue.synchronize()?;
+        self.metrics.kernel(&self.placed, "pipeline", began, batch.rows);
+        Ok(result)
+    }
+}
+
+impl DisplayAs for DevicePipelineExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (device, fused) = (self.placed.name(), self.chain.lines().join("; "));
+        write!(f, "DevicePipelineExec: device={device}, fused=[{fused}]")
+    }
+}
+
+impl ExecutionPlan for DevicePipelineExec {
+    fn name(&self) -> &'static str {
+        "DevicePipelineExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = super::upload::only(children, self.name())?;
+        Ok(Arc::new(Self::try_new(input, Arc::clone(&self.chain), Arc::clone(&self.plan))?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        super::recompute(self, children)
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.chain.apply_expressions(f)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let items = self.execute_on_device(partition, Arc::clone(&context))?;
+        let metrics = DeviceMetrics::new(&self.metrics, partition);
+        Ok(to_host(items, self.placed.clone(), self.schema(), metrics, &context))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        input: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.chain.statistics(&input[0], args)
+    }
+}

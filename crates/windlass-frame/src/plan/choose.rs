@@ -1,0 +1,206 @@
+//! The device of a segment, with the reason.
+
+use std::sync::Arc;
+
+use datafusion::error::{DataFusionError, Result};
+use windlass_device::{
+    Backend, Device, DeviceClass, DeviceName, DeviceSpec, fault::FaultPlan, spec::SpecItem,
+};
+use windlass_kernels::KernelError;
+use windlass_runtime::Cost;
+
+use super::{
+    DeviceSet, Estimate, PlacementOptions,
+    estimate::Figures,
+    segment::{Lowered, Segment},
+};
+
+/// CPU milliseconds below which no device is opened for a segment. A guess: opening a GPU
+/// and compiling the first kernels takes longer than this saves.
+const LEAST_CPU_MS: f64 = 20.0;
+
+/// Share of the CPU's estimate that a device must stay under. The model is right within a
+/// factor of two, and a device that is hardly faster is not worth its memory.
+const MARGIN: f64 = 0.7;
+
+/// The choice for a segment.
+pub(super) struct Choice {
+    /// `None`: DataFusion's operators.
+    pub(super) device: Option<Arc<dyn Device>>,
+    pub(super) estimates: Vec<Estimate>,
+    pub(super) reason: String,
+    /// Whether the device cannot run the segment at all, so that a part of it may still do.
+    pub(super) unsupported: bool,
+}
+
+/// Whether a device can run a segment, from its features and limits.
+fn supported(segment: &Segment, device: &dyn Device) -> Result<(), KernelError> {
+    match &segment.lowered {
+        Lowered::Pipeline(plan) => plan.kernel.supported(device),
+        Lowered::Aggregate { plan, .. } => plan.kernel.supported(device),
+    }
+}
+
+fn estimate(device: String, cost: Cost) -> Estimate {
+    Estimate {
+        device,
+        total_ms: cost.total_ms(),
+        transfer_ms: cost.transfer_ms,
+        compute_ms: cost.compute_ms,
+        launch_ms: cost.launch_ms,
+    }
+}
+
+/// The devices that the user asked for whatever the cost: the forced one, or software
+/// adapters and emulators by name. `None`: cost decides.
+fn wanted(devices: &DeviceSet, options: &PlacementOptions) -> Result<Option<Vec<Arc<dyn Device>>>> {
+    let inventory = devices.inventory();
+    if let Some(name) = &options.force_device {
+        if name.backend() == Backend::Cpu {
+            return Ok(Some(vec![inventory.cpu().map_err(external)?]));
+        }
+        let open = inventory.usable().map_err(external)?;
+        let forced: Vec<_> = open.into_iter().filter(|d| d.info().name == *name).collect();
+        return Ok((!forced.is_empty()).then_some(forced));
+    }
+    // A name that can be no software device is not opened for this question.
+    let maybe = match inventory.spec() {
+        DeviceSpec::Auto => false,
+        DeviceSpec::List(items) => items.iter().any(|item| {
+            let backend = match item {
+                SpecItem::One(name) => name.backend(),
+                SpecItem::All(backend) | SpecItem::First(backend, _) => *backend,
+            };
+            matches!(backend, Backend::Wgpu | Backend::CudaEmulated)
+        }),
+    };
+    if !maybe {
+        return Ok(None);
+    }
+    let open = inventory.usable().map_err(external)?;
+    let wanted: Vec<_> = open.into_iter().filter(|d| inventory.wants(&**d)).collect();
+    Ok((!wanted.is_empty()).then_some(wanted))
+}
+
+fn external(e: windlass_device::DeviceError) -> DataFusionError {
+    DataFusionError::External(Box::new(e))
+}
+
+/// Whether a spec can hold a device other than the host.
+fn may_have_gpu(spec: &DeviceSpec) -> bool {
+    match spec {
+        DeviceSpec::Auto => true,
+        DeviceSpec::List(items) => items.iter().any(|i| *i != SpecItem::One(DeviceName::cpu())),
+    }
+}
+
+/// Chooses. `turn` counts the segments placed so far: several wanted devices take turns.
+///
+/// # Errors
+/// A named device that does not open.
+pub(super) fn choose(
+    segment: &Segment,
+    figures: &Figures,
+    devices: &DeviceSet,
+    options: &PlacementOptions,
+    turn: usize,
+) -> Result<Choice> {
+    let mut estimates = vec![estimate(DeviceName::cpu().to_string(), figures.cpu)];
+    if let Some(wanted) = wanted(devices, options)? {
+        return Ok(by_wish(segment, figures, devices, options, (&wanted, turn), estimates));
+    }
+    let cpu_ms = figures.cpu.total_ms();
+    let stay = |estimates, reason: String| {
+        Ok(Choice { device: None, estimates, reason, unsupported: false })
+    };
+    if options.force_device.is_some() {
+        return stay(estimates, "the forced device is out of use or not in the spec".to_string());
+    }
+    if !may_have_gpu(devices.inventory().spec()) {
+        return stay(estimates, "no other device in the spec".to_string());
+    }
+    let Some(rows) = figures.rows else {
+        return stay(estimates, "the number of its rows is not known".to_string());
+    };
+    if cpu_ms < LEAST_CPU_MS {
+        let reason = format!(
+            "few rows ({rows}): about {cpu_ms:.1} ms on the CPU, too little to open a device for"
+        );
+        return stay(estimates, reason);
+    }
+    let open = devices.inventory().usable().map_err(external)?;
+    let mut best: Option<(Arc<dyn Device>, f64)> = None;
+    let mut refused = None;
+    for device in open {
+        if device.info().class != DeviceClass::Real {
+            continue;
+        }
+        if let Err(e) = supported(segment, &*device) {
+            refused = Some(e.to_string());
+            continue;
+        }
+        let rates = match devices.inventory().calibrations().get(&*device) {
+            Ok(rates) => rates,
+            Err(e) => {
+                refused = Some(e.to_string());
+                continue;
+            }
+        };
+        let cost = figures.on(&rates, device.info().class);
+        estimates.push(estimate(device.info().name.to_string(), cost));
+        if best.as_ref().is_none_or(|(_, ms)| cost.total_ms() < *ms) {
+            best = Some((device, cost.total_ms()));
+        }
+    }
+    match (best, refused) {
+        (Some((device, ms)), _) if ms < MARGIN * cpu_ms => {
+            let reason = format!("estimated {ms:.1} ms against {cpu_ms:.1} ms on the CPU");
+            Ok(Choice { device: Some(device), estimates, reason, unsupported: false })
+        }
+        (Some((device, ms)), _) => {
+            let name = &device.info().name;
+            stay(estimates, format!("estimated {cpu_ms:.1} ms on the CPU, {ms:.1} ms on {name}"))
+        }
+        (None, Some(reason)) => Ok(Choice { device: None, estimates, reason, unsupported: true }),
+        (None, None) => stay(estimates, "no GPU on this host".to_string()),
+    }
+}
+
+/// The choice where the user named the device.
+fn by_wish(
+    segment: &Segment,
+    figures: &Figures,
+    devices: &DeviceSet,
+    options: &PlacementOptions,
+    (wanted, turn): (&[Arc<dyn Device>], usize),
+    mut estimates: Vec<Estimate>,
+) -> Choice {
+    let mut reason = String::new();
+    for i in 0..wanted.len() {
+        let device = &wanted[(turn + i) % wanted.len()];
+        let info = device.info();
+        if let Some(why) = devices.inventory().lost(&info.name) {
+            reason = format!("{} was lost: {why}", info.name);
+            continue;
+        }
+        if let Err(e) = supported(segment, &**device) {
+            reason = e.to_string();
+            continue;
+        }
+        // Measuring makes calls of its own, which planned faults are not meant for.
+        let faulty = devices.inventory().options().faults != FaultPlan::default();
+        if info.class != DeviceClass::Host
+            && !faulty
+            && let Ok(rates) = devices.inventory().calibrations().get(&**device)
+        {
+            estimates.push(estimate(info.name.to_string(), figures.on(&rates, info.class)));
+        }
+        let reason = match options.force_device {
+            Some(_) => format!("forced to {}", info.name),
+            None => format!("{} was named", info.name),
+        };
+        let device = Some(Arc::clone(device));
+        return Choice { device, estimates, reason, unsupported: false };
+    }
+    Choice { device: None, estimates, reason, unsupported: true }
+}

@@ -1,0 +1,154 @@
+//! Rows, bytes and costs of a segment, from DataFusion's statistics.
+
+use std::sync::Arc;
+
+use datafusion::{
+    datasource::{
+        file_format::file_compression_type::FileCompressionType, physical_plan::FileScanConfig,
+        source::DataSourceExec,
+    },
+    physical_plan::{
+        ExecutionPlan, ExecutionPlanProperties,
+        statistics::{StatisticsArgs, StatisticsContext},
+    },
+};
+use windlass_device::DeviceClass;
+use windlass_kernels::ir::{Op, Program};
+use windlass_runtime::{
+    Calibration, Cost, Work,
+    cost::{cpu_expressions, cpu_group_by},
+};
+
+use super::segment::{Lowered, Segment};
+
+/// Share of the rows that a filter keeps when nothing else is known: DataFusion's default.
+const SELECTIVITY: f64 = 0.2;
+
+/// Bytes of a text file for each value, to guess a row count where a format has no
+/// statistics. nycflights13's largest table has 88 bytes for 19 values.
+const TEXT_BYTES: f64 = 4.6;
+
+/// How much a compressed text file grows. nycflights13's largest table: 4.0.
+const COMPRESSION: f64 = 4.0;
+
+/// Rows of a device-sized batch, as uploads make them.
+const DEVICE_ROWS: f64 = (1 << 20) as f64;
+
+/// Launches and waits for a batch of a pipeline: evaluate, scan of the counts, compaction,
+/// one wait for each of upload, kernel and download.
+const PIPELINE_LAUNCHES: f64 = 6.0;
+
+/// Launches and waits for a batch of an aggregation: evaluate, insert, accumulate, and one
+/// wait each for upload and kernel.
+const AGGREGATE_LAUNCHES: f64 = 5.0;
+
+/// The figures of a segment.
+#[derive(Debug, Clone)]
+pub(super) struct Figures {
+    /// Input rows; `None` where nothing tells.
+    pub(super) rows: Option<u64>,
+    /// Groups, for an aggregation; 0 where nothing tells.
+    pub(super) groups: usize,
+    /// On the CPU, by DataFusion's operators.
+    pub(super) cpu: Cost,
+    work: Work,
+}
+
+impl Figures {
+    /// The cost on a device.
+    pub(super) fn on(&self, rates: &Calibration, class: DeviceClass) -> Cost {
+        self.work.cost(rates, class)
+    }
+}
+
+/// The figures of a segment for `threads` cores.
+pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
+    let known = rows_of(&segment.source);
+    let rows = known.unwrap_or(0) as f64;
+    let partitions = segment.source.output_partitioning().partition_count();
+    let threads = threads.min(partitions).max(1);
+    let (input, program) = match &segment.lowered {
+        Lowered::Pipeline(p) => (&p.input, &p.kernel.program),
+        Lowered::Aggregate { plan, .. } => (&plan.input, &plan.kernel.program),
+    };
+    let width: usize = input.columns.iter().map(|c| c.ty.wide_bytes()).sum();
+    let upload_bytes = rows * width as f64;
+    let batches = (rows / DEVICE_ROWS).ceil().max(1.0);
+    let mut cpu = cpu_expressions(rows, operations(program), threads);
+    match &segment.lowered {
+        Lowered::Pipeline(plan) => {
+            let out = statistics_rows(segment.top()).map_or_else(
+                || rows * if plan.kernel.filter.is_some() { SELECTIVITY } else { 1.0 },
+                |n| (n as f64).min(rows),
+            );
+            let out_width: usize = plan.outputs.iter().map(|c| c.ty.wide_bytes()).sum();
+            let download_bytes = out * out_width as f64;
+            let work = Work {
+                upload_bytes,
+                download_bytes,
+                // The result is written twice: by its block, then without the gaps.
+                kernel_bytes: upload_bytes + 3.0 * download_bytes,
+                probes: 0.0,
+                launches: batches * PIPELINE_LAUNCHES,
+            };
+            Figures { rows: known, groups: 0, cpu, work }
+        }
+        Lowered::Aggregate { plan, .. } => {
+            let kernel = &plan.kernel;
+            let taken = if kernel.filter.is_some() { rows * SELECTIVITY } else { rows };
+            let found = statistics_rows(segment.top()).unwrap_or(0) as usize;
+            let groups = if kernel.keys.is_empty() { 1 } else { found };
+            // Nothing known: as many groups as DataFusion's filter default leaves rows.
+            let guess = if groups == 0 { taken * SELECTIVITY } else { groups as f64 };
+            let guess = guess.min(taken).max(1.0);
+            let probes = if kernel.keys.is_empty() { 0.0 } else { taken };
+            cpu.compute_ms += cpu_expressions(taken, kernel.calls.len(), threads).compute_ms;
+            if !kernel.keys.is_empty() {
+                cpu.compute_ms += cpu_group_by(taken, guess, threads).compute_ms;
+            }
+            let row = 8 * (kernel.keys.len() + kernel.calls.len());
+            let download_bytes = guess * row as f64;
+            let values = taken * row as f64;
+            let work = Work {
+                upload_bytes,
+                download_bytes,
+                // Keys and arguments are written by one kernel and read by the next.
+                kernel_bytes: upload_bytes + 2.0 * values,
+                probes,
+                launches: batches * AGGREGATE_LAUNCHES,
+            };
+            Figures { rows: known, groups, cpu, work }
+        }
+    }
+}
+
+/// Values that cost something to compute.
+fn operations(program: &Program) -> usize {
+    let free = |op: &Op| matches!(op, Op::Input(_) | Op::Const(_) | Op::Null);
+    program.values().iter().filter(|v| !free(&v.op)).count()
+}
+
+/// Rows that a plan gives, as its statistics tell or as the sizes of its files suggest.
+pub(super) fn rows_of(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    statistics_rows(plan).or_else(|| rows_of_files(plan))
+}
+
+fn statistics_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let statistics = StatisticsContext::new().compute(&**plan, &StatisticsArgs::new()).ok()?;
+    statistics.num_rows.get_value().map(|n| *n as u64)
+}
+
+/// A guess from the bytes of the text files below; `None` without any.
+fn rows_of_files(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
+        let files = config.file_groups.iter().flat_map(|g| g.iter());
+        let bytes: f64 = files.map(|f| f.effective_size() as f64).sum();
+        let packed = config.file_compression_type != FileCompressionType::UNCOMPRESSED;
+        let text = if packed { bytes * COMPRESSION } else { bytes };
+        let columns = config.file_schema().fields().len().max(1) as f64;
+        return Some((text / (columns * TEXT_BYTES)) as u64);
+    }
+    let below: Vec<u64> = plan.children().into_iter().filter_map(rows_of).collect();
+    (!below.is_empty()).then(|| below.into_iter().sum())
+}

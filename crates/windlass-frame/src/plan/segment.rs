@@ -1,0 +1,228 @@
+//! The largest runs of operators that one device node can stand for.
+
+use std::sync::Arc;
+
+use datafusion::{
+    physical_expr::expressions::Column,
+    physical_plan::{
+        ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
+        aggregates::{AggregateExec, AggregateMode},
+        coalesce_partitions::CoalescePartitionsExec,
+        filter::FilterExec,
+        projection::ProjectionExec,
+        repartition::RepartitionExec,
+    },
+};
+
+use crate::{
+    lower::{AggregatePlan, Lowering, PipelinePlan, Unsupported},
+    nodes::aggregate::Stage,
+};
+
+/// What a segment was lowered to.
+#[derive(Debug, Clone)]
+pub(super) enum Lowered {
+    Pipeline(Arc<PipelinePlan>),
+    Aggregate { plan: Arc<AggregatePlan>, stage: Stage, limit: Option<usize> },
+}
+
+/// A run of operators with one input each, that one device node can stand for.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    /// The operators, the lowest first.
+    pub(super) nodes: Vec<Arc<dyn ExecutionPlan>>,
+    /// What lies below them.
+    pub(super) source: Arc<dyn ExecutionPlan>,
+    pub(super) lowered: Lowered,
+}
+
+impl Segment {
+    /// The uppermost operator.
+    pub(super) fn top(&self) -> &Arc<dyn ExecutionPlan> {
+        self.nodes.last().expect("a segment has operators")
+    }
+}
+
+/// The segment whose uppermost operator is `plan`, or why there is none.
+///
+/// # Errors
+/// `None` when `plan` is of a kind that has no device form at all; the reason otherwise.
+pub(super) fn find(
+    plan: &Arc<dyn ExecutionPlan>,
+    collapse: bool,
+) -> Result<Segment, Option<Unsupported>> {
+    if plan.boundedness().is_unbounded() {
+        return Err(Some(Unsupported::new("its input has no end")));
+    }
+    match plan.downcast_ref::<AggregateExec>() {
+        Some(aggregate) => aggregation(plan, aggregate, collapse),
+        None if is_step(plan) => pipeline(plan),
+        None => Err(None),
+    }
+}
+
+/// Whether a node is a filter or projection.
+pub(super) fn is_step(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<FilterExec>() || plan.is::<ProjectionExec>()
+}
+
+/// Filters and projections from `plan` down, lowered from the bottom up. What does not
+/// lower is part of the source, with all below it.
+fn steps(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> (Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>, Lowering, Option<Unsupported>) {
+    let mut nodes = Vec::new();
+    let mut source = Arc::clone(plan);
+    while is_step(&source) {
+        nodes.push(Arc::clone(&source));
+        source = Arc::clone(source.children()[0]);
+    }
+    nodes.reverse();
+    let mut lowering = Lowering::new(source.schema());
+    let mut taken: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+    let mut refused = None;
+    for node in nodes {
+        // A step that does not lower leaves the lowering half done: try it on a copy.
+        let mut next = lowering.clone();
+        match step(&mut next, &node) {
+            Ok(()) => {
+                lowering = next;
+                taken.push(node);
+                refused = None;
+            }
+            Err(e) => {
+                lowering = Lowering::new(node.schema());
+                taken.clear();
+                source = node;
+                refused = Some(e);
+            }
+        }
+    }
+    (taken, source, lowering, refused)
+}
+
+fn step(lowering: &mut Lowering, node: &Arc<dyn ExecutionPlan>) -> Result<(), Unsupported> {
+    if node.fetch().is_some() {
+        return Err(Unsupported::new("it stops at a number of rows, which the CPU does sooner"));
+    }
+    if let Some(filter) = node.downcast_ref::<FilterExec>() {
+        lowering.filter(filter.predicate())?;
+        if let Some(columns) = filter.projection() {
+            lowering.select(columns)?;
+        }
+        return Ok(());
+    }
+    let Some(projection) = node.downcast_ref::<ProjectionExec>() else {
+        return Err(Unsupported::new(format!("{} has no device form", node.name())));
+    };
+    let exprs: Vec<_> = projection.expr().iter().map(|e| Arc::clone(&e.expr)).collect();
+    lowering.project(&exprs, projection.schema())
+}
+
+fn pipeline(plan: &Arc<dyn ExecutionPlan>) -> Result<Segment, Option<Unsupported>> {
+    let (nodes, source, lowering, refused) = steps(plan);
+    if let Some(reason) = refused {
+        return Err(Some(reason));
+    }
+    if nodes.iter().all(|node| renames_only(node)) {
+        return Err(Some(Unsupported::new("it only picks and renames columns")));
+    }
+    reads_once(&source)?;
+    let plan = lowering.finish().map_err(Some)?;
+    Ok(Segment { nodes, source, lowered: Lowered::Pipeline(Arc::new(plan)) })
+}
+
+/// Whether a node is a projection that computes nothing.
+fn renames_only(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<ProjectionExec>()
+        .is_some_and(|p| p.expr().iter().all(|e| e.expr.is::<Column>()))
+}
+
+fn aggregation(
+    plan: &Arc<dyn ExecutionPlan>,
+    aggregate: &AggregateExec,
+    collapse: bool,
+) -> Result<Segment, Option<Unsupported>> {
+    let mut above: Vec<Arc<dyn ExecutionPlan>> = vec![Arc::clone(plan)];
+    let (lowest, stage) = match aggregate.mode() {
+        AggregateMode::Partial => (aggregate, Stage::Partial),
+        AggregateMode::Single | AggregateMode::SinglePartitioned => (aggregate, Stage::Single),
+        AggregateMode::Final | AggregateMode::FinalPartitioned if collapse => {
+            let mut below = aggregate.input();
+            while below.is::<RepartitionExec>() || below.is::<CoalescePartitionsExec>() {
+                if below.fetch().is_some() {
+                    break;
+                }
+                above.push(Arc::clone(below));
+                below = below.children()[0];
+            }
+            match below.downcast_ref::<AggregateExec>() {
+                Some(partial) if *partial.mode() == AggregateMode::Partial => {
+                    above.push(Arc::clone(below));
+                    (partial, Stage::Merged)
+                }
+                _ => return Err(Some(final_stage())),
+            }
+        }
+        _ => return Err(Some(final_stage())),
+    };
+    for a in [aggregate, lowest] {
+        if *a.input_order_mode() != InputOrderMode::Linear {
+            return Err(Some(Unsupported::new(
+                "its input is sorted by the keys, which the CPU uses",
+            )));
+        }
+        if a.limit_options().is_some_and(|l| l.descending().is_some()) {
+            return Err(Some(Unsupported::new("it keeps only the first groups of an order")));
+        }
+    }
+    let (mut nodes, mut source, lowering, _) = steps(lowest.input());
+    reads_once(&source)?;
+    let lowered = match lowering.aggregate(lowest) {
+        Ok(lowered) => lowered,
+        // A projection that does not lower shows only here: the CPU may do the steps.
+        Err(reason) => {
+            source = Arc::clone(lowest.input());
+            nodes.clear();
+            let alone = Lowering::new(source.schema()).aggregate(lowest);
+            alone.map_err(|_| Some(reason))?
+        }
+    };
+    if stage == Stage::Merged
+        && nodes.is_empty()
+        && let Some(exchange) = source.downcast_ref::<RepartitionExec>()
+        && matches!(exchange.partitioning(), Partitioning::RoundRobinBatch(_))
+    {
+        // One aggregation reads all partitions: spreading the rows first is idle work.
+        let below = Arc::clone(exchange.input());
+        nodes.push(std::mem::replace(&mut source, below));
+    }
+    nodes.extend(above.into_iter().rev());
+    let limit = aggregate.limit_options().map(|l| l.limit());
+    let lowered = Lowered::Aggregate { plan: Arc::new(lowered), stage, limit };
+    Ok(Segment { nodes, source, lowered })
+}
+
+fn final_stage() -> Unsupported {
+    Unsupported::new("it merges partial results, of which there are few")
+}
+
+/// Refuses sources whose rows can be read only once or change from one run to the next: a
+/// device's failure could not be made good.
+fn reads_once(source: &Arc<dyn ExecutionPlan>) -> Result<(), Option<Unsupported>> {
+    if contains(source, &|plan| plan.name() == "WorkTableExec") {
+        return Err(Some(Unsupported::new("it is part of a recursive query")));
+    }
+    if matches!(source.name(), "PlaceholderRowExec" | "EmptyExec") {
+        return Err(Some(Unsupported::new("its input is at most one row")));
+    }
+    Ok(())
+}
+
+/// Whether a plan has a node for which `test` is true.
+pub(super) fn contains(
+    plan: &Arc<dyn ExecutionPlan>,
+    test: &dyn Fn(&Arc<dyn ExecutionPlan>) -> bool,
+) -> bool {
+    test(plan) || plan.children().into_iter().any(|child| contains(child, test))
+}
