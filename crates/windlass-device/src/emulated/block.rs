@@ -90,6 +90,8 @@ struct Shared<'a> {
     launch: &'a Launch<'a>,
     arena: RefCell<Arena>,
     error: RefCell<Option<String>>,
+    /// Whether `error` holds one.
+    failed: Cell<bool>,
     index: Cell<u32>,
 }
 
@@ -126,6 +128,7 @@ impl<'a> Worker<'a> {
             launch,
             arena: RefCell::new(Arena::new().ok_or("no memory for shared arrays")?),
             error: RefCell::new(None),
+            failed: Cell::new(false),
             index: Cell::new(0),
         });
         Ok(Self { launch, shared, fibers: Vec::new(), states: Vec::new(), stacks, random: 0 })
@@ -219,8 +222,9 @@ impl<'a> Worker<'a> {
             let state = match routines[i].resume(()) {
                 CoroutineResult::Return(()) => State::Done,
                 CoroutineResult::Yield(()) => {
-                    if let Some(e) = self.shared.error.borrow_mut().take() {
-                        return Err(e);
+                    if self.shared.failed.get() {
+                        let text = self.shared.error.borrow_mut().take();
+                        return Err(text.unwrap_or_default());
                     }
                     // SAFETY: the fiber is suspended.
                     match unsafe { (*fibers.add(i)).thread.op } {
@@ -263,10 +267,11 @@ impl<'a> Worker<'a> {
                 let waits = |i: &usize| self.states[*i] == State::Warp;
                 report::same_place(self.block(), fibers, lanes.clone().filter(waits))?;
                 let mut threads = [None; WARP];
-                for i in lanes.filter(waits) {
+                for i in lanes.rev().filter(waits) {
                     // SAFETY: `i < n`.
                     threads[i % WARP] = Some(unsafe { &raw mut (*fibers.add(i)).thread });
-                    ready.push_back(i);
+                    // A warp goes on before the next one starts: its stacks are in the cache.
+                    ready.push_front(i);
                 }
                 // SAFETY: every fiber of the warp is suspended.
                 unsafe { warp::resolve(&threads) }
@@ -356,7 +361,9 @@ unsafe fn shared_of<'t>(thread: *mut Thread) -> &'t Shared<'t> {
 unsafe fn stop(thread: *mut Thread, text: String) {
     // SAFETY: as this function's contract.
     unsafe {
-        shared_of(thread).error.borrow_mut().get_or_insert(text);
+        let shared = shared_of(thread);
+        shared.error.borrow_mut().get_or_insert(text);
+        shared.failed.set(true);
         sync(thread);
     }
 }
@@ -390,7 +397,7 @@ unsafe extern "C" fn fail(
     unsafe {
         let (what, file) = (CStr::from_ptr(what), CStr::from_ptr(file));
         let (t, b) = ((*thread).thread_idx.x, shared_of(thread).index.get());
-        let (what, file) = (what.to_string_lossy(), file.to_string_lossy());
+        let (what, file) = (what.to_string_lossy(), report::file_name(file));
         stop(thread, format!("thread {t} of block {b}: {what} at {file}:{line}"));
     }
 }

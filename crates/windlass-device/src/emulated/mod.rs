@@ -1,10 +1,10 @@
 //! The `cuda-emulated` backend: runs the CUDA sources on the host, for tests and CI.
 //!
-//! A kernel is compiled as C++17 by the host's compiler ([`compile`]) against the dialect's
+//! A kernel is compiled as C++17 by the host's compiler (`compile`) against the dialect's
 //! headers in `kernels/include`. A block runs on one OS thread and its threads are fibers
-//! that switch at barriers and warp operations ([`block`]); the blocks of a grid run on
-//! several OS threads, so global atomics really race ([`grid`]). Work is done when the
-//! queue's call returns.
+//! that switch at barriers and warp operations (`block`); the blocks of a grid run on several
+//! OS threads, so global atomics really race (`grid`). Work is done when the queue's call
+//! returns.
 //!
 //! What it finds: divergence at barriers and warp operations, writes past the end of a
 //! buffer or a shared array, use of memory that was never written (it is poisoned), a
