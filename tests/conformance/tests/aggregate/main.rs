@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use conformance::Target;
+use proptest::{prelude::ProptestConfig as Config, proptest};
 use windlass_device::{
     Device, DeviceOptions, emulated::EmulatorOptions, fault::FaultPlan, open_device,
 };
@@ -29,8 +30,19 @@ fn emulated_checked() -> Arc<dyn Device> {
     open("cuda-emulated:0", DeviceOptions { emulator, ..DeviceOptions::default() })
 }
 
+/// The device that `make test-gpu` names.
+fn real_device() -> Arc<dyn Device> {
+    let name = std::env::var("WINDLASS_TEST_DEVICE").unwrap_or_else(|_| {
+        panic!("WINDLASS_TEST_DEVICE names no device; `make test-gpu` sets it")
+    });
+    open(&name, DeviceOptions::default())
+}
+
+/// The suite for each device, with the group counts to try and the number of random queries.
+/// A new query is a new generated kernel, which takes the emulator's compiler and lavapipe
+/// some tenths of a second.
 macro_rules! suite {
-    ($($module:ident: $device:expr, $counts:expr;)*) => {$(
+    ($($(#[$ignore:meta])? $module:ident: $device:expr, $counts:expr, $cases:literal;)*) => {$(
         mod $module {
             use super::*;
 
@@ -39,60 +51,79 @@ macro_rules! suite {
             }
 
             #[test]
+            $(#[$ignore])?
             fn key_types() {
                 suite::key_types(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn many_keys() {
                 suite::many_keys(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn no_keys() {
                 suite::no_keys(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn group_counts() {
                 suite::group_counts(&device(), &$counts);
             }
 
             #[test]
+            $(#[$ignore])?
             fn skewed() {
                 suite::skewed(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn accumulators() {
                 suite::accumulators(&device(), &[0, 1, 40, 1200]);
             }
 
             #[test]
+            $(#[$ignore])?
             fn floats() {
                 suite::floats(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn filters() {
                 suite::filters(&device());
             }
 
             #[test]
+            $(#[$ignore])?
             fn memory_caps() {
                 suite::memory_caps(&device());
+            }
+
+            #[test]
+            $(#[$ignore])?
+            fn random_queries() {
+                let device = device();
+                let config = Config { cases: $cases, failure_persistence: None, ..Config::default() };
+                proptest!(config, |(seed: u64)| suite::random_query(&device, seed));
             }
         }
     )*};
 }
 
 suite! {
-    cpu: Target::Cpu.open(), COUNTS;
-    wgpu: Target::Wgpu.open(), COUNTS;
-    wgpu_narrow: Target::WgpuNarrow.open(), COUNTS[..12];
-    emulated: Target::Emulated.open(), COUNTS;
-    emulated_seeded: Target::EmulatedSeeded.open(), COUNTS[..12];
-    emulated_reversed: Target::EmulatedReversed.open(), COUNTS[..12];
+    cpu: Target::Cpu.open(), COUNTS, 256;
+    wgpu: Target::Wgpu.open(), COUNTS, 8;
+    wgpu_narrow: Target::WgpuNarrow.open(), COUNTS[..12], 8;
+    emulated: Target::Emulated.open(), COUNTS, 8;
+    emulated_seeded: Target::EmulatedSeeded.open(), COUNTS[..12], 4;
+    emulated_reversed: Target::EmulatedReversed.open(), COUNTS[..12], 4;
+    #[ignore = "needs a real GPU, named by WINDLASS_TEST_DEVICE"]
+    real: real_device(), COUNTS, 64;
 }
 
 /// Instrumented kernels are slow to compile and to run, so this is a part of the suite.

@@ -383,3 +383,41 @@ pub(crate) fn refusals(device: &Arc<dyn Device>) {
     }
     assert!(run::plan(&query).start(device, 0).is_err());
 }
+
+/// A query drawn from a seed: any keys, calls, filters, nulls and batches.
+pub(crate) fn random_query(device: &Arc<dyn Device>, seed: u64) {
+    let mut random = Random::new(seed);
+    let rows = [1, 50, 257, 2000][random.below(4)] + random.below(9);
+    let types: Vec<_> = PhysType::ALL.into_iter().filter(|t| has(&**device, *t)).collect();
+    let mut columns = vec![
+        HostColumn::random(&mut random, PhysType::Bool, rows, 3, 2),
+        HostColumn::random(&mut random, PhysType::Bool, rows, 0, 2),
+    ];
+    let mut keys = Vec::new();
+    for _ in 0..random.below(4) {
+        let (ty, nulls) = (types[random.below(types.len())], random.below(5));
+        let distinct = 1 + random.below(40);
+        keys.push(columns.len());
+        columns.push(HostColumn::random(&mut random, ty, rows, nulls, distinct));
+    }
+    let mut calls = vec![count_rows()];
+    for _ in 0..random.below(4) {
+        let (ty, nulls) = (types[random.below(types.len())], random.below(5));
+        let mut takes = vec![Accumulator::Count, Accumulator::Min, Accumulator::Max];
+        match ty {
+            PhysType::I64 | PhysType::I128 => takes.extend([SUM, WIDE]),
+            PhysType::U64 => takes.push(SUM),
+            PhysType::F64 => takes.extend([SUM, Accumulator::Moments]),
+            PhysType::F32 if has(&**device, PhysType::F64) => takes.push(SUM),
+            _ => {}
+        }
+        let filter = [None, Some(0), Some(1)][random.below(3)];
+        let accumulator = takes[random.below(takes.len())];
+        calls.push(Call { accumulator, argument: Some(columns.len()), filter });
+        columns.push(argument(&mut random, ty, rows, nulls));
+    }
+    let filter = [None, None, Some(0), Some(1)][random.below(4)];
+    let query = Query { columns, filter, keys, calls };
+    let batch = 1 + random.below(rows);
+    check(&query, device, batch.max(rows / 5), &format!("seed {seed}"));
+}
