@@ -46,82 +46,65 @@ const UNITS: u32 = #{UNITS}u;
 var<workgroup> local_state: array<atomic<u32>, 2048>;
 var<workgroup> local_seen: array<atomic<u32>, 1024>;
 
-// A sum's words, least significant first; a sum of two words leaves the others zero. Words
-// are named one by one, since loops over arrays would put the sums into memory.
-fn value_of(row: u32) -> vec4<u32> {
+fn value_of(row: u32) -> array<u32, #{UNITS}> {
+    var v: array<u32, #{UNITS}>;
     if p.value_units == 0u {
-        return vec4<u32>(1u, 0u, 0u, 0u);
+        v[0] = 1u;
+        return v;
     }
-    let at = row * p.value_units;
-    let low = vec2<u32>(values[at], values[at + 1u]);
-#if UNITS == 4
-    if p.value_units == 4u {
-        return vec4<u32>(low, values[at + 2u], values[at + 3u]);
+    var fill = 0u;
+    for (var k = 0u; k < UNITS; k++) {
+        if k < p.value_units {
+            v[k] = values[row * p.value_units + k];
+            fill = select(0u, 0xffffffffu, p.is_signed != 0u && (v[k] >> 31u) != 0u);
+        } else {
+            v[k] = fill;
+        }
     }
-    let fill = select(0u, 0xffffffffu, p.is_signed != 0u && (low.y >> 31u) != 0u);
-    return vec4<u32>(low, fill, fill);
-#else
-    return vec4<u32>(low, 0u, 0u);
-#endif
+    return v;
 }
 
-fn carry_of(sum: u32, part: u32) -> u32 {
-    return select(0u, 1u, sum < part);
-}
-
-fn sum_of(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
-    let x = a.x + b.x;
-    let y = a.y + b.y + carry_of(x, b.x);
-#if UNITS == 4
-    // With a carry in, a word overflows when the sum is not above the part.
-    let carry_y = select(carry_of(y, b.y), 1u, y == b.y && carry_of(x, b.x) != 0u);
-    let z = a.z + b.z + carry_y;
-    let carry_z = select(carry_of(z, b.z), 1u, z == b.z && carry_y != 0u);
-    return vec4<u32>(x, y, z, a.w + b.w + carry_z);
-#else
-    return vec4<u32>(x, y, 0u, 0u);
-#endif
-}
-
-// Adds a word and a carry to a word of memory; returns the carry out. A carry into a word of
-// ones adds nothing here and is passed on.
-fn add_global_word(at: u32, word: u32, carry: u32) -> u32 {
-    let x = word + carry;
-    if x == 0u {
-        return carry;
+fn sum_of(a: array<u32, #{UNITS}>, b: array<u32, #{UNITS}>) -> array<u32, #{UNITS}> {
+    var x = a;
+    var y = b;
+    var out: array<u32, #{UNITS}>;
+    var carry = 0u;
+    for (var k = 0u; k < UNITS; k++) {
+        let s = x[k] + y[k];
+        let t = s + carry;
+        carry = select(0u, 1u, s < y[k] || t < s);
+        out[k] = t;
     }
-    return carry_of(atomicAdd(&state[at], x) + x, x);
+    return out;
 }
 
-fn add_global(group: u32, v: vec4<u32>) {
-    let at = group * UNITS;
-    let y = add_global_word(at, v.x, 0u);
-    let z = add_global_word(at + 1u, v.y, y);
-#if UNITS == 4
-    let w = add_global_word(at + 2u, v.z, z);
-    let out = add_global_word(at + 3u, v.w, w);
-#endif
-}
-
-fn add_local_word(at: u32, word: u32, carry: u32) -> u32 {
-    let x = word + carry;
-    if x == 0u {
-        return carry;
+fn add_global(group: u32, value: array<u32, #{UNITS}>) {
+    var v = value;
+    var carry = 0u;
+    for (var k = 0u; k < UNITS; k++) {
+        let x = v[k] + carry;
+        carry = select(0u, 1u, x < carry);
+        if x != 0u {
+            let old = atomicAdd(&state[group * UNITS + k], x);
+            carry = select(carry, 1u, old + x < x);
+        }
     }
-    return carry_of(atomicAdd(&local_state[at], x) + x, x);
 }
 
-fn add_local(place: u32, v: vec4<u32>) {
-    let at = place * UNITS;
-    let y = add_local_word(at, v.x, 0u);
-    let z = add_local_word(at + 1u, v.y, y);
-#if UNITS == 4
-    let w = add_local_word(at + 2u, v.z, z);
-    let out = add_local_word(at + 3u, v.w, w);
-#endif
+fn add_local(at: u32, value: array<u32, #{UNITS}>) {
+    var v = value;
+    var carry = 0u;
+    for (var k = 0u; k < UNITS; k++) {
+        let x = v[k] + carry;
+        carry = select(0u, 1u, x < carry);
+        if x != 0u {
+            let old = atomicAdd(&local_state[at * UNITS + k], x);
+            carry = select(carry, 1u, old + x < x);
+        }
+    }
 }
 
-fn add_run(group: u32, value: vec4<u32>, lid: u32) {
+fn add_run(group: u32, value: array<u32, #{UNITS}>, lid: u32) {
     if group < p.local_groups {
         add_local((lid % p.replicas) * p.local_groups + group, value);
         if p.has_seen != 0u {
@@ -160,7 +143,7 @@ fn sum_int(
     workgroupBarrier();
 
     var run = NO_GROUP;
-    var sum: vec4<u32>;
+    var sum: array<u32, #{UNITS}>;
     for (var row = block * 256u + lid; row < p.rows; row += p.blocks * 256u) {
         var word = 0u;
         if p.mode != MODE_ALL {
@@ -192,16 +175,12 @@ fn sum_int(
     workgroupBarrier();
 
     for (var group = lid; group < p.local_groups; group += 256u) {
-        var total: vec4<u32>;
+        var total: array<u32, #{UNITS}>;
         for (var r = 0u; r < p.replicas; r++) {
-            let at = (r * p.local_groups + group) * UNITS;
-            var part: vec4<u32>;
-            part.x = atomicLoad(&local_state[at]);
-            part.y = atomicLoad(&local_state[at + 1u]);
-#if UNITS == 4
-            part.z = atomicLoad(&local_state[at + 2u]);
-            part.w = atomicLoad(&local_state[at + 3u]);
-#endif
+            var part: array<u32, #{UNITS}>;
+            for (var k = 0u; k < UNITS; k++) {
+                part[k] = atomicLoad(&local_state[(r * p.local_groups + group) * UNITS + k]);
+            }
             total = sum_of(total, part);
         }
         add_global(group, total);

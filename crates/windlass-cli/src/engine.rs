@@ -1,7 +1,11 @@
 //! A session with everything a command has around it: the runtime, interrupts, progress,
 //! the record of what ran, and errors with their place in the job.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow::datatypes::SchemaRef;
 use tokio::runtime::Runtime;
@@ -18,6 +22,10 @@ use crate::{
     size::{format_bytes, format_count},
     trace,
 };
+
+/// How long a cancelled statement may take to stop by itself before it is left behind. A
+/// guess: longer than a batch takes, shorter than one notices.
+const STOPPING: Duration = Duration::from_millis(300);
 
 /// Where a text of SQL came from, for messages.
 #[derive(Debug, Clone)]
@@ -185,14 +193,17 @@ impl Engine {
             rows: Some(Arc::clone(&rows) as _),
         };
         let began = Instant::now();
-        let outcome = self.runtime.block_on(self.session.run(statement, &options));
+        let outcome = self.drive(statement, options);
         if let Some(line) = line {
             line.clear();
         }
         // What failed in printing stopped the query, and is the better reason.
         rows.stopped()?;
-        let outcome = outcome
-            .map_err(|e| tell(e, Some(source)).at_statement(statement.position(), source))?;
+        let outcome = outcome.map_err(|e| {
+            // A statement left behind may hold on to its rows: its file must go now.
+            rows.abandon();
+            tell(e, Some(source)).at_statement(statement.position(), source)
+        })?;
         let printed = rows.finish()?;
         let mut stats = self.session.last_stats().unwrap_or_default();
         if let Some(n) = printed {
@@ -211,6 +222,27 @@ impl Engine {
             stats,
         });
         Ok(outcome)
+    }
+
+    /// Runs a statement on a thread of the runtime, so that an operator that computes for
+    /// long without a pause does not delay an interrupt.
+    fn drive(&self, statement: &Statement, options: RunOptions) -> windlass::Result<Outcome> {
+        let cancel = options.cancel.clone();
+        let (session, statement) = (self.session.clone(), statement.clone());
+        let task = self.runtime.spawn(async move { session.run(&statement, &options).await });
+        let abort = task.abort_handle();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                r = task => r.unwrap_or_else(|e| {
+                    Err(FrameError::Execution(format!("a bug in windlass: {e}")))
+                }),
+                () = async { cancel.cancelled().await; tokio::time::sleep(STOPPING).await } => {
+                    abort.abort();
+                    Err(FrameError::Cancelled)
+                }
+            }
+        })
     }
 
     /// Says what a statement without rows did, on standard error.
@@ -279,8 +311,7 @@ impl Drop for Engine {
         // Cancelled work is dropped at its next step; nothing waits for a long one.
         let idle = tokio::runtime::Builder::new_current_thread().build();
         if let Ok(idle) = idle {
-            std::mem::replace(&mut self.runtime, idle)
-                .shutdown_timeout(std::time::Duration::from_millis(500));
+            std::mem::replace(&mut self.runtime, idle).shutdown_timeout(STOPPING);
         }
     }
 }

@@ -39,6 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    quiet_drivers();
     log();
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +66,15 @@ fn dispatch(command: Command) -> Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
+    }
+}
+
+/// Keeps Mesa's device selection layer from asking for a desktop where there is none: it
+/// would write a line about that to standard error, which is ours.
+fn quiet_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: this is the start of `main`, and no other thread runs yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

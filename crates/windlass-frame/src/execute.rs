@@ -21,7 +21,7 @@ use crate::{
     read::diagnose,
     session::Session,
     statement::{Outcome, RunOptions, Statement},
-    stats::{JobStats, Progress, RowSink, operators},
+    stats::{JobStats, Progress, RowSink, give_reasons, operators},
     write,
 };
 
@@ -179,6 +179,9 @@ impl<'a> Job<'a> {
 
     fn record(&self, physical: &Arc<dyn ExecutionPlan>, fallback: Option<String>) {
         let mut operators = operators(physical);
+        let decisions =
+            self.session.placement().decisions(physical).map(|d| d.to_vec()).unwrap_or_default();
+        give_reasons(&mut operators, &decisions);
         if let Some(reason) = &fallback {
             for row in &mut operators {
                 row.reason = format!("run again on the CPU: {reason}");
@@ -196,12 +199,7 @@ impl<'a> Job<'a> {
             spilled_bytes: operators.iter().map(|o| o.spilled_bytes).sum(),
             fallback,
             operators,
-            decisions: self
-                .session
-                .placement()
-                .decisions(physical)
-                .map(|d| d.to_vec())
-                .unwrap_or_default(),
+            decisions,
             plan: displayable(physical.as_ref()).indent(false).to_string(),
         });
     }

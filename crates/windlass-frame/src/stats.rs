@@ -9,7 +9,7 @@ use datafusion::physical_plan::{
 };
 use serde::Serialize;
 
-use crate::plan::Decision;
+use crate::{nodes::device_of, plan::Decision};
 
 /// The figures of one finished statement.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -121,7 +121,7 @@ pub(crate) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorStats> {
 fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats>) {
     let mut row = OperatorStats {
         name: plan.name().to_string(),
-        device: "cpu".to_string(),
+        device: device_of(plan.as_ref()).unwrap_or_else(|| "cpu".to_string()),
         depth,
         ..Default::default()
     };
@@ -169,4 +169,73 @@ fn spans(metrics: &MetricsSet) -> Vec<Span> {
     }
     out.retain(|s| s.start_ms <= s.end_ms && s.end_ms.is_finite());
     out
+}
+
+/// Gives each operator of a placed plan the reason of its decision. Both lists are depth
+/// first; an operator on a device stands for one or more decisions that lie below one
+/// another.
+pub(crate) fn give_reasons(operators: &mut [OperatorStats], decisions: &[Decision]) {
+    let mut used = vec![false; decisions.len()];
+    for row in operators {
+        let on_device = matches!(row.name.as_str(), "DevicePipelineExec" | "DeviceAggregateExec");
+        let fits = |d: &Decision| match on_device {
+            true => d.placed && d.device == row.device,
+            false => !d.placed && d.operator.starts_with(&row.name),
+        };
+        let Some(first) = (0..decisions.len()).find(|i| !used[*i] && fits(&decisions[*i])) else {
+            continue;
+        };
+        row.reason = decisions[first].reason.clone();
+        used[first] = true;
+        let mut last = first;
+        while on_device
+            && let Some(next) = decisions.get(last + 1)
+            && !used[last + 1]
+            && fits(next)
+            && next.depth == decisions[last].depth + 1
+        {
+            last += 1;
+            used[last] = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_follow_the_operators_that_stand_for_them() {
+        let decision = |depth, operator: &str, placed, reason: &str| Decision {
+            id: depth,
+            depth,
+            operator: operator.into(),
+            device: if placed { "wgpu:0" } else { "cpu" }.into(),
+            placed,
+            rows: None,
+            estimates: Vec::new(),
+            reason: reason.into(),
+        };
+        let decisions = [
+            decision(0, "SortExec: a", false, "no form"),
+            decision(1, "ProjectionExec: a", true, "faster"),
+            decision(2, "FilterExec: a", true, "fused"),
+            decision(3, "DataSourceExec: x", false, "a scan"),
+        ];
+        let row = |name: &str, device: &str| OperatorStats {
+            name: name.into(),
+            device: device.into(),
+            ..Default::default()
+        };
+        let mut rows = [
+            row("SortExec", "cpu"),
+            row("DeviceDownloadExec", "wgpu:0"),
+            row("DevicePipelineExec", "wgpu:0"),
+            row("DeviceUploadExec", "wgpu:0"),
+            row("DataSourceExec", "cpu"),
+        ];
+        give_reasons(&mut rows, &decisions);
+        let reasons: Vec<&str> = rows.iter().map(|r| r.reason.as_str()).collect();
+        assert_eq!(reasons, ["no form", "", "faster", "", "a scan"]);
+    }
 }

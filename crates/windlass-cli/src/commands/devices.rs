@@ -1,12 +1,18 @@
 //! `windlass devices`: what this host has, what it can do, and what is missing.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::Arc};
 
-use windlass::{DeviceClass, DeviceInfo, DeviceOptions, DeviceReport, list_devices};
+use serde_json::json;
+use windlass::{
+    DeviceClass, DeviceInfo, DeviceOptions, DeviceReport,
+    device::open_device,
+    list_devices,
+    runtime::{Calibration, CalibrationStore},
+};
 
 use crate::{
     args::DevicesArgs,
-    error::Result,
+    error::{Error, Result},
     output::{TableStyle, print, render_rows},
     size::format_bytes,
 };
@@ -14,8 +20,13 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
     let reports = list_devices(&DeviceOptions::default());
+    let rates = if args.calibrate { calibrate(&reports)? } else { Vec::new() };
     let text = if args.json {
-        let object = serde_json::json!({ "devices": reports });
+        let mut object = json!({ "devices": reports });
+        if args.calibrate {
+            let rates = rates.iter().map(|(name, c)| (name.to_string(), json!(c))).collect();
+            object["calibration"] = serde_json::Value::Object(rates);
+        }
         format!("{object:#}\n")
     } else {
         let style = if std::io::stdout().is_terminal() {
@@ -23,9 +34,44 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
         } else {
             TableStyle::plain()
         };
-        listing(&reports, style)
+        let mut text = listing(&reports, style);
+        if !rates.is_empty() {
+            text += &rate_table(&rates, style);
+        }
+        text
     };
     print(&text)
+}
+
+/// Measures every device that opens, and keeps the figures for placement.
+fn calibrate(reports: &[DeviceReport]) -> Result<Vec<(String, Arc<Calibration>)>> {
+    let store = CalibrationStore::default();
+    let mut out = Vec::new();
+    for info in reports.iter().filter_map(|r| r.info.as_ref()) {
+        let tell = |e| Error::caused(format!("cannot calibrate {}", info.name), &e);
+        let device = open_device(&info.name, &DeviceOptions::default()).map_err(tell)?;
+        out.push((info.name.to_string(), store.renew(device.as_ref()).map_err(tell)?));
+    }
+    Ok(out)
+}
+
+/// Measured rates as a table.
+fn rate_table(rates: &[(String, Arc<Calibration>)], style: TableStyle) -> String {
+    let header = ["device", "upload", "download", "copy on device", "launch"].map(str::to_string);
+    let rate = |bytes: f64| Some(format!("{}/s", format_bytes(bytes as u64)));
+    let cells: Vec<Vec<Option<String>>> = rates
+        .iter()
+        .map(|(name, c)| {
+            vec![
+                Some(name.clone()),
+                rate(c.upload),
+                rate(c.download),
+                rate(c.memory),
+                Some(format!("{:.1} µs", c.launch * 1e6)),
+            ]
+        })
+        .collect();
+    render_rows(&header, &cells, &[false, true, true, true, true], style)
 }
 
 /// The devices as a table, and below it what is missing and what is worth knowing.
@@ -49,7 +95,7 @@ pub(crate) fn listing(reports: &[DeviceReport], style: TableStyle) -> String {
 }
 
 fn row(report: &DeviceReport, info: &DeviceInfo) -> Vec<Option<String>> {
-    let known = |n: u64, text: String| (n > 0).then_some(text);
+    let known = |n: u64, text: String| Some(if n > 0 { text } else { "?".to_string() });
     let kind = match info.class {
         DeviceClass::Host => "host",
         DeviceClass::Real => "GPU",

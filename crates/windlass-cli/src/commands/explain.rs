@@ -55,7 +55,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<()> {
         TableStyle::plain()
     };
     let mut text = String::new();
-    if args.placement {
+    if args.placement && explained.decisions.is_empty() {
+        text += "no operator of this plan could run anywhere but on the CPU\n";
+    } else if args.placement {
         text += &placement(&explained.decisions, style);
     }
     match ran {

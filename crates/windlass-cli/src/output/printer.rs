@@ -99,6 +99,12 @@ impl Rows {
         writer.map(ResultWriter::finish).transpose()
     }
 
+    /// Gives up: what was written is taken away, and nothing more is taken.
+    pub(crate) fn abandon(&self) {
+        self.cancel.cancel();
+        self.state().writer = None;
+    }
+
     fn attempt(&self, f: impl FnOnce(&mut State) -> Result<()>) -> bool {
         if self.cancel.is_cancelled() {
             return false;

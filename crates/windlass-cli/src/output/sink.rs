@@ -46,10 +46,9 @@ impl Sink {
     /// The folder is missing or cannot be written.
     pub(crate) fn open(target: &Target) -> Result<Self> {
         let (out, name) = match target {
-            Target::Stdout => (
-                Out::Stdout(BufWriter::with_capacity(1 << 16, io::stdout())),
-                "standard output".to_string(),
-            ),
+            Target::Stdout => {
+                (Out::Stdout(BufWriter::with_capacity(1 << 16, io::stdout())), STDOUT.to_string())
+            }
             Target::Nowhere => (Out::Nowhere(io::sink()), "nowhere".to_string()),
             Target::File(path) => (open_file(path)?, path.display().to_string()),
         };
@@ -94,7 +93,7 @@ impl Sink {
         };
         r.map_err(|e| match e.kind() {
             io::ErrorKind::BrokenPipe => Error::BrokenPipe,
-            kind => written(&name, kind, &e.to_string()),
+            kind => written(&name, kind, &system_words(&e)),
         })
     }
 }
@@ -136,16 +135,33 @@ impl State {
             && e.kind() != io::ErrorKind::Interrupted
             && self.first.is_none()
         {
-            self.first = Some((e.kind(), e.to_string()));
+            self.first = Some((e.kind(), system_words(e)));
         }
         r
     }
 }
 
+/// The system's words for an error. A wrapper's own words may name the temporary file, and
+/// the user knows only the final one.
+fn system_words(e: &io::Error) -> String {
+    let mut source = e.get_ref().and_then(|inner| inner.source());
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return io.to_string();
+        }
+        source = inner.source();
+    }
+    e.to_string()
+}
+
+/// What standard output is called in messages.
+const STDOUT: &str = "standard output";
+
 /// Says what cannot be written and, where the kind of error tells, what to do.
 fn written(name: &str, kind: io::ErrorKind, text: &str) -> Error {
     let e = Error::caused(format!("cannot write {name}"), &io::Error::other(text.to_string()));
     let help = match kind {
+        io::ErrorKind::StorageFull if name == STDOUT => "free some space or write elsewhere",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space or write elsewhere; nothing was left under the final name"
         }
@@ -162,7 +178,7 @@ fn written(name: &str, kind: io::ErrorKind, text: &str) -> Error {
 }
 
 fn open_file(path: &Path) -> Result<Out> {
-    let tell = |e: io::Error| written(&path.display().to_string(), e.kind(), &e.to_string());
+    let tell = |e: io::Error| written(&path.display().to_string(), e.kind(), &system_words(&e));
     match fs::metadata(path) {
         Ok(m) if m.is_dir() => {
             return Err(Error::failed(format!("cannot write {}", path.display()))
@@ -190,14 +206,7 @@ fn open_file(path: &Path) -> Result<Out> {
         // As an ordinary new file: the process's umask takes its bits away.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let file = builder.tempfile_in(folder).map_err(|e| {
-        // The library's text names the temporary file; the user knows only the final one.
-        let text = match e.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code).to_string(),
-            None => e.kind().to_string(),
-        };
-        written(&path.display().to_string(), e.kind(), &text)
-    })?;
+    let file = builder.tempfile_in(folder).map_err(tell)?;
     Ok(Out::File { w: BufWriter::with_capacity(1 << 16, file), path: path.to_path_buf() })
 }
 

@@ -47,7 +47,7 @@ impl Editor {
                 ReedlineEvent::MenuNext,
             ]),
         );
-        let menu = ColumnarMenu::default().with_name(MENU);
+        let menu = ColumnarMenu::default().with_name(MENU).with_marker("> ");
         let mut line = Reedline::create()
             .with_completer(Box::new(SqlCompleter(names)))
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))

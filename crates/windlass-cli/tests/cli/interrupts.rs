@@ -1,0 +1,99 @@
+//! Ctrl-C, and a process that is killed while it writes.
+#![cfg(unix)]
+
+use std::{
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::support::{names, windlass};
+
+/// Hours of rows, a few at a time.
+const ENDLESS: &str =
+    "select a.value + b.value as x from range(0, 1000000) a cross join range(0, 1000000) b";
+
+fn start(dir: &Path, query: &str) -> Child {
+    windlass(&["sql", query, "--output", "o.csv", "--device", "cpu"])
+        .current_dir(dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the command writes, so that the signal comes in the middle.
+fn wait_for_file(dir: &Path) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while names(dir).is_empty() {
+        assert!(Instant::now() < until, "nothing was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("the command did not stop");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn ctrl_c_stops_a_query_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start(dir.path(), ENDLESS);
+    wait_for_file(dir.path());
+    signal(&child, "-INT");
+    assert_eq!(wait(&mut child).code(), Some(130));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[test]
+fn ctrl_c_stops_a_query_that_gives_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start(dir.path(), &format!("select count(*) from ({ENDLESS}) where x < 0"));
+    std::thread::sleep(Duration::from_millis(700));
+    signal(&child, "-INT");
+    assert_eq!(wait(&mut child).code(), Some(130));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[test]
+fn ctrl_c_stops_a_copy_and_leaves_nothing_under_the_final_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = format!("copy ({ENDLESS}) to 'out.parquet' stored as parquet");
+    let mut child = start(dir.path(), &copy);
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "-INT");
+    assert_eq!(wait(&mut child).code(), Some(130));
+    assert!(!dir.path().join("out.parquet").exists());
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_under_the_final_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("keep.csv"), "x\n").unwrap();
+    let mut child = windlass(&["sql", ENDLESS, "--output", "keep.csv"])
+        .current_dir(dir.path())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while names(dir.path()).len() < 2 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal(&child, "-KILL");
+    wait(&mut child);
+    assert_eq!(std::fs::read_to_string(dir.path().join("keep.csv")).unwrap(), "x\n");
+}

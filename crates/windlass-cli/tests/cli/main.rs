@@ -1,0 +1,8 @@
+//! The command `windlass` from outside: arguments, results, exit codes and messages.
+
+mod errors;
+mod formats;
+mod interrupts;
+mod reports;
+mod shell;
+mod support;

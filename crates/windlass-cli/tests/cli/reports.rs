@@ -1,0 +1,113 @@
+//! Statistics, traces, reports, explain, devices and the demo.
+
+use serde_json::Value;
+
+use crate::support::{names, people, run, run_in};
+
+const QUERY: &str = "select city, count(*) as n from p where age > 20 group by city";
+const TABLE: [&str; 2] = ["--table", "p=people.csv"];
+
+fn keys(v: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = v.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn statistics_are_one_object_on_standard_error() {
+    let dir = people();
+    let ran = run_in(dir.path(), &[&["sql", QUERY, "--stats", "json"], &TABLE[..]].concat());
+    let stats: Value = serde_json::from_str(ran.err.trim()).unwrap();
+    assert_eq!(
+        keys(&stats),
+        [
+            "bytes_read",
+            "operators",
+            "peak_device_bytes",
+            "peak_host_bytes",
+            "rows",
+            "seconds",
+            "spilled_bytes"
+        ]
+    );
+    assert_eq!(stats["rows"], 2);
+    assert!(stats["seconds"].as_f64().unwrap() > 0.0);
+    if cfg!(target_os = "linux") {
+        assert!(stats["peak_host_bytes"].as_u64().unwrap() > 1 << 20);
+    }
+    let operators = stats["operators"].as_array().unwrap();
+    assert!(!operators.is_empty());
+    for o in operators {
+        assert_eq!(keys(o), ["bytes", "device", "ms", "name", "reason", "rows"]);
+    }
+    ran.ok();
+}
+
+#[test]
+fn reports_and_traces_are_files_of_their_own() {
+    let dir = people();
+    let more = ["--report", "r.html", "--trace", "t.json", "--quiet"];
+    run_in(dir.path(), &[&["sql", QUERY], &TABLE[..], &more].concat()).ok();
+    let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("group by city"));
+    assert!(page.contains("AggregateExec"), "the operators are missing");
+    let trace = std::fs::read_to_string(dir.path().join("t.json")).unwrap();
+    let trace: Value = serde_json::from_str(&trace).unwrap();
+    let slices: Vec<&Value> = trace["traceEvents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| e["ph"] == "X" && e["cat"] == "operator")
+        .collect();
+    assert!(!slices.is_empty());
+    assert!(slices.iter().all(|e| e["ts"].is_number() && e["dur"].is_number()));
+}
+
+#[test]
+fn explain_shows_plan_placement_and_figures() {
+    let dir = people();
+    let explain = |more: &[&str]| {
+        run_in(dir.path(), &[&["explain", QUERY, "--device", "cpu"], &TABLE[..], more].concat())
+    };
+    assert!(explain(&[]).ok().contains("AggregateExec"));
+    let text = explain(&["--placement"]).ok();
+    assert!(text.contains("device") && text.contains("reason"), "{text}");
+    let text = explain(&["--analyze"]).ok();
+    assert!(text.contains("2 rows in"), "{text}");
+    let all = explain(&["--placement", "--analyze", "--format", "json"]).ok();
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(keys(&all), ["logical_plan", "operators", "physical_plan", "placement", "seconds"]);
+}
+
+#[test]
+fn devices_lists_the_host_and_what_is_missing() {
+    let text = run(&["devices"]).ok();
+    assert!(text.contains("cpu") && text.contains("host"), "{text}");
+    let json: Value = serde_json::from_str(&run(&["devices", "--json"]).ok()).unwrap();
+    let devices = json["devices"].as_array().unwrap();
+    assert!(devices.iter().any(|d| d["name"] == "cpu" && d["auto"] == true));
+    for d in devices.iter().filter(|d| d["info"].is_null()) {
+        assert!(!d["note"].as_str().unwrap().is_empty(), "{d} does not say what is missing");
+    }
+    let json = run(&["devices", "--calibrate", "--json"]).ok();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(json["calibration"]["cpu"]["memory"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn the_demo_ends_with_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    // Twice: the second run replaces what the first wrote.
+    for _ in 0..2 {
+        let text = run(&["demo", "--output", out.to_str().unwrap(), "--device", "cpu"]).ok();
+        for part in ["336,776 rows", "United Air Lines", "routes.parquet", "What to try next"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    let months = names(&out.join("features"));
+    assert_eq!(months.iter().filter(|m| m.starts_with("month=")).count(), 12, "{months:?}");
+    let table = format!("r={}", out.join("routes.parquet").display());
+    let query = "select sum(flights) as n from r";
+    assert_eq!(run(&["sql", query, "--table", &table, "--format", "csv"]).ok(), "n\n336776\n");
+}
