@@ -33,7 +33,20 @@ macro_rules! everywhere {
             })*
         }
     };
+    (@long $module:ident $target:ident: $($body:ident),*) => {
+        mod $module {
+            $(#[test]
+            #[ignore = "the host's compiler takes minutes with sanitizers: --run-ignored all"]
+            fn $body() {
+                super::$body(super::Target::$target);
+            })*
+        }
+    };
 }
+// Every access and every operation of C++ checked.
+everywhere!(@ emulated_checked EmulatedChecked: checked, lookup);
+everywhere!(@long emulated_checked_long EmulatedChecked:
+    unary, binary, divisions_by_constants, casts, select, constants);
 everywhere!(
     unary,
     binary,
