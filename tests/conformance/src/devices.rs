@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use windlass_device::{
-    Device, DeviceBuffer, DeviceError, DeviceInfo, DeviceOptions, Kernel, KernelSource, MemoryPool,
-    Queue, Reservation, emulated::EmulatorOptions, open_device,
+    Backend, Device, DeviceBuffer, DeviceError, DeviceInfo, DeviceOptions, Kernel, KernelSource,
+    MemoryPool, Queue, Reservation, emulated::EmulatorOptions, open_device,
 };
+use windlass_kernels::PhysType;
 
 /// A backend in one of its ways of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Target {
     Wgpu,
     /// The WGSL texts, as on an adapter without 64-bit integers and floats.
     WgpuNarrow,
+    /// The device that `WINDLASS_TEST_DEVICE` names: a real GPU, when there is one.
+    Real,
 }
 
 impl Target {
@@ -39,7 +42,11 @@ impl Target {
 
     /// Whether the texts are WGSL, whose floats have tolerances.
     pub fn is_wgsl(self) -> bool {
-        matches!(self, Self::Wgpu | Self::WgpuNarrow)
+        match self {
+            Self::Wgpu | Self::WgpuNarrow => true,
+            Self::Real => real_name().starts_with("wgpu"),
+            _ => false,
+        }
     }
 
     /// Opens the device.
@@ -47,7 +54,9 @@ impl Target {
     /// # Panics
     /// When it is not there: the tests' set-up installs lavapipe and a C++ compiler.
     pub fn open(self) -> Arc<dyn Device> {
+        let real = if self == Self::Real { real_name() } else { String::new() };
         let (name, emulator) = match self {
+            Self::Real => (real.as_str(), EmulatorOptions::default()),
             Self::Cpu => ("cpu", EmulatorOptions::default()),
             Self::Emulated => ("cuda-emulated:0", EmulatorOptions::default()),
             Self::EmulatedSeeded => {
@@ -69,6 +78,26 @@ impl Target {
             _ => device,
         }
     }
+}
+
+/// The device that `make test-gpu` names.
+fn real_name() -> String {
+    std::env::var("WINDLASS_TEST_DEVICE")
+        .unwrap_or_else(|_| panic!("WINDLASS_TEST_DEVICE names no device; `make test-gpu` sets it"))
+}
+
+/// The types that generated kernels of a device have, from the documented gaps.
+pub fn kernel_types(device: &dyn Device) -> Vec<PhysType> {
+    let info = device.info();
+    let wgsl = info.backend == Backend::Wgpu;
+    PhysType::ALL
+        .into_iter()
+        .filter(|t| match t {
+            PhysType::I128 => !wgsl && info.features.int128,
+            PhysType::F64 => info.features.float64 && (!wgsl || info.features.int64),
+            _ => true,
+        })
+        .collect()
 }
 
 /// A device that says it has neither 64-bit integers nor floats.

@@ -11,5 +11,5 @@ pub mod host;
 pub mod reference;
 
 pub use check::Bench;
-pub use devices::{Narrow, Target};
+pub use devices::{Narrow, Target, kernel_types};
 pub use host::{HostColumn, Presented};

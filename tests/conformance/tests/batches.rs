@@ -14,6 +14,7 @@ use windlass_kernels::{
 macro_rules! everywhere {
     ($($body:ident),* $(,)?) => {
         everywhere!(@ cpu Cpu: $($body),*);
+        everywhere!(@real $($body),*);
         everywhere!(@ emulated Emulated: $($body),*);
         everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
         everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
@@ -26,6 +27,15 @@ macro_rules! everywhere {
             $(#[test]
             fn $body() {
                 super::$body(super::Target::$target);
+            })*
+        }
+    };
+    (@real $($body:ident),*) => {
+        mod real {
+            $(#[test]
+            #[ignore = "needs a real GPU: make test-gpu"]
+            fn $body() {
+                super::$body(super::Target::Real);
             })*
         }
     };
@@ -42,16 +52,9 @@ everywhere!(
     random,
 );
 
-/// Types that a target's kernels have.
-fn types(target: Target) -> Vec<PhysType> {
-    PhysType::ALL
-        .into_iter()
-        .filter(|t| match t {
-            PhysType::I128 => !target.is_wgsl(),
-            PhysType::F64 => target != Target::WgpuNarrow,
-            _ => true,
-        })
-        .collect()
+/// Types of a device's kernels.
+fn types(bench: &Bench) -> Vec<PhysType> {
+    conformance::kernel_types(bench.device())
 }
 
 fn i64_column(values: impl Iterator<Item = Option<i64>>) -> HostColumn {
@@ -120,7 +123,7 @@ fn many_rows(target: Target) {
 /// Every type through the filter, with nulls and without.
 fn every_type_moves(target: Target) {
     let mut bench = Bench::new(target);
-    for types in types(target).chunks(4) {
+    for types in types(&bench).chunks(4) {
         for (nulls, how) in
             [(Nulls::OneIn(5), Presented::Packed(5)), (Nulls::None, Presented::Wide)]
         {
@@ -358,7 +361,7 @@ fn random_plan(types: &[PhysType], seed: u64) -> (FilterProject, Vec<HostColumn>
 fn cases(target: Target) -> u32 {
     let cases = match target {
         Target::Cpu => 600,
-        Target::Emulated | Target::Wgpu | Target::WgpuNarrow => 25,
+        Target::Emulated | Target::Wgpu | Target::WgpuNarrow | Target::Real => 25,
         _ => 6,
     };
     let more = std::env::var("WINDLASS_CONFORMANCE_CASES").ok();
@@ -366,14 +369,15 @@ fn cases(target: Target) -> u32 {
 }
 
 fn random(target: Target) {
-    let types = types(target);
+    let bench = Bench::new(target);
+    let types = types(&bench);
     let config = ProptestConfig {
         cases: cases(target),
         failure_persistence: None,
         max_shrink_iters: 0,
         ..ProptestConfig::default()
     };
-    let bench = std::cell::RefCell::new(Bench::new(target));
+    let bench = std::cell::RefCell::new(bench);
     proptest!(config, |(seed in any::<u64>(), how in 0..9u32)| {
         let how = if how == 8 { Presented::Wide } else { Presented::Packed(how) };
         let (plan, inputs) = random_plan(&types, seed);

@@ -11,6 +11,7 @@ use windlass_kernels::{
 macro_rules! everywhere {
     ($($body:ident),* $(,)?) => {
         everywhere!(@ cpu Cpu: $($body),*);
+        everywhere!(@real $($body),*);
         everywhere!(@ emulated Emulated: $($body),*);
         everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
         everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
@@ -21,6 +22,15 @@ macro_rules! everywhere {
             $(#[test]
             fn $body() {
                 super::$body(super::Target::$target);
+            })*
+        }
+    };
+    (@real $($body:ident),*) => {
+        mod real {
+            $(#[test]
+            #[ignore = "needs a real GPU: make test-gpu"]
+            fn $body() {
+                super::$body(super::Target::Real);
             })*
         }
     };

@@ -21,6 +21,7 @@ const MORE_ROWS: usize = 700;
 macro_rules! everywhere {
     ($($body:ident),* $(,)?) => {
         everywhere!(@ cpu Cpu: $($body),*);
+        everywhere!(@real $($body),*);
         everywhere!(@ emulated Emulated: $($body),*);
         everywhere!(@ wgpu Wgpu: $($body),*);
         everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
@@ -30,6 +31,15 @@ macro_rules! everywhere {
             $(#[test]
             fn $body() {
                 super::$body(super::Target::$target);
+            })*
+        }
+    };
+    (@real $($body:ident),*) => {
+        mod real {
+            $(#[test]
+            #[ignore = "needs a real GPU: make test-gpu"]
+            fn $body() {
+                super::$body(super::Target::Real);
             })*
         }
     };

@@ -189,6 +189,14 @@ impl<'a> Column<'a> {
         rows: impl ExactSizeIterator<Item = usize>,
     ) {
         let width = size_of::<T>();
+        if self.in_place && STRIDE == width {
+            let whole = self.values.len() / width * width;
+            let values: &[T] = bytemuck::cast_slice(&self.values[..whole]);
+            for (out, row) in slot.own::<T>(rows.len()).iter_mut().zip(rows) {
+                *out = values[row];
+            }
+            return;
+        }
         for (out, row) in slot.own::<T>(rows.len()).iter_mut().zip(rows) {
             *out = bytemuck::pod_read_unaligned(&self.values[row * STRIDE..row * STRIDE + width]);
         }

@@ -17,47 +17,87 @@ pub(super) fn key64(bits: i64) -> i64 {
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
+/// The operands of a comparison, and where it goes.
+pub(super) struct Compared<'a> {
+    pub(super) a: &'a [u8],
+    pub(super) b: &'a [u8],
+    /// Whether all of `b` is one value.
+    pub(super) constant: bool,
+    pub(super) out: &'a mut [u8],
+}
+
 /// Writes 1 where the comparison holds, else 0; nulls are the caller's. `Distinct` is
 /// `Ne` here and `NotDistinct` is `Eq`.
-pub(super) fn compare(op: BinaryOp, ty: PhysType, a: &[u8], b: &[u8], out: &mut [u8]) {
+pub(super) fn compare(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
+    // Baseline x86-64 has no comparison of 64-bit integers in vectors: with AVX2 the loops
+    // take half the time or less (the example of a filter over i64 and f64 columns).
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the feature.
+        return unsafe { compare_avx2(op, ty, c) };
+    }
+    by_type(op, ty, c);
+}
+
+/// [`by_type`], compiled for processors with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn compare_avx2(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
+    by_type(op, ty, c);
+}
+
+#[inline(always)]
+fn by_type(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
     match ty {
-        PhysType::Bool | PhysType::U8 => ordered::<u8, _>(op, a, b, out, |x| x),
-        PhysType::I8 => ordered::<i8, _>(op, a, b, out, |x| x),
-        PhysType::I16 => ordered::<i16, _>(op, a, b, out, |x| x),
-        PhysType::I32 => ordered::<i32, _>(op, a, b, out, |x| x),
-        PhysType::I64 => ordered::<i64, _>(op, a, b, out, |x| x),
-        PhysType::U16 => ordered::<u16, _>(op, a, b, out, |x| x),
-        PhysType::U32 => ordered::<u32, _>(op, a, b, out, |x| x),
-        PhysType::U64 => ordered::<u64, _>(op, a, b, out, |x| x),
-        PhysType::F32 => ordered::<i32, _>(op, a, b, out, key32),
-        PhysType::F64 => ordered::<i64, _>(op, a, b, out, key64),
-        PhysType::I128 => ordered::<i128, _>(op, a, b, out, |x| x),
+        PhysType::Bool | PhysType::U8 => ordered::<u8, _>(op, c, |x| x),
+        PhysType::I8 => ordered::<i8, _>(op, c, |x| x),
+        PhysType::I16 => ordered::<i16, _>(op, c, |x| x),
+        PhysType::I32 => ordered::<i32, _>(op, c, |x| x),
+        PhysType::I64 => ordered::<i64, _>(op, c, |x| x),
+        PhysType::U16 => ordered::<u16, _>(op, c, |x| x),
+        PhysType::U32 => ordered::<u32, _>(op, c, |x| x),
+        PhysType::U64 => ordered::<u64, _>(op, c, |x| x),
+        PhysType::F32 => ordered::<i32, _>(op, c, key32),
+        PhysType::F64 => ordered::<i64, _>(op, c, key64),
+        PhysType::I128 => ordered::<i128, _>(op, c, |x| x),
     }
 }
 
-#[inline]
-fn ordered<T: Pod + Ord, F: Fn(T) -> T + Copy>(
-    op: BinaryOp,
-    a: &[u8],
-    b: &[u8],
-    out: &mut [u8],
-    key: F,
-) {
-    let (a, b): (&[T], &[T]) = (cast_slice(a), cast_slice(b));
+#[inline(always)]
+fn ordered<T: Pod + Ord, F: Fn(T) -> T + Copy>(op: BinaryOp, c: Compared<'_>, key: F) {
+    let (a, b): (&[T], &[T]) = (cast_slice(c.a), cast_slice(c.b));
+    let (constant, out) = (c.constant, c.out);
     match op {
-        BinaryOp::Ne | BinaryOp::Distinct => each(a, b, out, |x, y| x != y),
-        BinaryOp::Lt => each(a, b, out, |x, y| key(x) < key(y)),
-        BinaryOp::Le => each(a, b, out, |x, y| key(x) <= key(y)),
-        BinaryOp::Gt => each(a, b, out, |x, y| key(x) > key(y)),
-        BinaryOp::Ge => each(a, b, out, |x, y| key(x) >= key(y)),
-        _ => each(a, b, out, |x, y| x == y),
+        BinaryOp::Ne | BinaryOp::Distinct => each(a, b, constant, out, |x| x, |x, y| x != y),
+        BinaryOp::Lt => each(a, b, constant, out, key, |x, y| x < y),
+        BinaryOp::Le => each(a, b, constant, out, key, |x, y| x <= y),
+        BinaryOp::Gt => each(a, b, constant, out, key, |x, y| x > y),
+        BinaryOp::Ge => each(a, b, constant, out, key, |x, y| x >= y),
+        _ => each(a, b, constant, out, |x| x, |x, y| x == y),
     }
 }
 
-#[inline]
-fn each<T: Copy>(a: &[T], b: &[T], out: &mut [u8], f: impl Fn(T, T) -> bool) {
-    for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
-        *o = u8::from(f(*x, *y));
+#[inline(always)]
+fn each<T: Copy>(
+    a: &[T],
+    b: &[T],
+    constant: bool,
+    out: &mut [u8],
+    key: impl Fn(T) -> T,
+    f: impl Fn(T, T) -> bool,
+) {
+    match b.first() {
+        Some(y) if constant => {
+            let y = key(*y);
+            for (o, x) in out.iter_mut().zip(a) {
+                *o = u8::from(f(key(*x), y));
+            }
+        }
+        _ => {
+            for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
+                *o = u8::from(f(key(*x), key(*y)));
+            }
+        }
     }
 }
 

@@ -61,6 +61,12 @@ impl At<'_, '_> {
         self.scratch.valid(id)
     }
 
+    fn compared<'x>(&'x self, a: ValueId, b: ValueId, slot: &'x mut Slot) -> compare::Compared<'x> {
+        let constant = matches!(self.bound.evaluator.program.value(b).op, Op::Const(_));
+        let out = slot.own::<u8>(self.scratch.rows);
+        compare::Compared { a: self.values(a), b: self.values(b), constant, out }
+    }
+
     fn ty(&self, id: ValueId) -> PhysType {
         self.bound.evaluator.program.ty(id)
     }
@@ -168,7 +174,7 @@ impl At<'_, '_> {
                 slot.valid = valid;
             }
             BinaryOp::Distinct | BinaryOp::NotDistinct => {
-                compare::compare(op, ty, self.values(a), self.values(b), slot.own::<u8>(n));
+                compare::compare(op, ty, self.compared(a, b, slot));
                 let (va, vb) = (self.valid(a), self.valid(b));
                 if va.is_some() || vb.is_some() {
                     let not = op == BinaryOp::NotDistinct;
@@ -176,7 +182,7 @@ impl At<'_, '_> {
                 }
             }
             _ if op.is_comparison() => {
-                compare::compare(op, ty, self.values(a), self.values(b), slot.own::<u8>(n));
+                compare::compare(op, ty, self.compared(a, b, slot));
                 self.strict(slot, &[a, b]);
             }
             _ => {

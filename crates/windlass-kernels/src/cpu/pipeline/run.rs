@@ -10,7 +10,10 @@ use arrow::{
 };
 use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
 
-use super::{CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, invalid, scratch::width};
+use super::{
+    CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, invalid,
+    scratch::{pack, width},
+};
 use crate::{
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
     error::Result,
@@ -120,6 +123,11 @@ fn over(
             selected.extend(words.map(|s| u32::from(*s)));
         }
         rows += chunk.rows();
+        if start == 0 && !dense {
+            // The first chunk tells how many rows to expect of the others.
+            let more = (batch.rows - end).div_ceil(end) * rows;
+            outs.iter_mut().flatten().for_each(|o| o.expect(more));
+        }
         start = end;
     }
     let columns = outs
@@ -209,13 +217,10 @@ impl Output {
 
 /// Appends bytes of 0 and 1 as bits.
 fn append_bits(out: &mut BooleanBufferBuilder, bytes: &[u8]) {
-    // Eight bytes of 0 or 1, little-endian, times this constant have their low bits side
-    // by side in the top byte, first byte lowest.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
     let (eights, rest) = bytes.as_chunks::<8>();
     let mut packed = [0u8; CHUNK_ROWS / 8];
     for (p, group) in packed.iter_mut().zip(eights) {
-        *p = (u64::from_le_bytes(*group).wrapping_mul(GATHER) >> 56) as u8;
+        *p = pack(*group);
     }
     out.append_packed_range(0..eights.len() * 8, &packed);
     for b in rest {
