@@ -29,11 +29,13 @@ use super::{
 /// rare enough to cost nothing, often enough for a lock to change hands.
 const FUEL: u32 = 256;
 
-/// A block that does nothing but atomics for this long, with no thread reaching a barrier or
-/// its end, waits for a block that cannot run. Stated guesses: seconds are orders of
-/// magnitude above what a test kernel needs between two barriers.
+/// A block that does nothing but atomics for this long, and this many of them, with no thread
+/// reaching a barrier or its end, waits for a block that cannot run. Stated guesses: both are
+/// orders of magnitude above what a test kernel needs between two barriers; the count keeps
+/// a loaded machine from looking like a wait.
 const SPIN_PARALLEL: Duration = Duration::from_secs(20);
 const SPIN_ALONE: Duration = Duration::from_secs(2);
+const SPIN_ATOMICS: u64 = 1 << 26;
 
 /// A buffer of a launch, for the checked mode.
 pub(super) struct Range {
@@ -214,7 +216,8 @@ impl<'a> Worker<'a> {
         let mut warps = vec![(0usize, 0usize); n.div_ceil(WARP)];
         (0..n).for_each(|i| warps[i / WARP].0 += 1);
         let mut at_barrier = 0;
-        let mut spins = 0u32;
+        // Turns given up and atomics done since the last progress.
+        let (mut spins, mut atomics) = (0u64, 0u64);
         let mut progress = Instant::now();
         while let Some(i) = self.next(&mut ready) {
             // SAFETY: `slot` is this OS thread's variable in the module; `i < n`.
@@ -242,9 +245,10 @@ impl<'a> Worker<'a> {
                     // SAFETY: the fiber is suspended.
                     unsafe { (*fibers.add(i)).thread.fuel = fuel }
                     ready.push_back(i);
-                    spins = spins.wrapping_add(1);
+                    spins += 1;
+                    atomics += u64::from(fuel);
                     if spins.is_multiple_of(1024) {
-                        self.give_up(progress)?;
+                        self.give_up(progress, atomics)?;
                     }
                     continue;
                 }
@@ -253,7 +257,7 @@ impl<'a> Worker<'a> {
                 State::Barrier => at_barrier += 1,
             }
             if spins > 0 {
-                (spins, progress) = (0, Instant::now());
+                (spins, atomics, progress) = (0, 0, Instant::now());
             }
             if at_barrier == n {
                 report::same_place(self.block(), fibers, 0..n)?;
@@ -316,17 +320,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Stops a block that waits for what cannot happen.
-    fn give_up(&self, progress: Instant) -> Result<(), String> {
+    fn give_up(&self, progress: Instant, atomics: u64) -> Result<(), String> {
         if self.launch.stop.load(Ordering::Relaxed) {
             return Err("another block failed".to_string());
         }
         let limit = if self.launch.alone { SPIN_ALONE } else { SPIN_PARALLEL };
-        if progress.elapsed() < limit {
+        if atomics < SPIN_ATOMICS || progress.elapsed() < limit {
             return Ok(());
         }
         let block = self.block();
         Err(format!(
-            "block {block} has waited in a loop for {limit:?}: it needs another block to run \
+            "block {block} has done nothing but atomics for {limit:?}: it needs another block to run \
              at the same time, which no device promises"
         ))
     }

@@ -187,3 +187,17 @@ fn build(
     // Another process may build the same kernel: a rename leaves one whole file.
     fs::rename(scratch.0.join("unit.so"), file).map_err(|e| format!("{}: {e}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_is_asked_for_its_version_with_its_own_arguments() {
+        assert!(ask("windlass-no-such-compiler").is_none());
+        let found = compiler().unwrap();
+        assert!(!found.version.is_empty());
+        let command = format!("{} -DX=1", found.program);
+        assert_eq!(ask(&command).unwrap().first, ["-DX=1"]);
+    }
+}
