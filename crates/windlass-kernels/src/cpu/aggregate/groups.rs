@@ -2,11 +2,12 @@
 
 use std::{ops::Range, sync::Arc};
 
+use arrow::array::Int64Array;
 use windlass_device::Reservation;
 
 use super::{
     layout::Layout,
-    state::{Gids, States},
+    state::{self, Gids, States},
     table::Table,
 };
 use crate::{
@@ -30,6 +31,8 @@ pub struct Groups {
     pub(super) types: Vec<PhysType>,
     pub(super) keys: Option<Keys>,
     pub(super) states: Vec<States>,
+    /// Rows of each group; kept where some aggregate counts.
+    pub(super) rows: Option<Vec<i64>>,
     pub(super) reservation: Reservation,
     gids: Vec<u32>,
     mask: Vec<u8>,
@@ -85,10 +88,13 @@ impl Groups {
         let argument = |c: &AggregateCall| c.argument.map(|a| plan.program.ty(a));
         let mut states: Vec<_> =
             plan.calls.iter().map(|c| States::new(c.accumulator, argument(c))).collect();
+        let mut rows = states.iter().any(States::counts_rows).then(Vec::new);
         if keys.is_none() {
             states.iter_mut().for_each(States::add_empty_group);
+            rows.iter_mut().for_each(|r| r.push(0));
         }
-        Self { types, keys, states, reservation, gids: Vec::new(), mask: Vec::new(), held: 0 }
+        let (gids, mask) = Default::default();
+        Self { types, keys, states, rows, reservation, gids, mask, held: 0 }
     }
 
     /// Number of groups; 1 with no keys.
@@ -105,7 +111,8 @@ impl Groups {
     pub fn bytes(&self) -> usize {
         let keys = self.keys.as_ref().map_or(0, |k| k.table.bytes() + k.packed.capacity() * 8);
         let states: usize = self.states.iter().map(States::bytes).sum();
-        keys + states + self.gids.capacity() * 4 + self.mask.capacity()
+        let rows = self.rows.as_ref().map_or(0, |r| r.capacity() * 8);
+        keys + states + rows + self.gids.capacity() * 4 + self.mask.capacity()
     }
 
     /// Makes the reservation as large as the memory held. Called once a chunk, so memory
@@ -130,6 +137,9 @@ impl Groups {
             }
         };
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
+        if let Some(rows) = &mut self.rows {
+            state::count_rows(rows, groups, gids, n);
+        }
         for (states, call) in self.states.iter_mut().zip(calls) {
             let values = call.argument.map(|a| chunk.values(a));
             let valid = call.argument.and_then(|a| chunk.valid(a));
@@ -145,7 +155,7 @@ impl Groups {
                     Some(&self.mask[..])
                 }
             };
-            states.update(groups, gids, n, values, mask);
+            states.update(groups, gids, values, mask);
         }
         self.account()
     }
@@ -158,6 +168,7 @@ impl Groups {
         }
         (self.gids, self.mask) = Default::default();
         self.states.iter_mut().for_each(States::shrink);
+        self.rows.iter_mut().for_each(Vec::shrink_to_fit);
         self.held = self.bytes();
         let pool = Arc::clone(self.reservation.pool());
         self.reservation = pool.reserve(0)?;
@@ -174,24 +185,28 @@ impl Groups {
         }
     }
 
-    /// Takes in groups `rows` of another part, given its states and the keys of these rows
-    /// packed in this one's layout.
+    /// Takes in groups `range` of another part, given its states and counts of rows, and the
+    /// keys of the range packed in this one's layout.
     pub(super) fn absorb(
         &mut self,
         states: &[States],
-        rows: Range<usize>,
+        rows: Option<&[i64]>,
+        range: Range<usize>,
         packed: &[u64],
     ) -> Result<()> {
         let gids = match &mut self.keys {
             None => Gids::One,
             Some(k) => {
-                k.table.group(packed, rows.len(), &mut self.gids);
+                k.table.group(packed, range.len(), &mut self.gids);
                 Gids::Many(&self.gids)
             }
         };
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
+        if let (Some(to), Some(from)) = (&mut self.rows, rows) {
+            state::merge_rows(to, groups, gids, &from[range.clone()]);
+        }
         for (to, from) in self.states.iter_mut().zip(states) {
-            to.merge(groups, gids, from, rows.clone());
+            to.merge(groups, gids, from, range.clone());
         }
         self.account()
     }
@@ -203,7 +218,8 @@ impl Groups {
             let packed = k.table.into_keys();
             (0..self.types.len()).map(|i| k.layout.array(i, &packed)).collect()
         });
-        let states = self.states.into_iter().map(States::finish).collect();
+        let rows = Arc::new(Int64Array::from(self.rows.unwrap_or_default()));
+        let states = self.states.into_iter().map(|s| s.finish(&rows)).collect();
         GroupByResult { groups, keys, states }
     }
 }

@@ -35,6 +35,7 @@ const MAX_PARTITIONS: usize = 1024;
 struct Split {
     packed: Vec<u64>,
     states: Vec<States>,
+    rows: Option<Vec<i64>>,
     starts: Vec<usize>,
     reservation: Reservation,
 }
@@ -59,7 +60,7 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
     if types.is_empty() {
         let mut all = parts.remove(0);
         for part in &parts {
-            all.absorb(&part.states, 0..1, &[])?;
+            all.absorb(&part.states, part.rows.as_deref(), 0..1, &[])?;
         }
         return Ok(vec![all]);
     }
@@ -131,11 +132,11 @@ fn common_layout(parts: &[Groups]) -> Layout {
 /// Sorts the groups of a part by partition: one pass counts, one writes.
 fn split(mut part: Groups, layout: &Layout, count: usize) -> Split {
     let packed = part.recoded(layout);
-    let Groups { states, reservation, .. } = part;
+    let Groups { states, rows, reservation, .. } = part;
     let w = layout.words();
     let groups = packed.len() / w;
     if count == 1 {
-        return Split { packed, states, starts: vec![0, groups], reservation };
+        return Split { packed, states, rows, starts: vec![0, groups], reservation };
     }
     // The table takes slots by the top bits of the hash, so the low bits are free.
     let homes: Vec<u16> =
@@ -165,23 +166,25 @@ fn split(mut part: Groups, layout: &Layout, count: usize) -> Split {
         }
     };
     let states = states.into_iter().map(|s| s.scattered(&to)).collect();
-    Split { packed, states, starts, reservation }
+    let rows = rows.map(|r| scatter(&r, &to));
+    Split { packed, states, rows, starts, reservation }
 }
 
 /// Merges one partition of all parts.
 fn partition(plan: &GroupByPlan, layout: &Layout, splits: &[Split], p: usize) -> Result<Groups> {
     let rows = |s: &Split| s.starts[p]..s.starts[p + 1];
-    let largest = splits.iter().map(|s| rows(s).len()).max().unwrap_or(0);
+    let most = splits.iter().map(|s| rows(s).len()).sum::<usize>().min(2 * PARTITION_GROUPS);
     let reservation = splits[0].reservation.pool().reserve(0)?;
     // A direct array would be as long in every partition as in one.
-    let keys = Keys::new(layout.clone(), largest, splits[0].starts.len() == 2);
+    let keys = Keys::new(layout.clone(), most, splits[0].starts.len() == 2);
     let mut merged = Groups::new(plan, Some(keys), reservation);
     let w = layout.words();
     for s in splits {
         let all = rows(s);
         for start in all.clone().step_by(CHUNK_ROWS) {
             let end = (start + CHUNK_ROWS).min(all.end);
-            merged.absorb(&s.states, start..end, &s.packed[start * w..end * w])?;
+            let packed = &s.packed[start * w..end * w];
+            merged.absorb(&s.states, s.rows.as_deref(), start..end, packed)?;
         }
     }
     merged.close()?;

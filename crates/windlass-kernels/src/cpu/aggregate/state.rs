@@ -45,7 +45,11 @@ pub(super) struct States {
 /// compare as totalOrder does.
 #[derive(Debug)]
 enum Kind {
-    Count(Vec<i64>),
+    /// Rows of each group that do not count, as far as there are some: most counts have none,
+    /// and all of them share the one count of rows that is kept beside the states.
+    Count {
+        missed: Vec<i64>,
+    },
     /// Sums of `I64` and `U64`, modulo 2^64.
     Sum(Vec<i64>),
     SumWide(Vec<i128>),
@@ -123,7 +127,7 @@ impl States {
             _ => Kind::Signed(Vec::new(), e),
         };
         let kind = match (accumulator, argument) {
-            (Accumulator::CountRows | Accumulator::Count, _) => Kind::Count(Vec::new()),
+            (Accumulator::CountRows | Accumulator::Count, _) => Kind::Count { missed: Vec::new() },
             (Accumulator::Sum { wide: true }, _) | (Accumulator::Sum { .. }, Some(T::I128)) => {
                 Kind::SumWide(Vec::new())
             }
@@ -138,10 +142,15 @@ impl States {
         Self { argument, groups: 0, seen: Seen::default(), kind }
     }
 
+    /// Whether it needs the count of the rows of each group.
+    pub(super) fn counts_rows(&self) -> bool {
+        matches!(self.kind, Kind::Count { .. })
+    }
+
     /// Bytes of memory held.
     pub(super) fn bytes(&self) -> usize {
         let states = match &self.kind {
-            Kind::Count(v) | Kind::Sum(v) | Kind::Signed(v, _) => v.capacity() * 8,
+            Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.capacity() * 8,
             Kind::Unsigned(v, _) => v.capacity() * 8,
             Kind::SumFloat(v) => v.capacity() * 8,
             Kind::SumWide(v) | Kind::Wide(v, _) => v.capacity() * 16,
@@ -155,7 +164,7 @@ impl States {
     /// Gives back memory kept for more groups.
     pub(super) fn shrink(&mut self) {
         match &mut self.kind {
-            Kind::Count(v) | Kind::Sum(v) | Kind::Signed(v, _) => v.shrink_to_fit(),
+            Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.shrink_to_fit(),
             Kind::Unsigned(v, _) => v.shrink_to_fit(),
             Kind::SumFloat(v) => v.shrink_to_fit(),
             Kind::SumWide(v) | Kind::Wide(v, _) => v.shrink_to_fit(),
@@ -176,7 +185,8 @@ impl States {
     fn grow(&mut self, groups: usize) {
         self.groups = groups;
         match &mut self.kind {
-            Kind::Count(v) | Kind::Sum(v) => v.resize(groups, 0),
+            Kind::Count { .. } => {}
+            Kind::Sum(v) => v.resize(groups, 0),
             Kind::SumWide(v) => v.resize(groups, 0),
             Kind::SumFloat(v) => v.resize(groups, 0.0),
             Kind::Signed(v, e) => v.resize(groups, e.start(i64::MIN, i64::MAX)),
@@ -190,23 +200,27 @@ impl States {
         }
     }
 
-    /// Takes in `n` rows: the argument of each, of which `mask` (a byte each, 1 or 0) says
+    /// Takes in the rows of a chunk: the argument of each, of which `mask` (a byte each, 1 or 0) says
     /// which count. There are `groups` groups now.
     pub(super) fn update(
         &mut self,
         groups: usize,
         gids: Gids<'_>,
-        n: usize,
         values: Option<Values<'_>>,
         mask: Option<&[u8]>,
     ) {
         let before = self.groups;
         self.grow(groups);
-        if !matches!(self.kind, Kind::Count(_) | Kind::Moments { .. }) {
+        if !matches!(self.kind, Kind::Count { .. } | Kind::Moments { .. }) {
             self.seen.mark(before, groups, gids, mask);
         }
         match (&mut self.kind, values) {
-            (Kind::Count(v), _) => count(v, gids, n, mask),
+            (Kind::Count { missed }, _) => {
+                if let Some(mask) = mask {
+                    missed.resize(groups, 0);
+                    fold(missed, gids, mask, None, |a, m| a.wrapping_add(i64::from(m ^ 1)));
+                }
+            }
             (Kind::Sum(v), Some(Values::I64(s))) => {
                 fold(v, gids, s, mask, |a, x| a.wrapping_add(x));
             }
@@ -245,12 +259,19 @@ impl States {
     ) {
         let before = self.groups;
         self.grow(groups);
-        if !matches!(self.kind, Kind::Count(_) | Kind::Moments { .. }) {
+        if !matches!(self.kind, Kind::Count { .. } | Kind::Moments { .. }) {
             self.seen.mark(before, groups, gids, other.seen.0.as_ref().map(|s| &s[rows.clone()]));
         }
         // A group with no argument holds what changes nothing.
         match (&mut self.kind, &other.kind) {
-            (Kind::Count(v), Kind::Count(o)) | (Kind::Sum(v), Kind::Sum(o)) => {
+            (Kind::Count { missed }, Kind::Count { missed: o }) => {
+                let o = &o[rows.start.min(o.len())..rows.end.min(o.len())];
+                if !o.is_empty() {
+                    missed.resize(groups, 0);
+                    fold(missed, gids, o, None, i64::wrapping_add);
+                }
+            }
+            (Kind::Sum(v), Kind::Sum(o)) => {
                 fold(v, gids, &o[rows], None, i64::wrapping_add);
             }
             (Kind::SumWide(v), Kind::SumWide(o)) => {
@@ -285,7 +306,12 @@ impl States {
     /// The states in another order: group `g` moves to `to[g]`.
     pub(super) fn scattered(&self, to: &[u32]) -> Self {
         let kind = match &self.kind {
-            Kind::Count(v) => Kind::Count(scatter(v, to)),
+            Kind::Count { missed } if missed.is_empty() => Kind::Count { missed: Vec::new() },
+            Kind::Count { missed } => {
+                let mut all = missed.clone();
+                all.resize(to.len(), 0);
+                Kind::Count { missed: scatter(&all, to) }
+            }
             Kind::Sum(v) => Kind::Sum(scatter(v, to)),
             Kind::SumWide(v) => Kind::SumWide(scatter(v, to)),
             Kind::SumFloat(v) => Kind::SumFloat(scatter(v, to)),
@@ -302,12 +328,17 @@ impl States {
         Self { argument: self.argument, groups: self.groups, seen, kind }
     }
 
-    /// The state arrays, as [`Accumulator`] lists them.
-    pub(super) fn finish(self) -> Vec<ArrayRef> {
+    /// The state arrays, as [`Accumulator`] lists them; `rows`: of each group.
+    pub(super) fn finish(self, rows: &Arc<Int64Array>) -> Vec<ArrayRef> {
         let nulls = self.seen.0.filter(|s| s.contains(&0)).map(|s| nulls(&s));
         let ty = self.argument.unwrap_or(PhysType::I64);
         let one = match self.kind {
-            Kind::Count(v) => array(PhysType::I64, v, None),
+            Kind::Count { missed } if missed.is_empty() => Arc::clone(rows) as ArrayRef,
+            Kind::Count { missed } => {
+                let missed = missed.into_iter().chain(std::iter::repeat(0));
+                let counts = rows.values().iter().zip(missed).map(|(r, m)| r - m).collect();
+                array(PhysType::I64, counts, None)
+            }
             Kind::Sum(v) => array(ty, v, nulls),
             Kind::SumWide(v) | Kind::Wide(v, _) => decimals(v, nulls),
             Kind::SumFloat(v) => Arc::new(Float64Array::new(v.into(), nulls)),
@@ -402,25 +433,24 @@ fn fold<A: Copy, T: Copy>(
     }
 }
 
-fn count(states: &mut [i64], gids: Gids<'_>, n: usize, mask: Option<&[u8]>) {
-    match (gids, mask) {
-        (Gids::One, None) => states[0] += n as i64,
-        (Gids::One, Some(mask)) => {
-            states[0] += mask.iter().map(|m| u64::from(*m)).sum::<u64>() as i64;
-        }
-        (Gids::Many(gids), None) => {
+/// Counts the `n` rows of a chunk by group.
+pub(super) fn count_rows(counts: &mut Vec<i64>, groups: usize, gids: Gids<'_>, n: usize) {
+    counts.resize(groups, 0);
+    match gids {
+        Gids::One => counts[0] += n as i64,
+        Gids::Many(gids) => {
             for g in gids {
-                let a = &mut states[*g as usize];
+                let a = &mut counts[*g as usize];
                 *a = a.wrapping_add(1);
             }
         }
-        (Gids::Many(gids), Some(mask)) => {
-            for (g, m) in gids.iter().zip(mask) {
-                let a = &mut states[*g as usize];
-                *a = a.wrapping_add(i64::from(*m));
-            }
-        }
     }
+}
+
+/// Adds the rows of groups of another part.
+pub(super) fn merge_rows(counts: &mut Vec<i64>, groups: usize, gids: Gids<'_>, from: &[i64]) {
+    counts.resize(groups, 0);
+    fold(counts, gids, from, None, i64::wrapping_add);
 }
 
 /// Sums of floats. Into one group by eight partial sums, so that additions overlap; their
