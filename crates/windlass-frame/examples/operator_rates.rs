@@ -1,0 +1,145 @@
+//! Seconds of db-benchmark's group-by questions and of some filters on rows in memory, by
+//! DataFusion's operators and by the CPU twins: where the constants of placement come from.
+//! Prints one JSON object a query. `cpu_s` is the time of all threads, which other work on
+//! the machine does not disturb much.
+//!
+//! `cargo run -p windlass-frame --example operator_rates -- [ROWS [GROUPS [QUERY]]]`
+
+use std::{sync::Arc, time::Instant};
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use datafusion::{
+    datasource::MemTable,
+    error::Result,
+    execution::session_state::SessionStateBuilder,
+    physical_plan::collect,
+    prelude::{SessionConfig, SessionContext},
+};
+use windlass_device::{DeviceName, DeviceOptions, DeviceSpec};
+use windlass_frame::plan::{DeviceSet, PlaceOnDevice, PlacementOptions};
+
+const QUERIES: [(&str, &str); 15] = [
+    ("q1", "select id1, sum(v1) from x group by id1"),
+    ("q2", "select id1, id2, sum(v1) from x group by id1, id2"),
+    ("q3", "select id3, sum(v1), avg(v3) from x group by id3"),
+    ("q4", "select id4, avg(v1), avg(v2), avg(v3) from x group by id4"),
+    ("q5", "select id6, sum(v1), sum(v2), sum(v3) from x group by id6"),
+    ("q7", "select id3, max(v1) - min(v2) from x group by id3"),
+    (
+        "q10",
+        "select id1, id2, id3, id4, id5, id6, sum(v3), count(*) from x group by id1, id2, id3, id4, id5, id6",
+    ),
+    ("int", "select id4, sum(v1) from x group by id4"),
+    ("two", "select id4, id5, sum(v1), avg(v3) from x group by id4, id5"),
+    ("three", "select id4, id5, id6, sum(v3), count(*) from x group by id4, id5, id6"),
+    ("wide", "select id6, sum(v1), avg(v2), min(v3), max(v3), stddev(v3) from x group by id6"),
+    ("sum", "select sum(v1), count(*), min(v3) from x where v2 > 7"),
+    ("filter", "select id6, v1 + v2, v3 * 2 from x where v3 > 90"),
+    ("project", "select id6, v1 * 3 + v2 - id4, v3 * v3 + 1.5 from x"),
+    ("case", "select case when v2 > 7 then v1 else v2 end c, sum(v3) from x group by 1"),
+];
+
+/// Seconds that all threads of this process have run; wall time where it is not told.
+fn cpu_seconds(began: Instant) -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return began.elapsed().as_secs_f64();
+    };
+    let nanoseconds = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    tasks.flatten().filter_map(nanoseconds).sum::<u64>() as f64 / 1e9
+}
+
+/// db-benchmark's table: `k` groups in the low-cardinality columns, `rows / k` in the others.
+fn table(rows: usize, k: u64, partitions: usize) -> Result<MemTable> {
+    let mut seed = 108_u64;
+    let mut next = move |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    let many = (rows as u64 / k).max(1);
+    let mut data = Vec::new();
+    for _ in 0..partitions {
+        let mut batches = Vec::new();
+        let mut left = rows / partitions;
+        while left > 0 {
+            let n = left.min(8192);
+            left -= n;
+            let mut text = |prefix: &str, of: u64, width: usize| -> ArrayRef {
+                let value = |_| Some(format!("{prefix}{:0width$}", next(of) + 1));
+                Arc::new((0..n).map(value).collect::<StringArray>())
+            };
+            let (id1, id2) = (text("id", k, 3), text("id", k, 3));
+            let id3 = text("id", many, 10);
+            let mut int = |of: u64| -> ArrayRef {
+                Arc::new((0..n).map(|_| Some(next(of) as i64 + 1)).collect::<Int64Array>())
+            };
+            let columns = [
+                ("id1", id1),
+                ("id2", id2),
+                ("id3", id3),
+                ("id4", int(k)),
+                ("id5", int(k)),
+                ("id6", int(many)),
+                ("v1", int(5)),
+                ("v2", int(15)),
+            ];
+            let v3: Float64Array = (0..n).map(|_| Some(next(100_000_000) as f64 / 1e6)).collect();
+            let all = columns.into_iter().chain([("v3", Arc::new(v3) as ArrayRef)]);
+            batches.push(RecordBatch::try_from_iter(all)?);
+        }
+        data.push(batches);
+    }
+    MemTable::try_new(data[0][0].schema(), data)
+}
+
+fn session(twins: bool, partitions: usize) -> SessionContext {
+    let config = SessionConfig::new().with_target_partitions(partitions);
+    let mut builder = SessionStateBuilder::new_with_default_features().with_config(config);
+    if twins {
+        let spec: DeviceSpec = "cpu".parse().expect("a device's name");
+        let options =
+            PlacementOptions { force_device: Some(DeviceName::cpu()), ..Default::default() };
+        let devices = DeviceSet::new(spec, DeviceOptions::default());
+        builder =
+            builder.with_physical_optimizer_rule(Arc::new(PlaceOnDevice::new(devices, options)));
+    }
+    SessionContext::new_with_state(builder.build())
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut number =
+        |default: u64| arguments.next().and_then(|a| a.parse().ok()).unwrap_or(default);
+    let (rows, k) = (number(2_000_000) as usize, number(100));
+    let only = std::env::args().nth(3);
+    let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+    let table = Arc::new(table(rows, k, partitions)?);
+    let sessions =
+        [("datafusion", session(false, partitions)), ("twins", session(true, partitions))];
+    for (_, s) in &sessions {
+        s.register_table("x", Arc::clone(&table) as _)?;
+    }
+    for (name, sql) in QUERIES.iter().filter(|(n, _)| only.as_ref().is_none_or(|o| o == n)) {
+        for (engine, session) in &sessions {
+            let (mut best, mut wall, mut out) = (f64::MAX, f64::MAX, 0);
+            for _ in 0..3 {
+                let plan = session.sql(sql).await?.create_physical_plan().await?;
+                let began = Instant::now();
+                let before = cpu_seconds(began);
+                let batches = collect(plan, session.task_ctx()).await?;
+                best = best.min(cpu_seconds(began) - before);
+                wall = wall.min(began.elapsed().as_secs_f64());
+                out = batches.iter().map(RecordBatch::num_rows).sum();
+            }
+            let ns = best * 1e9 / rows as f64;
+            println!(
+                "{{\"query\":\"{name}\",\"engine\":\"{engine}\",\"rows\":{rows},\"out\":{out},\
+                 \"cpu_s\":{best:.3},\"wall_s\":{wall:.3},\"ns_per_row\":{ns:.1}}}"
+            );
+        }
+    }
+    Ok(())
+}
