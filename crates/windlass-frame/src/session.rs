@@ -334,6 +334,7 @@ fn runtime(
 fn devices(options: &SessionOptions) -> (DeviceSet, PlacementOptions) {
     let mut device = options.device.clone();
     device.memory_cap = options.device_memory.or(device.memory_cap);
+    device.host_memory_cap = options.memory.or(device.host_memory_cap);
     let placement = PlacementOptions {
         force_device: options.force_device.then(|| first_named(&options.devices)).flatten(),
         ..Default::default()

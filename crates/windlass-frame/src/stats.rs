@@ -9,7 +9,7 @@ use datafusion::physical_plan::{
 };
 use serde::Serialize;
 
-use crate::{nodes::device_of, plan::Decision};
+use crate::{nodes, plan::Decision};
 
 /// The figures of one finished statement.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -121,7 +121,9 @@ pub(crate) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorStats> {
 fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats>) {
     let mut row = OperatorStats {
         name: plan.name().to_string(),
-        device: device_of(plan.as_ref()).unwrap_or_else(|| "cpu".to_string()),
+        device: nodes::device_of(plan.as_ref()).unwrap_or_else(|| "cpu".to_string()),
+        // A device node also tells what went to the CPU after all.
+        reason: nodes::reason_of(plan.as_ref()).unwrap_or_default(),
         depth,
         ..Default::default()
     };
@@ -131,6 +133,8 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
         row.spilled_bytes = metrics.spilled_bytes().unwrap_or(0) as u64;
         let named = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize() as u64);
         row.bytes = named("bytes_scanned")
+            .or_else(|| named("uploaded_bytes"))
+            .or_else(|| named("downloaded_bytes"))
             .or_else(|| {
                 metrics
                     .sum(|m| matches!(m.value(), MetricValue::OutputBytes(_)))
@@ -185,7 +189,9 @@ pub(crate) fn give_reasons(operators: &mut [OperatorStats], decisions: &[Decisio
         let Some(first) = (0..decisions.len()).find(|i| !used[*i] && fits(&decisions[*i])) else {
             continue;
         };
-        row.reason = decisions[first].reason.clone();
+        if row.reason.is_empty() {
+            row.reason = decisions[first].reason.clone();
+        }
         used[first] = true;
         let mut last = first;
         while on_device

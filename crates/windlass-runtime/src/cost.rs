@@ -17,15 +17,24 @@ const PROBE_BYTES: f64 = 128.0;
 /// on a GV100 (870 GB/s) move about 205 GB/s by the line above.
 const SCATTERED: f64 = 0.24;
 
-/// Groups up to which DataFusion's table stays in the core's caches, and nanoseconds of one
-/// core per row there and further out. From db-benchmark's 10^7 rows on two cores, group-by
-/// questions 1, 3 and 10 (0.042 s, 0.262 s and 1.38 s; the scan is part of them).
-const CPU_GROUP_BY: [(f64, f64); 3] = [(1e2, 8.4), (1e5, 52.0), (1e7, 276.0)];
+/// Nanoseconds of one core per row of a group-by on numbers, by number of groups, without
+/// what the aggregates cost: in DataFusion, and in the CPU's twin. From
+/// `windlass-frame`'s example `operator_rates` (rows in memory, one to three keys, 4 * 10^6
+/// rows, two cores). As both ran on the same cores their ratio carries over to others.
+const GROUP_BY_NS: [(f64, f64, f64); 4] =
+    [(1e2, 3.3, 3.0), (1e4, 12.0, 5.0), (1e6, 98.0, 52.0), (4e6, 126.0, 96.0)];
 
-/// Nanoseconds of one core per row and operation of an expression in DataFusion: Arrow's
-/// kernels run at about 1 ns a value on 8-byte values; a guess that counts the batch's
-/// share of allocation in.
-const CPU_OPERATION_NS: f64 = 1.5;
+/// How much slower DataFusion's group-by is when a key is a string: between 1.6 and 3 times
+/// in `operator_rates`.
+const STRING_KEY: f64 = 2.0;
+
+/// Nanoseconds of one core per row and SQL aggregate in DataFusion, and per row and
+/// accumulator (an average has two) in the twin. From `operator_rates`.
+const AGGREGATE_NS: (f64, f64) = (2.0, 1.2);
+
+/// Nanoseconds of one core per row and operation of an expression, in DataFusion and in the
+/// twin. From `operator_rates` (project, case).
+const OPERATION_NS: (f64, f64) = (1.5, 0.35);
 
 /// Work of one operator, or of a fused chain of them, on a device.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -77,33 +86,69 @@ impl Work {
     }
 }
 
+/// A group-by on the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct GroupBy {
+    /// Rows that are grouped.
+    pub rows: f64,
+    /// Groups; 0 without keys.
+    pub groups: f64,
+    /// Whether a key is a string.
+    pub string_key: bool,
+    /// SQL aggregates.
+    pub aggregates: usize,
+    /// Accumulators: an average has two.
+    pub accumulators: usize,
+}
+
+fn on_cores(ns: f64, threads: usize) -> Cost {
+    Cost { compute_ms: ns / threads.max(1) as f64 / 1e6, ..Cost::default() }
+}
+
 /// The cost of `rows` through `operations` expression operations in DataFusion, on
 /// `threads` cores.
 pub fn cpu_expressions(rows: f64, operations: usize, threads: usize) -> Cost {
-    let ns = rows * operations.max(1) as f64 * CPU_OPERATION_NS;
-    Cost { compute_ms: ns / threads.max(1) as f64 / 1e6, ..Cost::default() }
+    on_cores(rows * operations.max(1) as f64 * OPERATION_NS.0, threads)
 }
 
-/// The cost of grouping `rows` into `groups` in DataFusion, on `threads` cores.
-pub fn cpu_group_by(rows: f64, groups: f64, threads: usize) -> Cost {
-    let ns = rows * group_by_ns(groups);
-    Cost { compute_ms: ns / threads.max(1) as f64 / 1e6, ..Cost::default() }
+/// As [`cpu_expressions`], in the CPU's twin.
+pub fn twin_expressions(rows: f64, operations: usize, threads: usize) -> Cost {
+    on_cores(rows * operations as f64 * OPERATION_NS.1, threads)
 }
 
-/// Nanoseconds per row for a number of groups, between the measured points linear in the
-/// logarithm of the groups.
-fn group_by_ns(groups: f64) -> f64 {
-    let [(first, ns), .., (last, most)] = CPU_GROUP_BY;
-    if groups <= first {
-        return ns;
+impl GroupBy {
+    /// Its cost in DataFusion, on `threads` cores.
+    pub fn cpu(&self, threads: usize) -> Cost {
+        let strings = if self.string_key { STRING_KEY } else { 1.0 };
+        let per_row = self.per_row().0 * strings + self.aggregates as f64 * AGGREGATE_NS.0;
+        on_cores(self.rows * per_row, threads)
     }
-    if groups >= last {
-        return most;
+
+    /// Its cost in the CPU's twin, on `threads` cores. Only for keys that are numbers.
+    pub fn twin(&self, threads: usize) -> Cost {
+        let per_row = self.per_row().1 + self.accumulators as f64 * AGGREGATE_NS.1;
+        on_cores(self.rows * per_row, threads)
     }
-    let x = groups.ln();
-    let pair = CPU_GROUP_BY.windows(2).find(|w| groups <= w[1].0).expect("inside the points");
-    let (a, b) = (pair[0].0.ln(), pair[1].0.ln());
-    pair[0].1 + (pair[1].1 - pair[0].1) * (x - a) / (b - a)
+
+    /// Nanoseconds per row for the number of groups, in DataFusion and in the twin; between
+    /// the measured points linear in the logarithm of the groups.
+    fn per_row(&self) -> (f64, f64) {
+        let [(first, a, b), .., (last, y, z)] = GROUP_BY_NS;
+        if self.groups < 1.0 {
+            return (0.0, 0.0);
+        }
+        if self.groups <= first {
+            return (a, b);
+        }
+        if self.groups >= last {
+            return (y, z);
+        }
+        let inside = |w: &&[(f64, f64, f64)]| self.groups <= w[1].0;
+        let pair = GROUP_BY_NS.windows(2).find(inside).expect("between the first and the last");
+        let (low, high) = (pair[0], pair[1]);
+        let t = (self.groups / low.0).ln() / (high.0 / low.0).ln();
+        (low.1 + (high.1 - low.1) * t, low.2 + (high.2 - low.2) * t)
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +169,8 @@ mod tests {
             launches: 10.0,
         };
         let on_gpu = |rows| work(rows).cost(&gpu(), DeviceClass::Real).total_ms();
-        let on_cpu = |rows, groups| cpu_group_by(rows, groups, 2).total_ms();
+        let on_cpu =
+            |rows, groups| GroupBy { rows, groups, ..Default::default() }.cpu(2).total_ms();
         assert!(on_gpu(1e3) > on_cpu(1e3, 1e2));
         assert!(on_gpu(1e8) < on_cpu(1e8, 1e7));
     }
@@ -138,10 +184,15 @@ mod tests {
 
     #[test]
     fn group_by_meets_its_points_and_grows_between_them() {
-        for (groups, ns) in CPU_GROUP_BY {
-            assert!((group_by_ns(groups) - ns).abs() < 1e-9);
+        let by = |groups| GroupBy { rows: 1e6, groups, ..Default::default() };
+        for (groups, cpu, twin) in GROUP_BY_NS {
+            assert!((by(groups).cpu(1).total_ms() - cpu).abs() < 1e-9);
+            assert!((by(groups).twin(1).total_ms() - twin).abs() < 1e-9);
         }
-        let steps = [1.0, 1e2, 1e3, 1e5, 1e6, 1e7, 1e9].map(group_by_ns);
-        assert!(steps.is_sorted() && steps[2] > steps[1] && steps[6] == steps[5]);
+        let steps = [0.0, 1.0, 1e2, 1e3, 1e5, 1e6, 1e7, 1e9].map(|g| by(g).cpu(1).total_ms());
+        assert!(steps.is_sorted() && steps[0] == 0.0 && steps[3] > steps[2], "{steps:?}");
+        assert_eq!(steps[7], steps[6]);
+        let strings = GroupBy { string_key: true, ..by(1e5) };
+        assert!(strings.cpu(1).total_ms() > 1.9 * by(1e5).cpu(1).total_ms());
     }
 }

@@ -52,9 +52,9 @@ impl DeviceDownloadExec {
         &self.input
     }
 
-    /// The name of the device that it reads from.
-    pub fn device(&self) -> String {
-        self.placed.name()
+    /// Where it reads from.
+    pub fn placed(&self) -> &Placed {
+        &self.placed
     }
 }
 
@@ -66,7 +66,7 @@ fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<&dyn DeviceNode> {
 
 impl DisplayAs for DeviceDownloadExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DeviceDownloadExec: device={}", self.device())
+        write!(f, "DeviceDownloadExec: device={}", self.placed.name())
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Placed {
     pub device: Arc<dyn Device>,
     /// Where it is from; told when the device is lost.
     pub inventory: Arc<Inventory>,
+    /// Why the node is on it.
+    pub reason: Arc<str>,
 }
 
 impl Placed {
@@ -162,15 +164,31 @@ pub fn as_device_node(plan: &dyn ExecutionPlan) -> Option<&dyn DeviceNode> {
     plan.downcast_ref::<DeviceAggregateExec>().map(|node| node as &dyn DeviceNode)
 }
 
-/// The device that a plan node uses; `None` for DataFusion's own operators.
-pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
+/// Where a plan node runs.
+fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
     if let Some(node) = as_device_node(plan) {
-        return Some(node.placed().name());
+        return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceUploadExec>() {
-        return Some(node.placed().name());
+        return Some(node.placed());
     }
-    plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::device)
+    plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::placed)
+}
+
+/// The device that a plan node uses; `None` for DataFusion's own operators.
+pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
+    placed_of(plan).map(Placed::name)
+}
+
+/// Why a plan node runs on its device, and what went to the CPU after all; `None` for
+/// DataFusion's own operators.
+pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
+    let reason = &placed_of(plan)?.reason;
+    let fallbacks = plan.metrics().and_then(|m| m.sum_by_name("fallback_batches"));
+    Some(match fallbacks.map_or(0, |v| v.as_usize()) {
+        0 => reason.to_string(),
+        n => format!("{reason}; failed {n} times, and the CPU took over"),
+    })
 }
 
 /// The deprecated form of replacing children, by the present one.

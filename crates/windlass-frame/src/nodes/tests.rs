@@ -299,6 +299,28 @@ async fn few_rows_stay_on_the_cpu_unless_a_device_is_forced() {
     assert_eq!(aggregate.estimates[0].device, "cpu");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_twin_is_chosen_where_it_was_measured_faster() {
+    let rule = rule("cpu", true, FaultPlan::default());
+    let options = PlacementOptions::default();
+    let host = context(None);
+    // Rows enough to matter, as the statistics tell it.
+    let many = "from x a cross join (select id from x) b";
+    for (sql, placed) in [
+        (format!("select a.k, sum(a.a) {many} group by a.k"), true),
+        (format!("select a.s, sum(a.a) {many} group by a.s"), false),
+        (format!("select sum(a.a), count(*) {many}"), false),
+        (format!("select a.k + b.id j {many} where a.a > b.id"), false),
+    ] {
+        let before = plan(&host, &sql).await;
+        let (_, decisions) = crate::plan::place(before, rule.devices(), &options).unwrap();
+        let on_twin = decisions.iter().any(|d| d.placed);
+        assert_eq!(on_twin, placed, "{sql}: {decisions:#?}");
+        let twin = decisions.iter().flat_map(|d| &d.estimates).any(|e| e.device == "cpu twin");
+        assert_eq!(twin, placed, "{sql}");
+    }
+}
+
 /// Without collapsing, placement keeps schema, ordering and partition count, for every
 /// query; with it, schema and ordering.
 #[tokio::test]

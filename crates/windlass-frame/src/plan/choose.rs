@@ -15,13 +15,23 @@ use super::{
     segment::{Lowered, Segment},
 };
 
-/// CPU milliseconds below which no device is opened for a segment. A guess: opening a GPU
-/// and compiling the first kernels takes longer than this saves.
-const LEAST_CPU_MS: f64 = 20.0;
+/// CPU milliseconds below which no device is opened for a segment. A guess: looking for
+/// GPUs, opening one and compiling the first kernels takes longer than this saves.
+const LEAST_CPU_MS: f64 = 100.0;
 
 /// Share of the CPU's estimate that a device must stay under. The model is right within a
 /// factor of two, and a device that is hardly faster is not worth its memory.
 const MARGIN: f64 = 0.7;
+
+/// The name of the CPU's twins among estimates; `cpu` alone is DataFusion's operator.
+const TWIN: &str = "cpu twin";
+
+/// Share of DataFusion's estimate that a twin must stay under: both run on the same cores,
+/// so the estimates' ratio is better known than a GPU's.
+const TWIN_MARGIN: f64 = 0.9;
+
+/// CPU milliseconds below which the twin is not looked at: nothing to gain.
+const LEAST_TWIN_MS: f64 = 1.0;
 
 /// The choice for a segment.
 pub(super) struct Choice {
@@ -110,60 +120,83 @@ pub(super) fn choose(
         return Ok(by_wish(segment, figures, devices, options, (&wanted, turn), estimates));
     }
     let cpu_ms = figures.cpu.total_ms();
-    let stay = |estimates, reason: String| {
-        Ok(Choice { device: None, estimates, reason, unsupported: false })
-    };
-    if options.force_device.is_some() {
-        return stay(estimates, "the forced device is out of use or not in the spec".to_string());
-    }
-    if !may_have_gpu(devices.inventory().spec()) {
-        return stay(estimates, "no other device in the spec".to_string());
-    }
-    let Some(rows) = figures.rows else {
-        return stay(estimates, "the number of its rows is not known".to_string());
-    };
-    if cpu_ms < LEAST_CPU_MS {
-        let reason = format!(
-            "few rows ({rows}): about {cpu_ms:.1} ms on the CPU, too little to open a device for"
-        );
-        return stay(estimates, reason);
-    }
-    let open = devices.inventory().usable().map_err(external)?;
-    let mut best: Option<(Arc<dyn Device>, f64)> = None;
     let mut refused = None;
-    for device in open {
-        if device.info().class != DeviceClass::Real {
-            continue;
+    let mut best: Option<(Arc<dyn Device>, f64)> = None;
+    if let Some(cost) = figures.twin
+        && cpu_ms >= LEAST_TWIN_MS
+    {
+        let cpu = devices.inventory().cpu().map_err(external)?;
+        if options.force_device.is_none() && supported(segment, &*cpu).is_ok() {
+            estimates.push(estimate(TWIN.to_string(), cost));
+            if cost.total_ms() < TWIN_MARGIN * cpu_ms {
+                best = Some((cpu, cost.total_ms()));
+            }
         }
-        if let Err(e) = supported(segment, &*device) {
-            refused = Some(e.to_string());
-            continue;
-        }
-        let rates = match devices.inventory().calibrations().get(&*device) {
-            Ok(rates) => rates,
-            Err(e) => {
+    }
+    let why_no_gpu = if options.force_device.is_some() {
+        Some("the forced device is out of use or not in the spec".to_string())
+    } else if !may_have_gpu(devices.inventory().spec()) {
+        Some("no other device in the spec".to_string())
+    } else if figures.rows.is_none() {
+        Some("the number of its rows is not known".to_string())
+    } else if cpu_ms < LEAST_CPU_MS {
+        let rows = figures.rows.unwrap_or_default();
+        Some(format!(
+            "few rows ({rows}): about {cpu_ms:.1} ms on the CPU, too little to open a device for"
+        ))
+    } else {
+        None
+    };
+    if why_no_gpu.is_none() {
+        for device in devices.inventory().usable().map_err(external)? {
+            if device.info().class != DeviceClass::Real {
+                continue;
+            }
+            if let Err(e) = supported(segment, &*device) {
                 refused = Some(e.to_string());
                 continue;
             }
+            let rates = match devices.inventory().calibrations().get(&*device) {
+                Ok(rates) => rates,
+                Err(e) => {
+                    refused = Some(e.to_string());
+                    continue;
+                }
+            };
+            let cost = figures.on(&rates, device.info().class);
+            estimates.push(estimate(device.info().name.to_string(), cost));
+            let limit = best.as_ref().map_or(MARGIN * cpu_ms, |(_, ms)| *ms);
+            if cost.total_ms() < limit {
+                best = Some((device, cost.total_ms()));
+            }
+        }
+    }
+    if let Some((device, ms)) = best {
+        let reason = match device.info().class {
+            DeviceClass::Host => {
+                format!(
+                    "the twin is estimated at {:.0}% of DataFusion's operator",
+                    ms / cpu_ms * 100.0
+                )
+            }
+            _ => format!("estimated {ms:.1} ms against {cpu_ms:.1} ms on the CPU"),
         };
-        let cost = figures.on(&rates, device.info().class);
-        estimates.push(estimate(device.info().name.to_string(), cost));
-        if best.as_ref().is_none_or(|(_, ms)| cost.total_ms() < *ms) {
-            best = Some((device, cost.total_ms()));
-        }
+        return Ok(Choice { device: Some(device), estimates, reason, unsupported: false });
     }
-    match (best, refused) {
-        (Some((device, ms)), _) if ms < MARGIN * cpu_ms => {
-            let reason = format!("estimated {ms:.1} ms against {cpu_ms:.1} ms on the CPU");
-            Ok(Choice { device: Some(device), estimates, reason, unsupported: false })
+    let cheapest = estimates[1..].iter().min_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
+    let (reason, unsupported) = match (cheapest, refused, why_no_gpu) {
+        (_, _, Some(reason)) => (reason, false),
+        (Some(e), _, _) => {
+            let reason = format!(
+                "estimated {cpu_ms:.1} ms on the CPU, {:.1} ms on {}",
+                e.total_ms, e.device
+            );
+            (reason, false)
         }
-        (Some((device, ms)), _) => {
-            let name = &device.info().name;
-            stay(estimates, format!("estimated {cpu_ms:.1} ms on the CPU, {ms:.1} ms on {name}"))
-        }
-        (None, Some(reason)) => Ok(Choice { device: None, estimates, reason, unsupported: true }),
-        (None, None) => stay(estimates, "no GPU on this host".to_string()),
-    }
+        (None, Some(reason), None) => (reason, true),
+        (None, None, None) => ("no GPU on this host".to_string(), false),
+    };
+    Ok(Choice { device: None, estimates, reason, unsupported })
 }
 
 /// The choice where the user named the device.

@@ -9,6 +9,7 @@ use datafusion::{
     },
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
+        aggregates::AggregateExec,
         statistics::{StatisticsArgs, StatisticsContext},
     },
 };
@@ -16,7 +17,7 @@ use windlass_device::DeviceClass;
 use windlass_kernels::ir::{Op, Program};
 use windlass_runtime::{
     Calibration, Cost, Work,
-    cost::{cpu_expressions, cpu_group_by},
+    cost::{GroupBy, cpu_expressions, twin_expressions},
 };
 
 use super::segment::{Lowered, Segment};
@@ -30,6 +31,9 @@ const TEXT_BYTES: f64 = 4.6;
 
 /// How much a compressed text file grows. nycflights13's largest table: 4.0.
 const COMPRESSION: f64 = 4.0;
+
+/// Rows to compare costs for where nothing tells how many there are. Only ratios count then.
+const UNKNOWN_ROWS: u64 = 1_000_000;
 
 /// Rows of a device-sized batch, as uploads make them.
 const DEVICE_ROWS: f64 = (1 << 20) as f64;
@@ -51,6 +55,9 @@ pub(super) struct Figures {
     pub(super) groups: usize,
     /// On the CPU, by DataFusion's operators.
     pub(super) cpu: Cost,
+    /// On the CPU, by the twin of the device's kernel, where it may be faster: group-bys on
+    /// numbers. Filters, projections and sums without keys are not (`operator_rates`).
+    pub(super) twin: Option<Cost>,
     work: Work,
 }
 
@@ -64,7 +71,7 @@ impl Figures {
 /// The figures of a segment for `threads` cores.
 pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
     let known = rows_of(&segment.source);
-    let rows = known.unwrap_or(0) as f64;
+    let rows = known.unwrap_or(UNKNOWN_ROWS) as f64;
     let partitions = segment.source.output_partitioning().partition_count();
     let threads = threads.min(partitions).max(1);
     let (input, program) = match &segment.lowered {
@@ -74,7 +81,8 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
     let width: usize = input.columns.iter().map(|c| c.ty.wide_bytes()).sum();
     let upload_bytes = rows * width as f64;
     let batches = (rows / DEVICE_ROWS).ceil().max(1.0);
-    let mut cpu = cpu_expressions(rows, operations(program), threads);
+    let operations = operations(program);
+    let mut cpu = cpu_expressions(rows, operations, threads);
     match &segment.lowered {
         Lowered::Pipeline(plan) => {
             let out = statistics_rows(segment.top()).map_or_else(
@@ -91,7 +99,7 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
                 probes: 0.0,
                 launches: batches * PIPELINE_LAUNCHES,
             };
-            Figures { rows: known, groups: 0, cpu, work }
+            Figures { rows: known, groups: 0, cpu, twin: None, work }
         }
         Lowered::Aggregate { plan, .. } => {
             let kernel = &plan.kernel;
@@ -102,10 +110,20 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
             let guess = if groups == 0 { taken * SELECTIVITY } else { groups as f64 };
             let guess = guess.min(taken).max(1.0);
             let probes = if kernel.keys.is_empty() { 0.0 } else { taken };
-            cpu.compute_ms += cpu_expressions(taken, kernel.calls.len(), threads).compute_ms;
-            if !kernel.keys.is_empty() {
-                cpu.compute_ms += cpu_group_by(taken, guess, threads).compute_ms;
-            }
+            let aggregate = segment.top().downcast_ref::<AggregateExec>();
+            let group_by = GroupBy {
+                rows: taken,
+                groups: if kernel.keys.is_empty() { 0.0 } else { guess },
+                string_key: plan.keys.iter().any(|k| k.dictionary.is_some()),
+                aggregates: aggregate.map_or(kernel.calls.len(), |a| a.aggr_expr().len()),
+                accumulators: kernel.calls.len(),
+            };
+            cpu.compute_ms += group_by.cpu(threads).compute_ms;
+            let twin = (!kernel.keys.is_empty() && !group_by.string_key).then(|| {
+                let expressions = twin_expressions(rows, operations, threads).compute_ms;
+                let compute_ms = expressions + group_by.twin(threads).compute_ms;
+                Cost { compute_ms, ..Cost::default() }
+            });
             let row = 8 * (kernel.keys.len() + kernel.calls.len());
             let download_bytes = guess * row as f64;
             let values = taken * row as f64;
@@ -117,7 +135,7 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
                 probes,
                 launches: batches * AGGREGATE_LAUNCHES,
             };
-            Figures { rows: known, groups, cpu, work }
+            Figures { rows: known, groups, cpu, twin, work }
         }
     }
 }

@@ -180,7 +180,7 @@ impl<'a> Placer<'a> {
         }
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
-        let placed = Placed { device, inventory };
+        let placed = Placed { device, inventory, reason: choice.reason.into() };
         let chain = Arc::new(HostChain::new(segment.nodes.clone()));
         let upload = |input| DeviceUploadExec::new(source, placed, input);
         let node: Arc<dyn ExecutionPlan> = match &segment.lowered {
