@@ -9,6 +9,7 @@ use super::memory::Gpu;
 use crate::{
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
     error::{KernelError, Result},
+    ir::{Op, ValueId},
     pipeline::FilterProject,
 };
 
@@ -90,7 +91,9 @@ pub(super) fn parts(pipeline: &FilterProject, device: &dyn Device) -> Result<Vec
     Ok(parts)
 }
 
-/// Evaluates the parts of a pipeline over a batch.
+/// Evaluates the parts of a pipeline over a batch. Outputs that are input columns in the
+/// layout that the kernels read are taken as they are, so that nothing is computed for a
+/// plain group-by.
 pub(super) fn evaluate(
     gpu: &mut Gpu,
     queue: &mut dyn Queue,
@@ -101,20 +104,52 @@ pub(super) fn evaluate(
     let device = Arc::clone(&gpu.device);
     let mut all = Columns::default();
     for part in parts {
-        let done = part.evaluate(&*device, queue, &mut gpu.reservation, batch, tables)?;
-        if done.columns.columns.len() != part.outputs.len() {
-            return Err(KernelError::Invalid {
-                operation: "group-by",
-                expected: format!("{} evaluated columns", part.outputs.len()),
-                got: done.columns.columns.len().to_string(),
-            });
+        let passed: Vec<_> = part.outputs.iter().map(|id| as_it_is(part, *id, batch)).collect();
+        let outputs = part.outputs.iter().zip(&passed);
+        let outputs: Vec<_> = outputs.filter(|(_, p)| p.is_none()).map(|(id, _)| *id).collect();
+        let selects = part.filter.is_some() && all.selected.is_none();
+        let mut computed = Vec::new().into_iter();
+        if selects || !outputs.is_empty() {
+            let count = outputs.len();
+            let (program, filter) = (part.program.clone(), part.filter);
+            let rest = FilterProject { program, filter, outputs };
+            let done = rest.evaluate(&*device, queue, &mut gpu.reservation, batch, tables)?;
+            if done.columns.columns.len() != count {
+                return Err(KernelError::Invalid {
+                    operation: "group-by",
+                    expected: format!("{count} evaluated columns"),
+                    got: done.columns.columns.len().to_string(),
+                });
+            }
+            computed = done.columns.columns.into_iter();
+            all.selected = all.selected.or(done.selected);
         }
-        for c in done.columns.columns {
-            all.columns.push(column(c)?);
+        for passed in passed {
+            match passed {
+                Some(c) => all.columns.push(c),
+                None => all.columns.extend(computed.next().map(column).transpose()?),
+            }
         }
-        all.selected = all.selected.or(done.selected);
     }
     Ok(all)
+}
+
+/// The column of an output that is an input in wide layout, as packed values of 32 bits and
+/// more are, without nulls or with a validity of words.
+fn as_it_is(plan: &FilterProject, id: ValueId, batch: &DeviceBatch) -> Option<Column> {
+    let value = plan.program.value(id);
+    let Op::Input(at) = value.op else { return None };
+    let column = batch.columns.get(at as usize).filter(|c| c.ty == value.ty)?;
+    let wide = column.storage == Storage::Wide || value.ty.packed_bytes().is_some_and(|b| b >= 4);
+    let valid = match &column.validity {
+        _ if !value.nullable => None,
+        Validity::All => None,
+        Validity::Words(words) => Some(words.clone()),
+        Validity::Bits { .. } => return None,
+    };
+    let whole = column.values.len() >= batch.rows * value.ty.wide_bytes()
+        && valid.as_ref().is_none_or(|v| v.len() >= batch.rows * 4);
+    (wide && whole).then(|| Column { values: column.values.clone(), valid })
 }
 
 fn column(c: DeviceColumn) -> Result<Column> {

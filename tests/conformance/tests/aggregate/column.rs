@@ -145,6 +145,34 @@ impl HostColumn {
         let values = upload(device, queue, values)?;
         Ok(DeviceColumn { ty: self.ty, storage: Storage::Packed, values, bit_offset, validity })
     }
+
+    /// The column on a device as kernels write it: a word at least for each value, and a word
+    /// of validity for each row where one is null.
+    ///
+    /// # Errors
+    /// The device's errors.
+    pub(crate) fn upload_wide(
+        &self,
+        device: &dyn Device,
+        queue: &mut dyn Queue,
+    ) -> Result<DeviceColumn> {
+        let sign = |bits: u128| match self.ty.is_signed() && !self.ty.is_float() {
+            true => (bits << (128 - width(self.ty))) as i128 >> (128 - width(self.ty)),
+            false => bits as i128,
+        };
+        let value = |r: &Option<u128>| sign(r.unwrap_or(0x5a)).to_le_bytes();
+        let bytes = self.ty.wide_bytes();
+        let values = self.rows.iter().flat_map(|r| value(r).into_iter().take(bytes)).collect();
+        let validity = if self.rows.iter().all(Option::is_some) {
+            Validity::All
+        } else {
+            let word = |r: &Option<u128>| u32::from(r.is_some()).to_le_bytes();
+            let words = self.rows.iter().flat_map(word).collect();
+            Validity::Words(upload(device, queue, words)?)
+        };
+        let values = upload(device, queue, values)?;
+        Ok(DeviceColumn { ty: self.ty, storage: Storage::Wide, values, bit_offset: 0, validity })
+    }
 }
 
 /// Bits from bit `offset % 8` on; the bits before it are ones.

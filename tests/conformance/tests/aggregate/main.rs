@@ -136,6 +136,17 @@ fn checked_emulator() {
 }
 
 #[test]
+fn wide_inputs_on_wgpu() {
+    suite::wide_inputs(&Target::Wgpu.open());
+    suite::wide_inputs(&Target::WgpuNarrow.open());
+}
+
+#[test]
+fn wide_inputs_on_emulated() {
+    suite::wide_inputs(&Target::Emulated.open());
+}
+
+#[test]
 fn a_million_groups_on_wgpu() {
     suite::a_million_groups(&Target::Wgpu.open());
 }

@@ -68,6 +68,17 @@ pub(crate) fn run(
     finish(group_by, &mut *queue)
 }
 
+/// Runs the query in one batch of columns in wide storage.
+pub(crate) fn run_wide(query: &Query, device: &Arc<dyn Device>) -> Result<GroupByResult> {
+    let mut queue = device.queue()?;
+    let columns = query.columns.iter().map(|c| c.upload_wide(&**device, &mut *queue));
+    let columns = columns.collect::<Result<_, _>>()?;
+    let rows = query.columns.first().map_or(0, HostColumn::len);
+    let mut group_by = plan(query).start(device, 0)?;
+    group_by.update(&mut *queue, &DeviceBatch { rows, columns }, &[])?;
+    finish(group_by, &mut *queue)
+}
+
 /// Finishes, and checks the count of groups that was told before.
 pub(crate) fn finish(group_by: Box<dyn GroupBy>, queue: &mut dyn Queue) -> Result<GroupByResult> {
     let groups = group_by.groups();

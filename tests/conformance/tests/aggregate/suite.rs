@@ -121,6 +121,31 @@ pub(crate) fn no_keys(device: &Arc<dyn Device>) {
     let columns = vec![HostColumn::ints(PhysType::I32, 0..1000)];
     let query = Query { columns, calls: vec![count_rows()], ..Query::default() };
     check(&query, device, 300, "count(*) alone");
+    let columns = vec![
+        HostColumn::ints(PhysType::I64, 0..1000),
+        HostColumn::ints(PhysType::Bool, (0..1000).map(|i| i % 3 % 2)),
+    ];
+    let calls = vec![count_rows(), call(SUM, 0)];
+    let query = Query { columns, filter: Some(1), calls, ..Query::default() };
+    check(&query, device, 300, "a filter, and a column that is summed as it is");
+}
+
+/// Columns as kernels write them, which a group-by reads where they lie.
+pub(crate) fn wide_inputs(device: &Arc<dyn Device>) {
+    let mut random = Random::new(9);
+    let rows = 900;
+    for ty in PhysType::ALL.into_iter().filter(|t| has(&**device, *t)) {
+        for nulls in [0, 3] {
+            let columns = vec![
+                HostColumn::random(&mut random, ty, rows, nulls, 20),
+                HostColumn::random(&mut random, PhysType::I64, rows, nulls, 90),
+            ];
+            let calls = vec![call(Accumulator::Max, 0), call(SUM, 1), call(Accumulator::Count, 1)];
+            let query = Query { columns, keys: vec![0], calls, filter: None };
+            let result = run::run_wide(&query, device).unwrap_or_else(|e| panic!("{ty}: {e}"));
+            query.check(&result, &format!("wide {ty}, one in {nulls} null"));
+        }
+    }
 }
 
 /// Group counts around every size of the local tables, in random order and sorted.
