@@ -10,11 +10,11 @@ use std::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     error::DataFusionError,
-    execution::SendableRecordBatchStream,
+    execution::{SendableRecordBatchStream, SessionState},
     logical_expr::{DdlStatement, LogicalPlan},
     physical_plan::{ExecutionPlan, displayable, execute_stream},
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::{
     error::{FrameError, Result, device_failure},
@@ -44,10 +44,33 @@ pub(crate) async fn start(
     plan: &LogicalPlan,
     devices: bool,
 ) -> Result<Started, DataFusionError> {
-    let state = session.state(devices);
+    start_with(&session.state(devices), plan).await
+}
+
+async fn start_with(state: &SessionState, plan: &LogicalPlan) -> Result<Started, DataFusionError> {
     let physical = state.create_physical_plan(plan).await?;
     let stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
     Ok(Started { physical, stream })
+}
+
+/// All rows of a query on the CPU under settings of its own, without figures.
+///
+/// # Errors
+/// Any [`FrameError`].
+pub(crate) async fn with_state(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    run: &RunOptions,
+) -> Result<Vec<RecordBatch>> {
+    let work = async {
+        let Started { stream, .. } = start_with(state, plan).await?;
+        stream.try_collect().await
+    };
+    tokio::select! {
+        biased;
+        () = run.cancel.cancelled() => Err(FrameError::Cancelled),
+        batches = work => batches.map_err(FrameError::from),
+    }
 }
 
 /// The rows of a finished query.
@@ -162,7 +185,14 @@ impl<'a> Job<'a> {
             };
             match attempt {
                 Ok((physical, finished)) => {
-                    self.record(&physical, fallback);
+                    // A write returns one row, with the rows that it wrote.
+                    let rows = match plan {
+                        LogicalPlan::Copy(_) | LogicalPlan::Dml(_) => {
+                            write::count(&finished.batches)
+                        }
+                        _ => self.rows,
+                    };
+                    self.record(&physical, rows, fallback);
                     return Ok(finished);
                 }
                 Err(e) if devices && !self.begun => match device_failure(&e) {
@@ -177,7 +207,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn record(&self, physical: &Arc<dyn ExecutionPlan>, fallback: Option<String>) {
+    fn record(&self, physical: &Arc<dyn ExecutionPlan>, rows: u64, fallback: Option<String>) {
         let mut operators = operators(physical);
         let decisions =
             self.session.placement().decisions(physical).map(|d| d.to_vec()).unwrap_or_default();
@@ -192,7 +222,7 @@ impl<'a> Job<'a> {
         let peak_device_bytes = on_devices.map(|d| d.pool().stats().peak as u64).sum();
         self.session.set_stats(JobStats {
             seconds: self.began.elapsed().as_secs_f64(),
-            rows: self.rows,
+            rows,
             bytes_read: self.session.bytes_read() - self.bytes_before,
             peak_host_bytes: self.session.pool().peak() as u64,
             peak_device_bytes,
@@ -244,7 +274,7 @@ pub(crate) async fn statement(
         plan = session.plan(statement) => plan?,
     };
     match plan {
-        LogicalPlan::Copy(copy) => write::copy(session, copy, run).await,
+        LogicalPlan::Copy(copy) => write::run_copy(session, copy, run).await,
         LogicalPlan::Dml(_) => {
             let Finished { batches, .. } = collect(session, &plan, run).await?;
             let LogicalPlan::Dml(dml) = plan else { unreachable!("matched above") };

@@ -15,6 +15,10 @@ use datafusion::{
     logical_expr::LogicalPlan,
     physical_optimizer::PhysicalOptimizerRule,
     prelude::{SessionConfig, SessionContext},
+    sql::{
+        parser::{CopyToStatement, Statement as Parsed},
+        sqlparser::ast::Value,
+    },
 };
 use parking_lot::Mutex;
 
@@ -266,7 +270,11 @@ impl Session {
     /// As [`Session::sql`].
     pub(crate) async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
         let state = self.context().state();
-        match state.statement_to_plan(statement.parsed.clone()).await {
+        let mut parsed = statement.parsed.clone();
+        if let Parsed::CopyTo(copy) = &mut parsed {
+            name_format(copy)?;
+        }
+        match state.statement_to_plan(parsed).await {
             Ok(plan) => Ok(plan),
             Err(e) => Err(self.name_tables(FrameError::from(e))),
         }
@@ -293,6 +301,24 @@ impl Session {
         let nearest = nearest(name, names.iter().map(String::as_str));
         FrameError::UnknownTable { name: name.to_string(), nearest, position }
     }
+}
+
+/// The format and compression of a `COPY` without `STORED AS`, from the target's name.
+fn name_format(copy: &mut CopyToStatement) -> Result<()> {
+    let named = read::options::named(&copy.target);
+    if copy.stored_as.is_none() {
+        let format = named
+            .map(|n| n.format)
+            .ok_or_else(|| FrameError::UnknownFormat { path: copy.target.clone() })?;
+        copy.stored_as = Some(format.name().to_ascii_uppercase());
+    }
+    let compression = named.map(|n| n.compression).filter(|c| c.is_compressed());
+    let given = copy.options.iter().any(|(key, _)| key.ends_with("compression"));
+    if let (Some(compression), false) = (compression, given) {
+        let value = Value::SingleQuotedString(compression.to_string().to_ascii_lowercase());
+        copy.options.push(("compression".to_string(), value));
+    }
+    Ok(())
 }
 
 /// DataFusion's settings.
@@ -325,6 +351,7 @@ fn runtime(
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::clone(pool) as _)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .with_object_list_cache_limit(0)
         .with_object_store_registry(Arc::new(Stores::new(Arc::clone(bytes_read))))
         .build_arc()?;
     Ok(runtime)

@@ -72,7 +72,7 @@ impl DataFrame {
     }
 
     /// Fails with the nearest names when a column is not there.
-    fn check(&self, names: &[&str]) -> Result<()> {
+    pub(crate) fn check(&self, names: &[&str]) -> Result<()> {
         let columns = self.columns();
         for name in names {
             if !columns.iter().any(|c| c == name) {

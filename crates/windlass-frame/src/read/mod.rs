@@ -1,96 +1,42 @@
 //! Files and URLs as frames and tables.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`options`] | formats and reading options |
+//! | [`locate`] | from a path, pattern, folder or URL to the files |
+//! | [`sample`] | bounded samples of text files |
+//! | [`infer`], [`csv`], [`json`] | columns and types from samples |
+//! | [`csv_scan`] | reading CSV with texts that mean null |
+//! | [`table`] | tables over files, for frames and SQL |
+//! | [`diagnose`] | which record of which file an error is about |
 
+mod csv;
+mod csv_scan;
 pub(crate) mod diagnose;
+mod infer;
+mod json;
+mod locate;
+pub(crate) mod options;
+mod sample;
+mod table;
 
-use std::{collections::HashMap, sync::Arc};
+pub(crate) use locate::absolute;
+pub use options::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
+pub(crate) use table::{enable_paths, table_factories};
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
 use datafusion::{
-    catalog::TableProviderFactory, datasource::listing_table_factory::ListingTableFactory,
-    physical_plan::ExecutionPlan, prelude::SessionContext,
+    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
+    physical_plan::ExecutionPlan,
 };
 
 use crate::{dataframe::DataFrame, error::Result, session::Session};
 
-/// The formats that can be read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FileFormat {
-    /// Separated values.
-    Csv,
-    /// One JSON object a line.
-    Json,
-    /// Apache Parquet.
-    Parquet,
-    /// Arrow IPC, file or stream.
-    Arrow,
-    /// Apache Avro (reading only).
-    Avro,
-}
-
-/// How CSV is read.
-#[derive(Debug, Clone)]
-pub struct CsvOptions {
-    /// Between values.
-    pub delimiter: u8,
-    /// Whether the first line has the names.
-    pub header: bool,
-    /// Around values that hold delimiters.
-    pub quote: u8,
-    /// Before a quote inside a quoted value, where it is not doubled.
-    pub escape: Option<u8>,
-    /// Lines that begin with it are left out.
-    pub comment: Option<u8>,
-    /// Texts that mean null, in any column.
-    pub nulls: Vec<String>,
-    /// Types of some columns, by name; the others are inferred.
-    pub schema: Vec<(String, DataType)>,
-    /// Rows sampled for inference, over all sampled files.
-    pub sample_rows: usize,
-}
-
-impl Default for CsvOptions {
-    fn default() -> Self {
-        Self {
-            delimiter: b',',
-            header: true,
-            quote: b'"',
-            escape: None,
-            comment: None,
-            nulls: vec![String::new(), "NA".to_string()],
-            schema: Vec::new(),
-            sample_rows: 10_000,
-        }
-    }
-}
-
-/// How JSON lines are read.
-#[derive(Debug, Clone)]
-pub struct JsonOptions {
-    /// Types of some columns, by name; the others are inferred.
-    pub schema: Vec<(String, DataType)>,
-    /// Rows sampled for inference, over all sampled files.
-    pub sample_rows: usize,
-}
-
-impl Default for JsonOptions {
-    fn default() -> Self {
-        Self { schema: Vec::new(), sample_rows: 10_000 }
-    }
-}
-
-/// How files of any format are read.
-#[derive(Debug, Clone, Default)]
-pub struct ReadOptions {
-    /// The format; from the name where it is not given.
-    pub format: Option<FileFormat>,
-    /// For CSV files.
-    pub csv: CsvOptions,
-    /// For JSON files.
-    pub json: JsonOptions,
-}
-
 impl Session {
-    /// Files of any format, told by their names: a path, a glob pattern, a folder or a URL.
+    /// Files of any format, told by their names: a path, a glob pattern, a folder or a URL
+    /// of `s3`, `gs`, `az`, `http` or `https`. Folders named `column=value` give columns.
     ///
     /// # Errors
     /// [`crate::FrameError::MissingFile`], [`crate::FrameError::UnknownFormat`] and the like.
@@ -98,13 +44,28 @@ impl Session {
         self.read_with(&[path], &ReadOptions::default()).await
     }
 
-    /// Files of any format from several places, as one frame.
+    /// Files of one format from several places, as one frame.
     ///
     /// # Errors
     /// As [`Session::read`].
     pub async fn read_with(&self, paths: &[&str], options: &ReadOptions) -> Result<DataFrame> {
-        let _ = options;
-        let frame = self.context().read_csv(paths.to_vec(), Default::default()).await?;
+        let state = self.context().state();
+        let table = table::open(&state, paths, options, table::Declared::default()).await?;
+        let frame = self.context().read_table(table)?;
+        Ok(DataFrame::new(self.clone(), frame.into_unoptimized_plan()))
+    }
+
+    /// One place whose files have these columns.
+    pub(crate) async fn read_declared(
+        &self,
+        path: &str,
+        options: &ReadOptions,
+        schema: SchemaRef,
+    ) -> Result<DataFrame> {
+        let state = self.context().state();
+        let declared = table::Declared { schema: Some(schema), ..Default::default() };
+        let table = table::open(&state, &[path], options, declared).await?;
+        let frame = self.context().read_table(table)?;
         Ok(DataFrame::new(self.clone(), frame.into_unoptimized_plan()))
     }
 
@@ -126,7 +87,7 @@ impl Session {
         self.read_with(&[path], &ReadOptions { format, json: options, ..Default::default() }).await
     }
 
-    /// Parquet files.
+    /// Parquet files. The first file's columns count: what others lack is null there.
     ///
     /// # Errors
     /// As [`Session::read`].
@@ -156,21 +117,14 @@ impl Session {
     }
 }
 
-/// The makers of `CREATE EXTERNAL TABLE … STORED AS` tables.
-pub(crate) fn table_factories() -> HashMap<String, Arc<dyn TableProviderFactory>> {
-    let factory = Arc::new(ListingTableFactory::new());
-    ["CSV", "JSON", "PARQUET", "ARROW", "AVRO"]
-        .into_iter()
-        .map(|name| (name.to_string(), Arc::clone(&factory) as _))
-        .collect()
-}
-
-/// Lets `select * from 'path'` read files.
-pub(crate) fn enable_paths(context: SessionContext) -> SessionContext {
-    context.enable_url_table()
-}
-
-/// The size of all files that a plan reads, where it is known.
-pub(crate) fn total_bytes(_plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
-    None
+/// The size of all files that a plan reads, in bytes; `None` where it reads none.
+pub(crate) fn total_bytes(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+    let own = plan
+        .downcast_ref::<DataSourceExec>()
+        .and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>())
+        .map(|config| {
+            let files = config.file_groups.iter().flat_map(|group| group.iter());
+            files.map(|file| file.effective_size()).sum::<u64>()
+        });
+    plan.children().into_iter().map(total_bytes).chain([own]).flatten().reduce(|a, b| a + b)
 }

@@ -1,77 +1,121 @@
-//! Frames as files.
+//! Frames as files, whole or not at all.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`options`] | [`WriteMode`], [`WriteOptions`], [`Written`] |
+//! | [`copy`] | running a write: target, staging, engine, commit |
+//! | [`split`] | cutting files that are too large |
+//! | [`staging`] | the hidden folder and the renames |
 
-use std::path::PathBuf;
+mod copy;
+mod options;
+mod split;
+mod staging;
 
-use arrow::array::{AsArray, RecordBatch};
+pub(crate) use copy::{count, run_copy};
+pub use options::{WriteMode, WriteOptions, Written};
+
+use std::{path::PathBuf, sync::Arc};
+
 use datafusion::{
-    arrow::datatypes::{Int64Type, UInt64Type},
-    logical_expr::{LogicalPlan, dml::CopyTo},
+    datasource::file_format::{
+        FileFormatFactory, arrow::ArrowFormatFactory, csv::CsvFormatFactory, format_as_file_type,
+        json::JsonFormatFactory, parquet::ParquetFormatFactory,
+    },
+    logical_expr::dml::CopyTo,
 };
 
 use crate::{
-    error::Result,
-    execute::{self, Finished},
-    session::Session,
+    dataframe::DataFrame,
+    error::{FrameError, Result},
+    read::FileFormat,
     statement::{Outcome, RunOptions},
 };
 
-/// What happens to files that are there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WriteMode {
-    /// An earlier output of ours is replaced, as a whole.
-    #[default]
-    Replace,
-    /// Files are added to the folder.
-    Append,
-    /// The write fails.
-    Fail,
+impl DataFrame {
+    /// Writes Parquet: to one file where the path has an extension and there are no
+    /// partition columns, else to a folder.
+    ///
+    /// # Errors
+    /// [`FrameError::Write`] naming the path; those of running the frame.
+    pub async fn write_parquet(&self, path: &str, options: &WriteOptions) -> Result<Written> {
+        self.write(path, FileFormat::Parquet, options, &RunOptions::default()).await
+    }
+
+    /// Writes CSV with a header; null is nothing.
+    ///
+    /// # Errors
+    /// As [`DataFrame::write_parquet`].
+    pub async fn write_csv(&self, path: &str, options: &WriteOptions) -> Result<Written> {
+        self.write(path, FileFormat::Csv, options, &RunOptions::default()).await
+    }
+
+    /// Writes JSON, one object a line.
+    ///
+    /// # Errors
+    /// As [`DataFrame::write_parquet`].
+    pub async fn write_json(&self, path: &str, options: &WriteOptions) -> Result<Written> {
+        self.write(path, FileFormat::Json, options, &RunOptions::default()).await
+    }
+
+    /// Writes Arrow IPC files.
+    ///
+    /// # Errors
+    /// As [`DataFrame::write_parquet`].
+    pub async fn write_arrow(&self, path: &str, options: &WriteOptions) -> Result<Written> {
+        self.write(path, FileFormat::Arrow, options, &RunOptions::default()).await
+    }
+
+    /// Writes files of any format but Avro.
+    ///
+    /// # Errors
+    /// As [`DataFrame::write_parquet`]; [`FrameError::InvalidOption`] for an option that
+    /// the format does not have.
+    pub async fn write(
+        &self,
+        path: &str,
+        format: FileFormat,
+        options: &WriteOptions,
+        run: &RunOptions,
+    ) -> Result<Written> {
+        let named = crate::read::options::named(path);
+        let by_name = named.map(|n| n.compression).filter(|c| c.is_compressed());
+        let by_name = by_name.map(|c| c.to_string().to_ascii_lowercase());
+        let compression = options.compression.clone().or(by_name);
+        let engine = options::engine(format, compression.as_deref())?;
+        let names: Vec<&str> = options.partition_by.iter().map(String::as_str).collect();
+        self.check(&names)?;
+        let plan = CopyTo::new(
+            Arc::new(self.logical_plan().clone()),
+            path.to_string(),
+            options.partition_by.clone(),
+            format_as_file_type(factory(format)?),
+            engine,
+        );
+        let own = copy::Own { mode: options.mode, target_file_size: options.target_file_size };
+        copy::run(self.session(), plan, own, run).await
+    }
 }
 
-/// How a frame is written.
-#[derive(Debug, Clone, Default)]
-pub struct WriteOptions {
-    /// Columns that become folders, `name=value`.
-    pub partition_by: Vec<String>,
-    /// Parquet: `snappy`, `zstd`, `gzip`, `lz4`, `uncompressed`, with a level in brackets
-    /// where there is one, `zstd(3)`. CSV and JSON: `gzip`, `zstd`, `bzip2`, `xz`.
-    pub compression: Option<String>,
-    /// Bytes that a file should have, about.
-    pub target_file_size: Option<u64>,
-    /// What happens to files that are there already.
-    pub mode: WriteMode,
-}
-
-/// What a write left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// Rows.
-    pub rows: u64,
-    /// Files.
-    pub files: u64,
-    /// Their size.
-    pub bytes: u64,
-}
-
-/// Runs a `COPY`.
-pub(crate) async fn copy(session: &Session, copy: CopyTo, run: &RunOptions) -> Result<Outcome> {
-    let path = PathBuf::from(&copy.output_url);
-    let plan = LogicalPlan::Copy(copy);
-    let Finished { batches, .. } = execute::collect(session, &plan, run).await?;
-    Ok(Outcome::Written { rows: count(&batches), files: 0, bytes: 0, path })
-}
-
-/// The one number of a count's result.
-pub(crate) fn count(batches: &[RecordBatch]) -> u64 {
-    let rows = batches.iter().filter(|b| b.num_rows() > 0 && b.num_columns() > 0);
-    rows.map(|b| {
-        let column = b.column(0);
-        if let Some(counts) = column.as_primitive_opt::<UInt64Type>() {
-            counts.values().iter().sum()
-        } else if let Some(counts) = column.as_primitive_opt::<Int64Type>() {
-            counts.values().iter().map(|v| u64::try_from(*v).unwrap_or(0)).sum()
-        } else {
-            0
+/// DataFusion's writer of a format.
+fn factory(format: FileFormat) -> Result<Arc<dyn FileFormatFactory>> {
+    Ok(match format {
+        FileFormat::Csv => Arc::new(CsvFormatFactory::new()),
+        FileFormat::Json => Arc::new(JsonFormatFactory::new()),
+        FileFormat::Parquet => Arc::new(ParquetFormatFactory::new()),
+        FileFormat::Arrow => Arc::new(ArrowFormatFactory::new()),
+        FileFormat::Avro => {
+            return Err(FrameError::InvalidOption {
+                option: "format".to_string(),
+                expected: "Parquet, CSV, JSON or Arrow".to_string(),
+                got: "Avro, which can only be read".to_string(),
+            });
         }
     })
-    .sum()
+}
+
+/// What a statement's write gave.
+fn outcome(written: Written, path: &str) -> Outcome {
+    let Written { rows, files, bytes } = written;
+    Outcome::Written { rows, files, bytes, path: PathBuf::from(path) }
 }
