@@ -5,7 +5,9 @@
 //! value is computed per row, and is a (value, valid) pair where [`Value::nullable`].
 //! Errors (division by zero, a cast out of range) are raised only in rows in which the
 //! operation's guard is true, so the arms of a CASE and the right side of AND and OR keep
-//! SQL's lazy meaning in straight-line code.
+//! SQL's lazy meaning in straight-line code. Where the guard is false such a row still has
+//! a value, the same on every backend: division by zero divides by one, `MIN / -1` and
+//! checked arithmetic wrap, and a cast is [`CastMode::Wrap`]'s.
 
 use crate::{
     error::Result,
@@ -172,7 +174,9 @@ pub enum CastMode {
 /// How a value is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// Input column of this index.
+    /// Input column of this index. Where `I64` is declared the column may be a packed
+    /// `I128`, of which the low 64 bits are taken: decimals of up to 18 digits as Arrow
+    /// lays them out.
     Input(u32),
     /// A constant.
     Const(Scalar),

@@ -2,7 +2,16 @@
 //!
 //! Every input column is read once: a block evaluates the program for its rows, compacts
 //! the selected ones within the block and writes them at the block's own place; the counts
-//! of all blocks are scanned, and a copy closes the gaps. Rows keep their order.
+//! of all blocks are scanned, and a copy closes the gaps. Rows keep their order. On `cpu`
+//! the interpreter ([`crate::cpu::pipeline`]) does the same.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `shape` | a kernel before it is printed: buffers, layouts, what may be null |
+//! | `cuda`, `wgsl` | the printers |
+//! | `gpu` | compiling, buffers and launches; printed texts are kept |
+//! | `supported` | whether a device has the types, operations and buffers |
+//! | `fail` | the error flags, the same on every backend |
 
 use windlass_device::{Backend, Device, DeviceBuffer, Queue, Reservation};
 
