@@ -181,10 +181,7 @@ fn binary(b: &mut Builder, expr: &Expr, x: &e::BinaryExpr, guard: &Guard) -> Res
             compare(b, expr, *op, l, r)
         }
         op => {
-            let interval = |e: &Expr| match e.data_type(&b.schema) {
-                Ok(DataType::Interval(_)) => true,
-                _ => false,
-            };
+            let interval = |e: &Expr| matches!(e.data_type(&b.schema), Ok(DataType::Interval(_)));
             if interval(x.left()) || interval(x.right()) {
                 return date::plus_interval(b, expr, x, guard);
             }
