@@ -221,7 +221,12 @@ impl DictionarySet {
                 device: "any device".into(),
                 reason: format!("{} fails for a value of its column: {e}", spec.expr),
             })?;
-            parts.push(self.table_values(spec, result)?);
+            let values = self.table_values(spec, result)?;
+            if !spec.nullable && values.null_count() > 0 {
+                let what = format!("{} without nulls", spec.expr);
+                return Err(failed(format!("a null of {what}")));
+            }
+            parts.push(values);
         }
         let parts: Vec<&dyn Array> = parts.iter().map(|p| p.as_ref()).collect();
         table.values = Some(concat(&parts).map_err(failed)?);

@@ -186,12 +186,20 @@ pub(super) struct Query {
 impl Query {
     /// Plans a query over table `t`, which has the columns of `like`.
     pub(super) async fn plan(sql: &str, like: &RecordBatch, partitions: usize) -> Self {
+        Self::try_plan(sql, like, partitions).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
+    /// As [`Query::plan`], where DataFusion may refuse the query.
+    pub(super) async fn try_plan(
+        sql: &str,
+        like: &RecordBatch,
+        partitions: usize,
+    ) -> datafusion::error::Result<Self> {
         let config = SessionConfig::new().with_target_partitions(partitions);
         let context = SessionContext::new_with_config(config);
-        context.register_batch("t", like.clone()).unwrap();
-        let frame = context.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let plan = frame.create_physical_plan().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-        Self { plan }
+        context.register_batch("t", like.clone())?;
+        let plan = context.sql(sql).await?.create_physical_plan().await?;
+        Ok(Self { plan })
     }
 
     /// The plan lowered down to its leaf.
@@ -289,50 +297,73 @@ fn same(a: &ScalarValue, b: &ScalarValue, tolerance: f64) -> bool {
     }
 }
 
-/// Fails with the first row and column in which two batches differ.
-pub(super) fn assert_same(what: &str, want: &RecordBatch, got: &RecordBatch, tolerance: f64) {
-    assert_eq!(want.num_rows(), got.num_rows(), "{what}: rows");
-    assert_eq!(want.num_columns(), got.num_columns(), "{what}: columns");
+/// The first row and column in which two batches differ.
+pub(super) fn difference(want: &RecordBatch, got: &RecordBatch, tolerance: f64) -> Option<String> {
+    if (want.num_rows(), want.num_columns()) != (got.num_rows(), got.num_columns()) {
+        return Some(format!("{} rows, got {}", want.num_rows(), got.num_rows()));
+    }
     for (c, (w, g)) in want.columns().iter().zip(got.columns()).enumerate() {
-        assert_eq!(w.data_type(), g.data_type(), "{what}: type of column {c}");
-        g.to_data().validate_full().unwrap_or_else(|e| panic!("{what}: {e}"));
+        if w.data_type() != g.data_type() {
+            return Some(format!("column {c} is {}, got {}", w.data_type(), g.data_type()));
+        }
+        if let Err(e) = g.to_data().validate_full() {
+            return Some(format!("column {c}: {e}"));
+        }
         for row in 0..want.num_rows() {
             let value = |a: &ArrayRef| ScalarValue::try_from_array(a, row).unwrap();
             let (w, g) = (value(w), value(g));
-            assert!(same(&w, &g, tolerance), "{what}: column {c}, row {row}: {w:?}, got {g:?}");
+            if !same(&w, &g, tolerance) {
+                return Some(format!("column {c}, row {row}: {w:?}, got {g:?}"));
+            }
         }
+    }
+    None
+}
+
+/// Fails where two batches differ.
+pub(super) fn assert_same(what: &str, want: &RecordBatch, got: &RecordBatch, tolerance: f64) {
+    if let Some(d) = difference(want, got, tolerance) {
+        panic!("{what}: {d}");
     }
 }
 
-/// Checks a query over `batch`: as a whole, and each row on its own, where DataFusion's
-/// error must be ours too.
-pub(super) async fn check_tolerant(sql: &str, batch: &RecordBatch, tolerance: f64) {
-    let query = Query::plan(sql, batch, 1).await;
-    let lowered = match query.lower() {
-        Ok(plan) => Lowered::new(plan),
-        Err(e) => panic!("{sql}: {e}"),
-    };
+/// Compares a query over `batch`: as a whole, and each row on its own, where DataFusion's
+/// error must be ours too. (Over many rows DataFusion also evaluates the right side of AND
+/// where the left side is false; that error is not ours.)
+pub(super) async fn compare(sql: &str, batch: &RecordBatch, tolerance: f64) -> Result<(), String> {
+    let query = Query::try_plan(sql, batch, 1).await.map_err(|e| format!("{sql}: {e}"))?;
+    let lowered = Lowered::new(query.lower().map_err(|e| format!("{sql}: {e}"))?);
     let leaf = leaf_of(&query.plan, batch);
     let compare = |batch: &RecordBatch, what: &str| {
-        let want = expected(&query.plan, batch);
-        let got = lowered.run(batch);
-        match (want, got) {
-            (Ok(want), Ok(got)) => assert_same(what, &want, &got, tolerance),
-            (Err(_), Err(_)) => {}
-            (Ok(want), Err(e)) => panic!("{what}: {e} for {want:?} of {batch:?}"),
-            (Err(e), Ok(got)) => panic!("{what}: {got:?} for {e} of {batch:?}"),
+        let failed = |text: String| Err(format!("{sql}, {what}: {text}"));
+        match (expected(&query.plan, batch), lowered.run(batch)) {
+            (Ok(want), Ok(got)) => difference(&want, &got, tolerance).map_or(Ok(()), failed),
+            (Err(_), Err(_)) => Ok(()),
+            (Err(_), Ok(_)) if batch.num_rows() > 1 => Ok(()),
+            (Ok(want), Err(e)) => failed(format!("{e}, for {:?}", want.columns().first())),
+            (Err(e), Ok(got)) => failed(format!("{:?}, for: {e}", got.columns().first())),
         }
     };
-    compare(&leaf, sql);
+    compare(&leaf, "whole")?;
     for row in 0..leaf.num_rows() {
-        compare(&leaf.slice(row, 1), &format!("{sql}, row {row}"));
+        let inputs = leaf.slice(row, 1);
+        compare(&inputs, &format!("row {row}")).map_err(|e| format!("{e} of {inputs:?}"))?;
     }
-    compare(&leaf.slice(0, 0), sql);
+    compare(&leaf.slice(0, 0), "no rows")
 }
 
-/// As [`check_tolerant`], exact.
-pub(super) async fn check(sql: &str, batch: &RecordBatch) {
-    check_tolerant(sql, batch, 0.0).await;
+/// Compares queries over batches, and fails with all that differ.
+pub(super) async fn check_all(queries: &[String], batches: &[RecordBatch], tolerance: f64) {
+    let mut failed = Vec::new();
+    for sql in queries {
+        for batch in batches {
+            if let Err(e) = compare(sql, batch, tolerance).await {
+                failed.push(e);
+                break;
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), queries.len(), failed.join("\n"));
 }
 
 /// Checks that a query is refused, and gives the reason.

