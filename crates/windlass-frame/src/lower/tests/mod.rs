@@ -33,7 +33,6 @@ use crate::batch::{DictionaryLimits, DictionarySet, download, upload};
 
 mod aggregates;
 mod expressions;
-mod random;
 mod strings;
 
 /// Numbers that repeat from a seed (splitmix64).
@@ -95,7 +94,6 @@ pub(super) fn data(rows: usize, seed: u64, wild: bool) -> RecordBatch {
         let values: Vec<i128> = (0..rows).map(|_| one()).collect();
         values.into_iter().map(|v| n.some(v)).collect()
     };
-    let day = 86_400i64;
     let max_decimal = |p: u32| 10i128.pow(p) - 1;
     let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
     macro_rules! ints {
@@ -113,7 +111,6 @@ pub(super) fn data(rows: usize, seed: u64, wild: bool) -> RecordBatch {
         "tms" TimestampMillisecondArray i64 (-2_000_000_000_000, 4_000_000_000_000),
         "tus" TimestampMicrosecondArray i64 (-2_000_000_000_000_000, 4_000_000_000_000_000),
         "tns" TimestampNanosecondArray i64 (-2_000_000_000_000_000_000, 4_000_000_000_000_000_000));
-    let _ = day;
     for (name, p, s) in [("d7", 7, 2), ("d18", 18, 4), ("d25", 25, 6), ("d38", 38, 10)] {
         let max = max_decimal(p);
         let values = int(-max, max, (-9_999_999, 9_999_999));
@@ -166,13 +163,13 @@ pub(super) fn data(rows: usize, seed: u64, wild: bool) -> RecordBatch {
     columns.push(("sv", Arc::new(StringViewArray::from(words()))));
     let coded: DictionaryArray<Int32Type> = words().into_iter().collect();
     columns.push(("sd", Arc::new(coded)));
-    let never: Vec<i64> = (0..rows as i64).collect();
+    let numbers: Vec<i64> = (0..rows as i64).collect();
     let plain: Vec<&str> = (0..rows).map(|i| WORDS[i % WORDS.len()]).collect();
     let mut fields: Vec<Field> =
         columns.iter().map(|(name, a)| Field::new(*name, a.data_type().clone(), true)).collect();
     let mut arrays: Vec<ArrayRef> = columns.into_iter().map(|(_, a)| a).collect();
     fields.push(Field::new("row", DataType::Int64, false));
-    arrays.push(Arc::new(Int64Array::from(never)));
+    arrays.push(Arc::new(Int64Array::from(numbers)));
     fields.push(Field::new("sn", DataType::Utf8, false));
     arrays.push(Arc::new(StringArray::from(plain)));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()

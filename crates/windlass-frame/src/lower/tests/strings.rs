@@ -109,6 +109,17 @@ async fn tables_grow_with_the_dictionary() {
 }
 
 #[tokio::test]
+async fn the_table_of_a_first_batch_without_strings_is_replaced() {
+    let (none, one) = (strings(&[None]), strings(&[Some("ab")]));
+    let query = Query::plan("SELECT length(s) AS n FROM t", &none, 1).await;
+    let lowered = Lowered::new(query.lower().unwrap());
+    for batch in [&none, &one] {
+        let want = super::expected(&query.plan, batch).unwrap();
+        super::assert_same("first strings", &want, &lowered.run(batch).unwrap(), 0.0);
+    }
+}
+
+#[tokio::test]
 async fn a_value_for_which_the_expression_fails_sends_the_query_back() {
     let batch = strings(&[Some("1"), Some("x"), None]);
     let query = Query::plan("SELECT CAST(s AS INT) AS r FROM t", &batch, 1).await;
