@@ -9,12 +9,14 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use tokio::runtime::Runtime;
-use windlass::{FrameError, Outcome, Position, RunOptions, Session, SessionOptions, Statement};
+use windlass::{
+    DeviceSpec, FrameError, Outcome, Position, RunOptions, Session, SessionOptions, Statement,
+};
 
 use crate::{
     args::{NamedPath, ReportArgs, SessionArgs, StatsFormat},
     error::{Error, Message, Result},
-    interrupt::Interrupt,
+    interrupt::{Interrupt, Tokens},
     output::{Printer, write_file},
     progress,
     record::{RunRecord, StatementRecord},
@@ -23,9 +25,9 @@ use crate::{
     trace,
 };
 
-/// How long a cancelled statement may take to stop by itself before it is left behind. A
-/// guess: longer than a batch takes, shorter than one notices.
-const STOPPING: Duration = Duration::from_millis(300);
+/// How long threads may take to end after the last statement. A guess: those that only
+/// wait end at once, and nothing waits for those that compute.
+const ENDING: Duration = Duration::from_millis(300);
 
 /// Where a text of SQL came from, for messages.
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|e| Error::caused("cannot start threads", &e))?;
-        let interrupt = Interrupt::install(runtime.handle(), mode == Mode::Batch);
+        let interrupt = Interrupt::install(mode == Mode::Batch)?;
         let session = {
             let _entered = runtime.enter();
             session(args)?
@@ -102,13 +104,12 @@ impl Engine {
         self.register(tables)?;
         for text in definitions {
             for statement in self.session.statements(text).map_err(|e| tell(e, None))? {
-                let cancel = self.interrupt.fresh();
+                let cancel = self.interrupt.fresh().cancel;
                 let options = RunOptions { cancel, ..RunOptions::default() };
                 self.block_on(self.session.run(&statement, &options)).map_err(|e| tell(e, None))?;
             }
         }
-        // A device that does not open is told now, not at the first query.
-        self.session.devices().open().map(drop).map_err(|e| tell(e.into(), None))
+        open_named(&self.session)
     }
 
     /// The session.
@@ -135,7 +136,7 @@ impl Engine {
         future: impl Future<Output = windlass::Result<T>>,
         source: Option<&Source<'_>>,
     ) -> Result<T> {
-        let cancel = self.interrupt.fresh();
+        let cancel = self.interrupt.fresh().cancel;
         self.block_on(async {
             tokio::select! {
                 biased;
@@ -185,15 +186,15 @@ impl Engine {
     ) -> Result<Outcome> {
         let line = progress::wanted(self.quiet, printer.streams_to_terminal())
             .then(|| Arc::new(progress::Line::new(title.to_string())));
-        let cancel = self.interrupt.fresh();
-        let rows = Arc::new(printer.rows(cancel.clone()));
+        let tokens = self.interrupt.fresh();
+        let rows = Arc::new(printer.rows(tokens.cancel.clone()));
         let options = RunOptions {
-            cancel,
+            cancel: tokens.cancel.clone(),
             progress: line.clone().map(|l| l as _),
             rows: Some(Arc::clone(&rows) as _),
         };
         let began = Instant::now();
-        let outcome = self.drive(statement, options);
+        let outcome = self.drive(statement, options, &tokens);
         if let Some(line) = line {
             line.clear();
         }
@@ -226,8 +227,12 @@ impl Engine {
 
     /// Runs a statement on a thread of the runtime, so that an operator that computes for
     /// long without a pause does not delay an interrupt.
-    fn drive(&self, statement: &Statement, options: RunOptions) -> windlass::Result<Outcome> {
-        let cancel = options.cancel.clone();
+    fn drive(
+        &self,
+        statement: &Statement,
+        options: RunOptions,
+        tokens: &Tokens,
+    ) -> windlass::Result<Outcome> {
         let (session, statement) = (self.session.clone(), statement.clone());
         let task = self.runtime.spawn(async move { session.run(&statement, &options).await });
         let abort = task.abort_handle();
@@ -237,7 +242,7 @@ impl Engine {
                 r = task => r.unwrap_or_else(|e| {
                     Err(FrameError::Execution(format!("a bug in windlass: {e}")))
                 }),
-                () = async { cancel.cancelled().await; tokio::time::sleep(STOPPING).await } => {
+                () = tokens.overdue.cancelled() => {
                     abort.abort();
                     Err(FrameError::Cancelled)
                 }
@@ -311,8 +316,17 @@ impl Drop for Engine {
         // Cancelled work is dropped at its next step; nothing waits for a long one.
         let idle = tokio::runtime::Builder::new_current_thread().build();
         if let Ok(idle) = idle {
-            std::mem::replace(&mut self.runtime, idle).shutdown_timeout(STOPPING);
+            std::mem::replace(&mut self.runtime, idle).shutdown_timeout(ENDING);
         }
+    }
+}
+
+/// Opens the devices that the user named: one that is not there is told now, whether or not
+/// a query would have used it. With `auto` none is opened before a query needs it.
+fn open_named(session: &Session) -> Result<()> {
+    match session.options().devices {
+        DeviceSpec::Auto => Ok(()),
+        DeviceSpec::List(_) => session.devices().open().map(drop).map_err(|e| tell(e.into(), None)),
     }
 }
 

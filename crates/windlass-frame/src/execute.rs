@@ -1,8 +1,5 @@
 //! The one place where queries run: physical planning, execution, cancelling, progress,
 //! figures, and the second run on the CPU when a device fails.
-//!
-//! The futures are boxed here, so that the engine below them is compiled with this crate
-//! and not again with each that calls it.
 
 use std::{
     path::PathBuf,
@@ -17,7 +14,7 @@ use datafusion::{
     logical_expr::{DdlStatement, LogicalPlan},
     physical_plan::{ExecutionPlan, displayable, execute_stream},
 };
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use futures::{StreamExt, TryStreamExt};
 
 use crate::{
     error::{FrameError, Result, device_failure},
@@ -42,12 +39,12 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// DataFusion's, so that the caller can look for a device's failure below it.
-pub(crate) fn start<'a>(
-    session: &'a Session,
-    plan: &'a LogicalPlan,
+pub(crate) async fn start(
+    session: &Session,
+    plan: &LogicalPlan,
     devices: bool,
-) -> BoxFuture<'a, Result<Started, DataFusionError>> {
-    async move { start_with(&session.state(devices), plan).await }.boxed()
+) -> Result<Started, DataFusionError> {
+    start_with(&session.state(devices), plan).await
 }
 
 async fn start_with(state: &SessionState, plan: &LogicalPlan) -> Result<Started, DataFusionError> {
@@ -244,12 +241,12 @@ const HOST: windlass_device::Backend = windlass_device::Backend::Cpu;
 ///
 /// # Errors
 /// Any [`FrameError`].
-pub(crate) fn collect<'a>(
-    session: &'a Session,
-    plan: &'a LogicalPlan,
-    run: &'a RunOptions,
-) -> BoxFuture<'a, Result<Finished>> {
-    async move { Job::new(session, run, None).finish(plan).await }.boxed()
+pub(crate) async fn collect(
+    session: &Session,
+    plan: &LogicalPlan,
+    run: &RunOptions,
+) -> Result<Finished> {
+    Job::new(session, run, None).finish(plan).await
 }
 
 /// The rows of a query, to the caller's sink where it has one.
@@ -264,15 +261,7 @@ async fn deliver(session: &Session, plan: &LogicalPlan, run: &RunOptions) -> Res
 ///
 /// # Errors
 /// Any [`FrameError`].
-pub(crate) fn statement<'a>(
-    session: &'a Session,
-    statement: &'a Statement,
-    run: &'a RunOptions,
-) -> BoxFuture<'a, Result<Outcome>> {
-    run_statement(session, statement, run).boxed()
-}
-
-async fn run_statement(
+pub(crate) async fn statement(
     session: &Session,
     statement: &Statement,
     run: &RunOptions,
@@ -295,11 +284,13 @@ async fn run_statement(
         }
         LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
             let message = message(&plan);
-            let left = tokio::select! {
+            let define = session.context().execute_logical_plan(plan);
+            let frame = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(FrameError::Cancelled),
-                left = session.define(plan) => left?,
+                frame = define => frame.map_err(FrameError::from)?,
             };
+            let left = frame.logical_plan().clone();
             if !left.schema().fields().is_empty() {
                 // EXECUTE of a prepared query gives rows.
                 let Finished { schema, batches } = deliver(session, &left, run).await?;

@@ -154,7 +154,6 @@ impl Builder {
             t.dictionary == dictionary
                 && t.argument == *argument
                 && t.expr.eq(expr)
-                && t.nullable == nullable
                 && match (&result, &t.result) {
                     // Strings into a new dictionary: any dictionary that nothing else fills.
                     (None, TableResult::Codes(_)) => true,
@@ -162,7 +161,9 @@ impl Builder {
                     _ => false,
                 }
         };
-        if let Some(at) = self.tables.tables.iter().position(same) {
+        if let Some(at) = self.tables.tables.iter().position(same)
+            && self.program.tables()[at].nullable == nullable
+        {
             return Ok((TableId(at as u32), self.tables.tables[at].result.clone()));
         }
         let result = match result {
@@ -179,7 +180,6 @@ impl Builder {
             argument: argument.clone(),
             expr: Arc::clone(expr),
             result: result.clone(),
-            nullable,
         });
         Ok((id, result))
     }

@@ -18,9 +18,6 @@ mod builder;
 mod expr;
 mod pipeline;
 
-#[cfg(test)]
-mod tests;
-
 pub mod aggregate;
 pub mod plan;
 pub mod types;

@@ -18,7 +18,7 @@ use datafusion::{
     error::DataFusionError,
     logical_expr::LogicalPlan,
 };
-use futures::{FutureExt, TryStreamExt, future::BoxFuture};
+use futures::TryStreamExt;
 use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::{
@@ -36,15 +36,11 @@ use crate::{
 const SHOWN: usize = 60;
 
 /// The error of a failed query, with file, line and column where a text file is at fault.
-pub(crate) fn explain<'a>(
-    session: &'a Session,
-    plan: &'a LogicalPlan,
+pub(crate) async fn explain(
+    session: &Session,
+    plan: &LogicalPlan,
     error: DataFusionError,
-) -> BoxFuture<'a, FrameError> {
-    find(session, plan, error).boxed()
-}
-
-async fn find(session: &Session, plan: &LogicalPlan, error: DataFusionError) -> FrameError {
+) -> FrameError {
     if about_a_file(&error) {
         for table in tables(plan) {
             if let Some(found) = check_table(session, &table).await {

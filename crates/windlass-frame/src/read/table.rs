@@ -23,8 +23,6 @@ use datafusion::{
     prelude::SessionContext,
 };
 
-use futures::{FutureExt, future::BoxFuture};
-
 use super::{
     csv,
     csv_scan::CsvFiles,
@@ -51,16 +49,7 @@ pub(crate) struct Declared {
 ///
 /// # Errors
 /// Those of finding the files and of inferring their columns.
-pub(crate) fn open<'a>(
-    state: &'a SessionState,
-    paths: &'a [&'a str],
-    options: &'a ReadOptions,
-    declared: Declared,
-) -> BoxFuture<'a, Result<Arc<ListingTable>>> {
-    open_files(state, paths, options, declared).boxed()
-}
-
-async fn open_files(
+pub(crate) async fn open(
     state: &SessionState,
     paths: &[&str],
     options: &ReadOptions,

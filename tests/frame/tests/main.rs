@@ -1,6 +1,0 @@
-//! Frames end to end, in one binary.
-
-mod errors;
-mod frames;
-mod reading;
-mod writing;
