@@ -246,6 +246,26 @@ async fn filter_and_group_by_are_one_fused_node() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_spread_over_partitions_only_for_the_hosts_threads() {
+    let sql = "select k, sum(a) from one where b > 0 group by k";
+    let mut answers = Vec::new();
+    for (device, spread) in [("cpu", true), ("cuda-emulated:0", false)] {
+        let context = on(device);
+        let rows = run(&context, &plan(&context, "select k, a, b from x").await).await.unwrap();
+        let one = MemTable::try_new(rows[0].schema(), vec![rows]).unwrap();
+        context.register_table("one", Arc::new(one)).unwrap();
+        let placed = plan(&context, sql).await;
+        let text = displayable(&*placed).indent(true).to_string();
+        let below = names(&placed).iter().any(|n| n == "RepartitionExec");
+        assert_eq!(below, spread, "{device}\n{text}");
+        let mut rows = cells(&run(&context, &placed).await.unwrap());
+        rows.sort();
+        answers.push(rows);
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
 /// The node of a type in a plan.
 fn find<T: ExecutionPlan>(plan: &Arc<dyn ExecutionPlan>) -> Option<&T> {
     plan.downcast_ref::<T>().or_else(|| plan.children().into_iter().find_map(find::<T>))

@@ -20,7 +20,7 @@ use datafusion::{
     },
 };
 use parking_lot::Mutex;
-use windlass_device::DeviceName;
+use windlass_device::{DeviceClass, DeviceName};
 use windlass_runtime::EventKind;
 
 use super::{
@@ -69,6 +69,9 @@ pub fn place(
     let mut placer = Placer::new(devices, options);
     placer.number(&plan, 0);
     let placed = placer.rewrite(&plan, 0)?;
+    if placer.placed == 0 {
+        return Ok((plan, placer.decisions));
+    }
     if let Err(e) = check(&placed) {
         if options.collapse {
             let options = PlacementOptions { collapse: false, ..options.clone() };
@@ -173,7 +176,16 @@ impl<'a> Placer<'a> {
             return self.on_cpu(segment, source).map(Some);
         };
         let name = device.info().name.to_string();
-        for d in &mut self.decisions[id..below] {
+        let (mut nodes, mut source, mut end) = (segment.nodes.clone(), source, below);
+        if device.info().class != DeviceClass::Host
+            && let Some(exchange) = segment.idle_exchange(&source)
+        {
+            source = Arc::clone(exchange.children()[0]);
+            nodes.insert(0, exchange);
+            self.decisions[below].reason = "one aggregation reads all partitions".to_string();
+            end += 1;
+        }
+        for d in &mut self.decisions[id..end] {
             (d.placed, d.device) = (true, name.clone());
             let event = format!("{}: {}", d.operator, d.reason);
             self.devices.inventory().events().point(EventKind::Decision, &name, &event);
@@ -181,7 +193,7 @@ impl<'a> Placer<'a> {
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
         let placed = Placed { device, inventory, reason: choice.reason.into() };
-        let chain = Arc::new(HostChain::new(segment.nodes.clone()));
+        let chain = Arc::new(HostChain::new(nodes));
         let upload = |input| DeviceUploadExec::new(source, placed, input);
         let node: Arc<dyn ExecutionPlan> = match &segment.lowered {
             Lowered::Pipeline(plan) => {

@@ -37,6 +37,19 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// The exchange right below that only spreads rows over partitions, where one
+    /// aggregation reads all partitions: idle work, unless the partitions are the host's
+    /// threads.
+    pub(super) fn idle_exchange(
+        &self,
+        source: &Arc<dyn ExecutionPlan>,
+    ) -> Option<Arc<dyn ExecutionPlan>> {
+        let merged = matches!(self.lowered, Lowered::Aggregate { stage: Stage::Merged, .. });
+        let exchange = source.downcast_ref::<RepartitionExec>().filter(|_| merged)?;
+        let spreads = matches!(exchange.partitioning(), Partitioning::RoundRobinBatch(_));
+        (spreads && !exchange.preserve_order()).then(|| Arc::clone(source))
+    }
+
     /// The uppermost operator.
     pub(super) fn top(&self) -> &Arc<dyn ExecutionPlan> {
         self.nodes.last().expect("a segment has operators")
@@ -188,15 +201,6 @@ fn aggregation(
             alone.map_err(|_| Some(reason))?
         }
     };
-    if stage == Stage::Merged
-        && nodes.is_empty()
-        && let Some(exchange) = source.downcast_ref::<RepartitionExec>()
-        && matches!(exchange.partitioning(), Partitioning::RoundRobinBatch(_))
-    {
-        // One aggregation reads all partitions: spreading the rows first is idle work.
-        let below = Arc::clone(exchange.input());
-        nodes.push(std::mem::replace(&mut source, below));
-    }
     nodes.extend(above.into_iter().rev());
     let limit = aggregate.limit_options().map(|l| l.limit());
     let lowered = Lowered::Aggregate { plan: Arc::new(lowered), stage, limit };
