@@ -72,6 +72,7 @@ impl Engine {
             let _entered = runtime.enter();
             session(args)?
         };
+        open_named(&session)?;
         let record = RunRecord { title, device: args.device.to_string(), ..RunRecord::default() };
         Ok(Self { session, interrupt, quiet, record, runtime })
     }
