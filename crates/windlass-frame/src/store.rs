@@ -143,7 +143,11 @@ impl ObjectStore for CountingStore {
         location: &Path,
         options: GetOptions,
     ) -> object_store::Result<GetResult> {
+        let only_metadata = options.head;
         let mut result = self.inner.get_opts(location, options).await?;
+        if only_metadata {
+            return Ok(result);
+        }
         let counter = Arc::clone(&self.bytes_read);
         result.payload = match result.payload {
             // A local file: what is read of it is not seen from here, so its range counts.

@@ -62,7 +62,10 @@ async fn options_of_sql_tables_override_the_defaults() {
     let t = session.table("t").await.unwrap();
     assert_eq!(columns(&t), ["a:Utf8", "b:Float32"]);
     assert_eq!(all(&t).await, ["1,", "NA,2.5"]);
-    let e = run(&session, &text.replace("'nulls'", "'nuls'")).await.unwrap_err().to_string();
+    let e = run(&session, &text.replace("table t", "table u").replace("'nulls'", "'nuls'"))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(e.contains("nuls") && e.contains("nulls"), "{e}");
 }
 
