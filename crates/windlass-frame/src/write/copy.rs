@@ -297,6 +297,15 @@ fn name_nulls(copy: &CopyTo) -> Result<LogicalPlan> {
 fn name_target(error: FrameError, data: &Path, target: &str) -> FrameError {
     let staged = data.display().to_string();
     match error {
+        // DataFusion keeps the cause of a failed close to itself: writing a little more tells.
+        FrameError::Execution(text) if text.contains("finalizing writes") => {
+            const PROBE: usize = 1 << 20;
+            let reason = match fs::write(data.join("probe"), vec![0u8; PROBE]) {
+                Err(e) => io_reason(&e),
+                Ok(()) => "a file could not be finished".to_string(),
+            };
+            FrameError::Write { path: target.to_string(), reason }
+        }
         FrameError::Execution(text) if text.contains(staged.trim_start_matches('/')) => {
             let reason = if text.contains("No space left") || text.contains("disk is full") {
                 "the disk is full".to_string()
