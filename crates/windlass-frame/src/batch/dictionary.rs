@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, DictionaryArray, GenericStringBuilder,
-        OffsetSizeTrait, PrimitiveArray, StringViewArray,
+        Array, ArrayRef, DictionaryArray, GenericStringBuilder, OffsetSizeTrait, PrimitiveArray,
+        StringViewArray,
     },
     buffer::{Buffer, NullBuffer, ScalarBuffer},
     datatypes::{
-        ArrowNativeType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-        UInt16Type, UInt32Type, UInt64Type,
+        ArrowDictionaryKeyType, ArrowNativeType, DataType, Int8Type, Int16Type, Int32Type,
+        Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use hashbrown::DefaultHashBuilder;
@@ -352,15 +352,12 @@ impl Dictionary {
         Ok(Arc::new(out.finish()))
     }
 
-    fn decode_keys<K: ArrowPrimitiveType>(
+    fn decode_keys<K: ArrowDictionaryKeyType>(
         &self,
         codes: &[u32],
         nulls: Option<NullBuffer>,
         values: ArrayRef,
-    ) -> Result<ArrayRef>
-    where
-        K: arrow::datatypes::ArrowDictionaryKeyType,
-    {
+    ) -> Result<ArrayRef> {
         let mut keys = Vec::with_capacity(codes.len());
         for (i, code) in codes.iter().enumerate() {
             let null = nulls.as_ref().is_some_and(|n| n.is_null(i));

@@ -31,7 +31,8 @@ pub struct DictionarySet {
     tables: Vec<Mutex<Table>>,
 }
 
-/// A lookup table as far as it is evaluated, and its copies on devices.
+/// A lookup table as far as it is evaluated, and its copies on devices, each with the
+/// number of codes that it covers.
 #[derive(Debug, Default)]
 struct Table {
     values: Option<ArrayRef>,
@@ -174,19 +175,19 @@ impl DictionarySet {
         for (spec, table) in self.spec.tables.iter().zip(&self.tables) {
             let mut table = table.lock();
             self.extend(spec, &mut table)?;
-            let values = match &table.values {
-                Some(v) => Arc::clone(v),
-                // No string yet: one row, so that a null code has something to point at.
-                None => new_null_array(&table_type(&spec.result), 1),
-            };
-            let rows = values.len();
-            let copy = table.copies.iter().find(|(n, len, _)| n == name && *len == rows);
+            let known = table.values.as_ref().map_or(0, |v| v.len());
+            let copy = table.copies.iter().find(|(n, len, _)| n == name && *len == known);
             let column = match copy {
                 Some((.., column)) => column.clone(),
                 None => {
+                    let values = match &table.values {
+                        Some(v) => Arc::clone(v),
+                        // No string yet: one row for a null code to point at.
+                        None => new_null_array(&table_type(&spec.result), 1),
+                    };
                     let column = upload_array(device, queue, reservation, &values)?;
                     table.copies.retain(|(n, ..)| n != name);
-                    table.copies.push((name.clone(), rows, column.clone()));
+                    table.copies.push((name.clone(), known, column.clone()));
                     column
                 }
             };
@@ -221,7 +222,12 @@ impl DictionarySet {
                 device: "any device".into(),
                 reason: format!("{} fails for a value of its column: {e}", spec.expr),
             })?;
-            parts.push(self.table_values(spec, result)?);
+            let values = self.table_values(spec, result)?;
+            if !spec.nullable && values.null_count() > 0 {
+                let what = format!("{} without nulls", spec.expr);
+                return Err(failed(format!("a null of {what}")));
+            }
+            parts.push(values);
         }
         let parts: Vec<&dyn Array> = parts.iter().map(|p| p.as_ref()).collect();
         table.values = Some(concat(&parts).map_err(failed)?);

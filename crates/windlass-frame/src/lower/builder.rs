@@ -154,6 +154,7 @@ impl Builder {
             t.dictionary == dictionary
                 && t.argument == *argument
                 && t.expr.eq(expr)
+                && t.nullable == nullable
                 && match (&result, &t.result) {
                     // Strings into a new dictionary: any dictionary that nothing else fills.
                     (None, TableResult::Codes(_)) => true,
@@ -161,9 +162,7 @@ impl Builder {
                     _ => false,
                 }
         };
-        if let Some(at) = self.tables.tables.iter().position(same)
-            && self.program.tables()[at].nullable == nullable
-        {
+        if let Some(at) = self.tables.tables.iter().position(same) {
             return Ok((TableId(at as u32), self.tables.tables[at].result.clone()));
         }
         let result = match result {
@@ -180,6 +179,7 @@ impl Builder {
             argument: argument.clone(),
             expr: Arc::clone(expr),
             result: result.clone(),
+            nullable,
         });
         Ok((id, result))
     }

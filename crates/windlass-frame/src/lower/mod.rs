@@ -18,6 +18,9 @@ mod builder;
 mod expr;
 mod pipeline;
 
+#[cfg(test)]
+mod tests;
+
 pub mod aggregate;
 pub mod plan;
 pub mod types;

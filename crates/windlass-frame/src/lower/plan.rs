@@ -74,6 +74,8 @@ pub struct TableSpec {
     pub expr: Arc<dyn PhysicalExpr>,
     /// What the table holds.
     pub result: TableResult,
+    /// Whether the expression may be null.
+    pub nullable: bool,
 }
 
 /// What the host keeps for a program: dictionaries, and the tables over them. Tables come

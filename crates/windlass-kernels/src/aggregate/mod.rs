@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `plan` | lowering: the pipeline, and the layout of packed keys and states |
 //! | `gpu` | the driver: evaluate, find groups, accumulate, chunk by chunk |
+//! | `batch` | evaluated columns, and the rows of a chunk with their groups |
+//! | `memory` | the device's memory and kernels, for all of these |
 //! | `table` | the group table: packed keys, hash table, group keys |
 //! | `state` | the accumulators' states and launches |
 //! | `result` | Arrow arrays from the words that the kernels leave |

@@ -154,7 +154,7 @@ impl Cast<'_> {
     ) -> Result<ValueId> {
         let out = phys_type(&DataType::Decimal128(p2, s2))?;
         let by = i32::from(s2) - i32::from(s1);
-        if by > 38 || by < -37 {
+        if !(-37..=38).contains(&by) {
             return Err(Unsupported::new(format!("a decimal rescaled by 10^{by}")));
         }
         let value = if by >= 0 {

@@ -12,7 +12,7 @@ use datafusion::{
 };
 use windlass_kernels::{
     PhysType, Scalar,
-    ir::{BinaryOp, UnaryOp, ValueId},
+    ir::{BinaryOp, Op, UnaryOp, ValueId},
 };
 
 use super::{
@@ -177,14 +177,12 @@ fn binary(b: &mut Builder, expr: &Expr, x: &e::BinaryExpr, guard: &Guard) -> Res
             Ok(Lowered::new(b.binary(op, left, right, guard)?, DataType::Boolean))
         }
         op if comparison(op).is_some() => {
-            let (l, r) = (lower(b, x.left(), guard)?, lower(b, x.right(), guard)?);
+            let (mut l, mut r) = (lower(b, x.left(), guard)?, lower(b, x.right(), guard)?);
+            plain_zeros(b, &mut l, &mut r)?;
             compare(b, expr, *op, l, r)
         }
         op => {
-            let interval = |e: &Expr| match e.data_type(&b.schema) {
-                Ok(DataType::Interval(_)) => true,
-                _ => false,
-            };
+            let interval = |e: &Expr| matches!(e.data_type(&b.schema), Ok(DataType::Interval(_)));
             if interval(x.left()) || interval(x.right()) {
                 return date::plus_interval(b, expr, x, guard);
             }
@@ -206,6 +204,35 @@ fn comparison(op: &Operator) -> Option<BinaryOp> {
         Operator::IsNotDistinctFrom => BinaryOp::NotDistinct,
         _ => return None,
     })
+}
+
+/// Makes -0.0 equal to 0.0, as the comparison operators have it (IN, CASE and NULLIF keep
+/// them apart). Against a constant that is no zero there is nothing to do.
+fn plain_zeros(b: &mut Builder, l: &mut Lowered, r: &mut Lowered) -> Result<()> {
+    let ty = b.program.ty(l.value);
+    if !ty.is_float() || b.program.ty(r.value) != ty {
+        return Ok(());
+    }
+    let [minus, zero] = match ty {
+        PhysType::F32 => [-0.0f32, 0.0].map(|v| b.program.constant(Scalar::F32(v))),
+        _ => [-0.0f64, 0.0].map(|v| b.program.constant(Scalar::F64(v))),
+    };
+    let other_constant = |b: &Builder, v: ValueId| {
+        v != minus && v != zero && matches!(b.program.value(v).op, Op::Const(_))
+    };
+    if other_constant(b, l.value) || other_constant(b, r.value) {
+        return Ok(());
+    }
+    for side in [l, r] {
+        side.value = match side.value {
+            v if v == minus || v == zero => zero,
+            v => {
+                let negative = b.program.binary(BinaryOp::Eq, v, minus, None)?;
+                b.select(negative, zero, v)?
+            }
+        };
+    }
+    Ok(())
 }
 
 /// A comparison of two lowered values of one logical type.

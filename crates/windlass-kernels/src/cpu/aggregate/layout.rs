@@ -9,7 +9,7 @@
 
 use arrow::array::ArrayRef;
 
-use super::state;
+use super::arrays;
 use crate::{cpu::pipeline::Values, types::PhysType};
 
 /// Bits `shift..shift + bits` of word `word`.
@@ -416,17 +416,18 @@ impl Layout {
         let nulls = (code.null != NullCode::Never)
             .then(|| rows().map(|r| u8::from(!code.is_null(r))).collect::<Vec<u8>>())
             .filter(|valid| valid.contains(&0))
-            .map(|valid| state::nulls(&valid));
+            .map(|valid| arrays::nulls(&valid));
         match code.value {
             ValueCode::Offset { base, field, .. } if code.ty != PhysType::I128 => {
                 // A null gives some value, which is not looked at.
                 let base = (base as u64).wrapping_sub(code.one());
                 let values = rows().map(|r| field.get(r).wrapping_add(base) as i64);
-                state::array(code.ty, values.collect(), nulls)
+                arrays::array(code.ty, values.collect(), nulls)
             }
-            _ => {
-                state::decimals(rows().map(|r| self.get(k, r).unwrap_or_default()).collect(), nulls)
-            }
+            _ => arrays::decimals(
+                rows().map(|r| self.get(k, r).unwrap_or_default()).collect(),
+                nulls,
+            ),
         }
     }
 }

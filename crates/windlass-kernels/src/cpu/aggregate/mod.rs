@@ -18,6 +18,7 @@
 //! | `state` | the accumulators |
 //! | `groups` | keys and states together, with their memory |
 //! | `merge` | several parts into one result |
+//! | `arrays` | results as host arrays |
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::{
     types::PhysType,
 };
 
+mod arrays;
 mod groups;
 mod layout;
 mod merge;

@@ -1,0 +1,145 @@
+//! Rows a second of the CPU group-by: sum of an `I64` by one `I64` key, for several numbers
+//! of groups, beside a `hashbrown` map on the same data: on one thread by its own time, and
+//! on all threads with the merge, by wall time. Prints one JSON object a line.
+//!
+//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS]]`
+
+use std::{hint::black_box, sync::Arc, time::Instant};
+
+use windlass_device::{Device, DeviceBuffer, DeviceOptions, HostBytes, cpu::CpuDevice};
+use windlass_kernels::{
+    DeviceBatch, DeviceColumn, PhysType, Storage, Validity,
+    aggregate::{Accumulator, AggregateCall, GroupByPlan},
+    cpu::aggregate::{CpuGroupBy, merge_all},
+    ir::Program,
+};
+
+/// Seconds that this thread has run: what counts where other work shares the cores. Wall
+/// time where the system does not tell.
+fn thread_seconds(start: Instant) -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = text.split(' ').next().and_then(|t| t.parse::<u64>().ok());
+    ns.map_or_else(|| start.elapsed().as_secs_f64(), |ns| ns as f64 / 1e9)
+}
+
+/// Seconds that all threads of this process have run, to 10 ms; `None` where the system
+/// does not tell.
+fn process_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
+struct Owner(Vec<i64>);
+
+impl HostBytes for Owner {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// Rows of a batch, as a scan gives them.
+const BATCH: usize = 65_536;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let rows: usize = std::env::args().nth(1).map_or(Ok(10_000_000), |a| a.parse())?;
+    let device = CpuDevice::new(&DeviceOptions::default());
+    let mut p = Program::new();
+    let (k, v) = (p.input(PhysType::I64, false), p.input(PhysType::I64, false));
+    let call = |accumulator, argument| AggregateCall { accumulator, argument, filter: None };
+    let calls =
+        vec![call(Accumulator::Sum { wide: false }, Some(v)), call(Accumulator::CountRows, None)];
+    let plan = GroupByPlan { program: p, filter: None, keys: vec![k], calls };
+    let groups = std::env::args().nth(2).map(|a| a.parse()).transpose()?;
+    for groups in groups.map_or(vec![1usize, 10, 1_000, 100_000, 10_000_000], |g| vec![g]) {
+        for (spread, scale) in [("dense", 1i64), ("sparse", 0x1_0000_0001)] {
+            let mut x = 1u64;
+            let mut next = || {
+                x = x
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                x >> 33
+            };
+            let keys: Vec<i64> =
+                (0..rows).map(|_| (next() % groups as u64) as i64 * scale).collect();
+            let values: Vec<i64> = (0..rows).map(|_| next() as i64).collect();
+
+            let clock = Instant::now();
+            let start = thread_seconds(clock);
+            let mut map: hashbrown::HashMap<i64, (i64, i64)> = hashbrown::HashMap::new();
+            for (k, v) in keys.iter().zip(&values) {
+                let state = map.entry(*k).or_default();
+                state.0 = state.0.wrapping_add(*v);
+                state.1 += 1;
+            }
+            let baseline = thread_seconds(clock) - start;
+
+            let batches: Vec<DeviceBatch> = keys
+                .chunks(BATCH)
+                .zip(values.chunks(BATCH))
+                .map(|(k, v)| {
+                    let columns = [k, v].map(|c| column(adopt(&device, c))).into();
+                    DeviceBatch { rows: k.len(), columns }
+                })
+                .collect();
+            let (start, cpu) = (thread_seconds(clock), process_seconds());
+            let mut g = CpuGroupBy::new(&plan, &device, 0)?;
+            for b in &batches {
+                g.update(b, &[])?;
+            }
+            let updated = thread_seconds(clock) - start;
+            let bytes = g.bytes();
+            let result = black_box(g.finish()?);
+            let one = thread_seconds(clock) - start;
+            let total = process_seconds().zip(cpu).map_or(one, |(after, before)| after - before);
+            assert_eq!(result.groups, map.len());
+
+            let (start, cpu) = (Instant::now(), process_seconds());
+            let threads = rayon::current_num_threads();
+            let parts: Result<Vec<_>, windlass_kernels::KernelError> = std::thread::scope(|s| {
+                let work: Vec<_> = batches
+                    .chunks(batches.len().div_ceil(threads))
+                    .map(|part| {
+                        let (plan, device) = (&plan, &device);
+                        s.spawn(move || {
+                            let mut g = CpuGroupBy::new(plan, device, 0)?;
+                            for b in part {
+                                g.update(b, &[])?;
+                            }
+                            Ok(g.into_groups())
+                        })
+                    })
+                    .collect();
+                work.into_iter().map(|t| t.join().expect("no panic")).collect()
+            });
+            let merged = black_box(merge_all(&plan, parts?)?);
+            let all = start.elapsed().as_secs_f64();
+            let cpu = process_seconds().zip(cpu).map_or(all, |(after, before)| after - before);
+            assert_eq!(merged.groups, map.len());
+            let rate = |seconds: f64| rows as f64 / seconds / 1e6;
+            println!(
+                "{{\"bench\":\"group_by_sum_i64\",\"rows\":{rows},\"groups\":{groups},\
+                 \"keys\":\"{spread}\",\"bytes_read\":{},\"device\":\"cpu\",\"class\":\"host\",\
+                 \"mrows_s\":{:.1},\"mrows_s_update\":{:.1},\"cpu_s\":{total:.2},\"mrows_s_hashbrown\":{:.1},\
+                 \"threads\":{threads},\"mrows_s_parallel\":{:.1},\
+                 \"cpu_s_parallel\":{cpu:.2},\"state_bytes\":{bytes}}}",
+                rows * 16,
+                rate(one),
+                rate(updated),
+                rate(baseline),
+                rate(all),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn adopt(device: &CpuDevice, values: &[i64]) -> DeviceBuffer {
+    device.adopt(Arc::new(Owner(values.to_vec()))).expect("the host adopts host memory")
+}
+
+fn column(values: DeviceBuffer) -> DeviceColumn {
+    let (storage, validity) = (Storage::Packed, Validity::All);
+    DeviceColumn { ty: PhysType::I64, storage, values, bit_offset: 0, validity }
+}
