@@ -143,9 +143,8 @@ async fn a_wrong_type_in_a_schema_override() {
     let e = error(&session, &text).await;
     let start = format!("{}, line 2, column carrier: expected a whole number", path.display());
     assert!(e.starts_with(&start) && e.contains("\"UA\""), "{e}");
-    let e =
-        error(&session, &text.replace("carrier int", "carier int").replace("table x", "table y"));
-    let e = e.await;
+    let text = text.replace("carrier int", "carier int").replace("table x", "table y");
+    let e = error(&session, &text).await;
     assert_eq!(e, "unknown column \"carier\"; did you mean \"carrier\"?");
 }
 
@@ -177,8 +176,7 @@ async fn broken_files_are_named() {
 async fn a_device_that_is_not_there_is_an_error_of_sessions_options() {
     let e = "gpu".parse::<DeviceSpec>().unwrap_err().to_string();
     assert!(e.contains("unknown device \"gpu\""), "{e}");
-    let e =
-        windlass::Session::with_options(SessionOptions { memory: Some(0), ..Default::default() });
+    let e = Session::with_options(SessionOptions { memory: Some(0), ..Default::default() });
     assert!(e.unwrap_err().to_string().contains("option memory"));
     // Nothing that a device could do: none is opened.
     let session = session_with(SessionOptions::default());

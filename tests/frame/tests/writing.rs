@@ -213,8 +213,8 @@ async fn files_are_cut_to_the_size_asked_for() {
 async fn wrong_options_are_named() {
     let (session, dir) = (session(), folder());
     let out = dir.path().join("out").display().to_string();
-    let e = run(&session, &format!("copy (select 1) to '{out}/' stored as csv options (mode 'x')"));
-    let e = e.await.unwrap_err().to_string();
+    let text = format!("copy (select 1) to '{out}/' stored as csv options (mode 'x')");
+    let e = run(&session, &text).await.unwrap_err().to_string();
     assert_eq!(e, "option mode: expected replace, append or fail, got \"x\"");
     let frame = session.sql("select 1 as a").await.unwrap();
     let options = WriteOptions { compression: Some("lzo".into()), ..Default::default() };
@@ -223,9 +223,9 @@ async fn wrong_options_are_named() {
     let options = WriteOptions { partition_by: vec!["b".into()], ..Default::default() };
     let e = frame.write_csv(&out, &options).await.unwrap_err().to_string();
     assert!(e.contains("unknown column \"b\""), "{e}");
-    let e =
-        frame.write("x.avro", FileFormat::Avro, &WriteOptions::default(), &RunOptions::default());
-    assert!(e.await.unwrap_err().to_string().contains("Avro, which can only be read"));
+    let (options, run) = (WriteOptions::default(), RunOptions::default());
+    let e = frame.write("x.avro", FileFormat::Avro, &options, &run).await.unwrap_err().to_string();
+    assert!(e.contains("Avro, which can only be read"), "{e}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
