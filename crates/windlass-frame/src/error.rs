@@ -360,7 +360,14 @@ impl From<DataFusionError> for FrameError {
             DataFusionError::SchemaError(e, _) => Self::Plan(e.to_string()),
             DataFusionError::ObjectStore(e) => object_store(e),
             DataFusionError::Execution(m) => Self::Execution(m.clone()),
-            e => Self::Execution(e.strip_backtrace()),
+            e => {
+                let text = e.strip_backtrace();
+                // DataFusion wraps a call with arguments of wrong types in an internal error.
+                match text.find("No function matches") {
+                    Some(at) => Self::Plan(text[at..].to_string()),
+                    None => Self::Execution(text),
+                }
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The one place where queries run: physical planning, execution, cancelling, progress,
 //! figures, and the second run on the CPU when a device fails.
+//!
+//! The futures are boxed here, so that the engine below them is compiled with this crate
+//! and not again with each that calls it.
 
 use std::{
     path::PathBuf,
@@ -14,7 +17,7 @@ use datafusion::{
     logical_expr::{DdlStatement, LogicalPlan},
     physical_plan::{ExecutionPlan, displayable, execute_stream},
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use crate::{
     error::{FrameError, Result, device_failure},
@@ -39,12 +42,12 @@ pub(crate) struct Started {
 ///
 /// # Errors
 /// DataFusion's, so that the caller can look for a device's failure below it.
-pub(crate) async fn start(
-    session: &Session,
-    plan: &LogicalPlan,
+pub(crate) fn start<'a>(
+    session: &'a Session,
+    plan: &'a LogicalPlan,
     devices: bool,
-) -> Result<Started, DataFusionError> {
-    start_with(&session.state(devices), plan).await
+) -> BoxFuture<'a, Result<Started, DataFusionError>> {
+    async move { start_with(&session.state(devices), plan).await }.boxed()
 }
 
 async fn start_with(state: &SessionState, plan: &LogicalPlan) -> Result<Started, DataFusionError> {
@@ -241,12 +244,12 @@ const HOST: windlass_device::Backend = windlass_device::Backend::Cpu;
 ///
 /// # Errors
 /// Any [`FrameError`].
-pub(crate) async fn collect(
-    session: &Session,
-    plan: &LogicalPlan,
-    run: &RunOptions,
-) -> Result<Finished> {
-    Job::new(session, run, None).finish(plan).await
+pub(crate) fn collect<'a>(
+    session: &'a Session,
+    plan: &'a LogicalPlan,
+    run: &'a RunOptions,
+) -> BoxFuture<'a, Result<Finished>> {
+    async move { Job::new(session, run, None).finish(plan).await }.boxed()
 }
 
 /// The rows of a query, to the caller's sink where it has one.
@@ -261,7 +264,15 @@ async fn deliver(session: &Session, plan: &LogicalPlan, run: &RunOptions) -> Res
 ///
 /// # Errors
 /// Any [`FrameError`].
-pub(crate) async fn statement(
+pub(crate) fn statement<'a>(
+    session: &'a Session,
+    statement: &'a Statement,
+    run: &'a RunOptions,
+) -> BoxFuture<'a, Result<Outcome>> {
+    run_statement(session, statement, run).boxed()
+}
+
+async fn run_statement(
     session: &Session,
     statement: &Statement,
     run: &RunOptions,
@@ -284,13 +295,11 @@ pub(crate) async fn statement(
         }
         LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
             let message = message(&plan);
-            let define = session.context().execute_logical_plan(plan);
-            let frame = tokio::select! {
+            let left = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(FrameError::Cancelled),
-                frame = define => frame.map_err(FrameError::from)?,
+                left = session.define(plan) => left?,
             };
-            let left = frame.logical_plan().clone();
             if !left.schema().fields().is_empty() {
                 // EXECUTE of a prepared query gives rows.
                 let Finished { schema, batches } = deliver(session, &left, run).await?;

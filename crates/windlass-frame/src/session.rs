@@ -7,12 +7,15 @@ use std::sync::{
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
+    catalog::TableProvider,
+    common::TableReference,
+    datasource::provider_as_source,
     execution::{
         SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::LogicalPlan,
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
     physical_optimizer::PhysicalOptimizerRule,
     prelude::{SessionConfig, SessionContext},
     sql::{
@@ -20,6 +23,7 @@ use datafusion::{
         sqlparser::ast::Value,
     },
 };
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::{
@@ -136,8 +140,7 @@ impl Session {
         let plan = self.plan(&statement).await?;
         match &plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
-                let frame = self.context().execute_logical_plan(plan).await?;
-                Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+                Ok(DataFrame::new(self.clone(), self.define(plan).await?))
             }
             _ => Ok(DataFrame::new(self.clone(), plan)),
         }
@@ -170,7 +173,7 @@ impl Session {
     /// [`FrameError::Plan`] for a name that is not one.
     pub fn register(&self, name: &str, frame: &DataFrame) -> Result<()> {
         let view = frame.view();
-        let reference = datafusion::common::TableReference::bare(name);
+        let reference = TableReference::bare(name);
         self.context().deregister_table(reference.clone())?;
         self.context().register_table(reference, view)?;
         Ok(())
@@ -181,7 +184,7 @@ impl Session {
     /// # Errors
     /// [`FrameError::Plan`] when the catalog refuses.
     pub fn deregister(&self, name: &str) -> Result<bool> {
-        let reference = datafusion::common::TableReference::bare(name);
+        let reference = TableReference::bare(name);
         Ok(self.context().deregister_table(reference)?.is_some())
     }
 
@@ -190,12 +193,9 @@ impl Session {
     /// # Errors
     /// [`FrameError::UnknownTable`] with the nearest names.
     pub async fn table(&self, name: &str) -> Result<DataFrame> {
-        let reference = datafusion::common::TableReference::bare(name);
-        if !self.table_names().iter().any(|t| t == name) {
-            return Err(self.unknown_table(name, None));
-        }
-        let frame = self.context().table(reference).await?;
-        Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+        let source = provider_as_source(self.provider(name).await?);
+        let plan = LogicalPlanBuilder::scan(TableReference::bare(name), source, None)?.build()?;
+        Ok(DataFrame::new(self.clone(), plan))
     }
 
     /// The names of the registered tables, sorted.
@@ -215,11 +215,7 @@ impl Session {
     /// # Errors
     /// [`FrameError::UnknownTable`] with the nearest names.
     pub async fn table_schema(&self, name: &str) -> Result<SchemaRef> {
-        if !self.table_names().iter().any(|t| t == name) {
-            return Err(self.unknown_table(name, None));
-        }
-        let reference = datafusion::common::TableReference::bare(name);
-        Ok(self.context().table_provider(reference).await?.schema())
+        Ok(self.provider(name).await?.schema())
     }
 
     /// A frame over rows in memory.
@@ -264,20 +260,43 @@ impl Session {
         *self.inner.last.lock() = Some(stats);
     }
 
+    /// Makes a definition or setting take effect; what is left of the plan.
+    pub(crate) fn define(&self, plan: LogicalPlan) -> BoxFuture<'_, Result<LogicalPlan>> {
+        Box::pin(async move {
+            let frame = self.context().execute_logical_plan(plan).await?;
+            Ok(frame.logical_plan().clone())
+        })
+    }
+
+    /// The provider of a table that is there.
+    fn provider<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
+        Box::pin(async move {
+            if !self.table_names().iter().any(|t| t == name) {
+                return Err(self.unknown_table(name, None));
+            }
+            Ok(self.context().table_provider(TableReference::bare(name)).await?)
+        })
+    }
+
     /// The logical plan of a statement, with our own errors for unknown names.
     ///
     /// # Errors
     /// As [`Session::sql`].
-    pub(crate) async fn plan(&self, statement: &Statement) -> Result<LogicalPlan> {
-        let state = self.context().state();
-        let mut parsed = statement.parsed.clone();
-        if let Parsed::CopyTo(copy) = &mut parsed {
-            name_format(copy)?;
-        }
-        match state.statement_to_plan(parsed).await {
-            Ok(plan) => Ok(plan),
-            Err(e) => Err(self.name_tables(FrameError::from(e))),
-        }
+    pub(crate) fn plan<'a>(
+        &'a self,
+        statement: &'a Statement,
+    ) -> BoxFuture<'a, Result<LogicalPlan>> {
+        Box::pin(async move {
+            let state = self.context().state();
+            let mut parsed = statement.parsed.clone();
+            if let Parsed::CopyTo(copy) = &mut parsed {
+                name_format(copy)?;
+            }
+            match state.statement_to_plan(parsed).await {
+                Ok(plan) => Ok(plan),
+                Err(e) => Err(self.name_tables(FrameError::from(e))),
+            }
+        })
     }
 
     /// Turns "table … not found" into an error with the nearest names.

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
 use datafusion::{datasource::MemTable, functions_aggregate::expr_fn::count, logical_expr::lit};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 
 use super::DataFrame;
 use crate::{
@@ -164,7 +164,7 @@ impl DataFrame {
     /// # Errors
     /// Any [`FrameError`].
     pub async fn describe(&self) -> Result<Self> {
-        let frame = self.engine().describe().await?;
+        let frame = self.engine().describe().boxed().await?;
         Ok(self.with(frame.into_unoptimized_plan()))
     }
 }

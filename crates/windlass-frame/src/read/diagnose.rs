@@ -18,7 +18,7 @@ use datafusion::{
     error::DataFusionError,
     logical_expr::LogicalPlan,
 };
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt, future::BoxFuture};
 use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::{
@@ -36,11 +36,15 @@ use crate::{
 const SHOWN: usize = 60;
 
 /// The error of a failed query, with file, line and column where a text file is at fault.
-pub(crate) async fn explain(
-    session: &Session,
-    plan: &LogicalPlan,
+pub(crate) fn explain<'a>(
+    session: &'a Session,
+    plan: &'a LogicalPlan,
     error: DataFusionError,
-) -> FrameError {
+) -> BoxFuture<'a, FrameError> {
+    find(session, plan, error).boxed()
+}
+
+async fn find(session: &Session, plan: &LogicalPlan, error: DataFusionError) -> FrameError {
     if about_a_file(&error) {
         for table in tables(plan) {
             if let Some(found) = check_table(session, &table).await {

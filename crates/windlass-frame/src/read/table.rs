@@ -23,6 +23,8 @@ use datafusion::{
     prelude::SessionContext,
 };
 
+use futures::{FutureExt, future::BoxFuture};
+
 use super::{
     csv,
     csv_scan::CsvFiles,
@@ -49,7 +51,16 @@ pub(crate) struct Declared {
 ///
 /// # Errors
 /// Those of finding the files and of inferring their columns.
-pub(crate) async fn open(
+pub(crate) fn open<'a>(
+    state: &'a SessionState,
+    paths: &'a [&'a str],
+    options: &'a ReadOptions,
+    declared: Declared,
+) -> BoxFuture<'a, Result<Arc<ListingTable>>> {
+    open_files(state, paths, options, declared).boxed()
+}
+
+async fn open_files(
     state: &SessionState,
     paths: &[&str],
     options: &ReadOptions,

@@ -14,6 +14,7 @@ use datafusion::{
     common::Column,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, dml::CopyTo, lit, when},
 };
+use futures::{FutureExt, future::BoxFuture};
 use url::Url;
 
 use super::{
@@ -59,12 +60,16 @@ pub(crate) async fn run_copy(
 ///
 /// # Errors
 /// [`FrameError::Write`] naming the target; those of running the query.
-pub(super) async fn run(
-    session: &Session,
-    mut copy: CopyTo,
+pub(super) fn run<'a>(
+    session: &'a Session,
+    copy: CopyTo,
     own: Own,
-    run: &RunOptions,
-) -> Result<Written> {
+    run: &'a RunOptions,
+) -> BoxFuture<'a, Result<Written>> {
+    write(session, copy, own, run).boxed()
+}
+
+async fn write(session: &Session, mut copy: CopyTo, own: Own, run: &RunOptions) -> Result<Written> {
     copy.input = Arc::new(name_nulls(&copy)?);
     let Some(target) = local(&copy.output_url) else {
         let rows = engine(session, copy, run).await?;
