@@ -309,7 +309,6 @@ impl DataFrame {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "for use with map over a slice")]
 fn ident_of(name: &&str) -> Expr {
     ident(*name)
 }

@@ -303,12 +303,15 @@ fn takes_any_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<DeviceUploadExec>()
 }
 
+/// A plan that the rule returned, and the decisions behind it.
+type Remembered = (Weak<dyn ExecutionPlan>, Arc<Vec<Decision>>);
+
 /// [`place`] as a rule, to be the last one of a session.
 #[derive(Debug)]
 pub struct PlaceOnDevice {
     devices: DeviceSet,
     options: PlacementOptions,
-    remembered: Mutex<VecDeque<(Weak<dyn ExecutionPlan>, Arc<Vec<Decision>>)>>,
+    remembered: Mutex<VecDeque<Remembered>>,
 }
 
 impl PlaceOnDevice {

@@ -79,11 +79,12 @@ pub(super) fn is_step(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<FilterExec>() || plan.is::<ProjectionExec>()
 }
 
+/// Nodes that were lowered, their source, the lowering, and why it went no further.
+type Steps = (Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>, Lowering, Option<Unsupported>);
+
 /// Filters and projections from `plan` down, lowered from the bottom up. What does not
 /// lower is part of the source, with all below it.
-fn steps(
-    plan: &Arc<dyn ExecutionPlan>,
-) -> (Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>, Lowering, Option<Unsupported>) {
+fn steps(plan: &Arc<dyn ExecutionPlan>) -> Steps {
     let mut nodes = Vec::new();
     let mut source = Arc::clone(plan);
     while is_step(&source) {
@@ -137,7 +138,7 @@ fn pipeline(plan: &Arc<dyn ExecutionPlan>) -> Result<Segment, Option<Unsupported
     if let Some(reason) = refused {
         return Err(Some(reason));
     }
-    if nodes.iter().all(|node| renames_only(node)) {
+    if nodes.iter().all(renames_only) {
         return Err(Some(Unsupported::new("it only picks and renames columns")));
     }
     reads_once(&source)?;

@@ -206,8 +206,8 @@ mod tests {
 
     #[test]
     fn given_types_win_and_must_name_a_column() {
-        let mut options = CsvOptions::default();
-        options.schema = vec![("b".to_string(), DataType::Utf8)];
+        let schema = vec![("b".to_string(), DataType::Utf8)];
+        let mut options = CsvOptions { schema, ..CsvOptions::default() };
         let got = one("a,b\n1,2\n", &options).unwrap();
         assert_eq!(kinds(&got), [DataType::Int64, DataType::Utf8]);
         options.schema = vec![("carier".to_string(), DataType::Utf8)];

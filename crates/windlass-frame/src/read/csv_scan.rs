@@ -359,10 +359,7 @@ fn decode(
             s.buffer.advance(used);
             let full = used == 0 || s.decoder.capacity() == 0;
             if full || (s.ended && s.buffer.is_empty()) {
-                return Ok(match s.decoder.flush()? {
-                    Some(batch) => Some((batch, s)),
-                    None => None,
-                });
+                return Ok(s.decoder.flush()?.map(|batch| (batch, s)));
             }
         }
     })

@@ -154,7 +154,7 @@ fn clear(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX)) || !is_stale(&entry.path()) {
+        if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX) && is_stale(&entry.path())) {
             continue;
         }
         let old = entry.path().join("old");

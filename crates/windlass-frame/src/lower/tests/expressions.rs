@@ -218,7 +218,7 @@ async fn casts() {
             .iter()
             .map(|e| format!("{cast}({e})"))
             // The floor of a time is an error when it is past the calendar, whatever the cast.
-            .chain([format!("arrow_cast(tns, 'Timestamp(Second, None)')")])
+            .chain(["arrow_cast(tns, 'Timestamp(Second, None)')".to_string()])
             .collect();
         let exprs: Vec<&str> = exprs.iter().map(String::as_str).collect();
         check_all(&exprs).await;
