@@ -1,6 +1,6 @@
 //! Dataframes and SQL over DataFusion, with operators placed on devices.
 //!
-//! A query's way: [`session`] parses and plans, [`plan`] places operators, [`execute`] runs
+//! A query's way: [`session`] parses and plans, [`plan`] places operators, `execute` runs
 //! the physical plan and keeps its figures.
 //!
 //! | module | holds |
@@ -9,10 +9,10 @@
 //! | [`dataframe`] | [`DataFrame`]: lazy operations |
 //! | [`expr`] | columns, literals, functions and aggregates |
 //! | [`read`] | files and URLs as frames and tables; CSV inference |
-//! | [`write`] | frames as files, whole or not at all |
+//! | [`mod@write`] | frames as files, whole or not at all |
 //! | [`statement`] | SQL texts of several statements, and what one gives |
-//! | [`execute`] | the one place where queries run |
-//! | [`explain`] | plans that are not run |
+//! | `execute` | the one place where queries run |
+//! | `explain` | plans that are not run |
 //! | [`plan`] | placement |
 //! | [`nodes`] | device operators as plan nodes |
 //! | [`lower`] | expressions and plans as device programs |

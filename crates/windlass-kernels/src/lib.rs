@@ -5,7 +5,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`types`] | [`PhysType`] and [`Scalar`]: what a kernel computes with |
-//! | [`column`] | [`DeviceColumn`] and [`DeviceBatch`]: what a kernel reads and writes |
+//! | [`mod@column`] | [`DeviceColumn`] and [`DeviceBatch`]: what a kernel reads and writes |
 //! | [`ir`] | the typed expression program that the pipeline compiler prints |
 //! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
 //! | [`aggregate`] | hash group-by and reductions over a program's values |

@@ -188,3 +188,20 @@ async fn a_frame_over_many_parquet_files_reads_one_footer() {
     assert!(read > 0 && read < size, "{read} bytes read; one file has {size}");
     assert_eq!(frame.count().await.unwrap(), 10 * 1_000_000);
 }
+
+/// Three carriers, written by another library (fastavro), one delay missing.
+#[tokio::test]
+async fn avro_is_read_by_path_and_in_sql() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/carriers.avro");
+    let path = path.display().to_string();
+    let session = session();
+    let carriers = session.read_avro(&path).await.unwrap();
+    assert_eq!(columns(&carriers), ["carrier:Utf8", "flights:Int64", "delay:Float64"]);
+    let text = format!(
+        "create external table c stored as avro location '{path}';
+         select carrier, flights, delay from c order by flights desc"
+    );
+    let outcome = run(&session, &text).await.unwrap();
+    let Outcome::Rows { batches, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(frame_tests::rows(&batches), ["UA,58665,12.1", "B6,54635,", "EV,54173,20.0"]);
+}

@@ -2,13 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`options`] | formats and reading options |
-//! | [`locate`] | from a path, pattern, folder or URL to the files |
-//! | [`sample`] | bounded samples of text files |
-//! | [`infer`], [`csv`], [`json`] | columns and types from samples |
-//! | [`csv_scan`] | reading CSV with texts that mean null |
-//! | [`table`] | tables over files, for frames and SQL |
-//! | [`diagnose`] | which record of which file an error is about |
+//! | `options` | formats and reading options |
+//! | `locate` | from a path, pattern, folder or URL to the files |
+//! | `sample` | bounded samples of text files |
+//! | `infer`, `csv`, `json` | columns and types from samples |
+//! | `csv_scan` | reading CSV with texts that mean null |
+//! | `table` | tables over files, for frames and SQL |
+//! | `diagnose` | which record of which file an error is about |
 
 mod csv;
 mod csv_scan;

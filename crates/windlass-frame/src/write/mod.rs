@@ -2,10 +2,10 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`options`] | [`WriteMode`], [`WriteOptions`], [`Written`] |
-//! | [`copy`] | running a write: target, staging, engine, commit |
-//! | [`split`] | cutting files that are too large |
-//! | [`staging`] | the hidden folder and the renames |
+//! | `options` | [`WriteMode`], [`WriteOptions`], [`Written`] |
+//! | `copy` | running a write: target, staging, engine, commit |
+//! | `split` | cutting files that are too large |
+//! | `staging` | the hidden folder and the renames |
 
 mod copy;
 mod options;
