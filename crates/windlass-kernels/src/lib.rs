@@ -11,6 +11,8 @@
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
 //! | [`scan`], [`compact`] | prefix sums and stream compaction |
 //! | [`sources`] | the texts of the static kernels |
+//! | `texts` | composition of those texts with their headers and modules |
+//! | `launcher` | device, queue, memory and kernels, for one operation |
 //! | [`cpu`] | the CPU twins |
 
 pub mod aggregate;
@@ -19,9 +21,11 @@ pub mod compact;
 pub mod cpu;
 pub mod error;
 pub mod ir;
+mod launcher;
 pub mod pipeline;
 pub mod scan;
 pub mod sources;
+mod texts;
 pub mod types;
 
 pub use column::{DeviceBatch, DeviceColumn, Storage, Validity};

@@ -8,6 +8,8 @@ use windlass_device::{
     source::Access::{self, Read, ReadWrite},
 };
 
+use crate::{aggregate, error::Result};
+
 /// A kernel in both languages.
 #[derive(Debug, Clone, Copy)]
 pub struct LibraryKernel {
@@ -90,12 +92,20 @@ pub(crate) fn language(device: &dyn Device) -> Option<Language> {
     }
 }
 
-/// Every static kernel of this module's families, in both languages.
-pub fn sources() -> Vec<KernelSource> {
-    [Language::Cuda, Language::Wgsl]
-        .into_iter()
-        .flat_map(|l| LIBRARY.iter().map(move |k| k.source(l)))
-        .collect()
+/// Every static kernel of the library in a language, of all families.
+///
+/// # Errors
+/// `Invalid` when a text does not compose: a fault of the text itself.
+pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
+    let mut all = Vec::new();
+    for family in [own, aggregate::sources] {
+        all.extend(family(language)?);
+    }
+    Ok(all)
+}
+
+fn own(language: Language) -> Result<Vec<KernelSource>> {
+    Ok(LIBRARY.iter().map(|k| k.source(language)).collect())
 }
 
 #[cfg(test)]
@@ -127,12 +137,10 @@ mod tests {
         for name in cuda {
             assert!(wgsl.contains(&name), "shaders/{name}.wgsl is missing");
             let (family, stem) = name.split_once('/').unwrap();
-            // Aggregation's kernels are the steps of one operation, and its twin is a module.
-            let stem = if family == "aggregate" { "mod" } else { stem };
             let twins = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cpu").join(family);
-            // The kernels of a group-by are steps of one operation, whose twin is one module.
+            // The kernels of these are steps of one operation, whose twin is one module.
             let twin = match family {
-                "aggregate" => twins.join("mod.rs"),
+                "aggregate" | "join" | "sort" => twins.join("mod.rs"),
                 _ => twins.join(format!("{stem}.rs")),
             };
             assert!(twin.exists(), "{} is missing", twin.display());

@@ -34,10 +34,8 @@ const LIMITS: (&str, Test) = ("every_source_compiles_and_keeps_to_its_limits", l
 
 /// All sources: the static kernels of every family, and the generated pipelines.
 fn sources() -> Result<Vec<KernelSource>, String> {
-    let mut out = windlass_kernels::sources::sources();
-    out.retain(|s| s.language == Language::Cuda);
     let text = |e: windlass_kernels::KernelError| e.to_string();
-    out.extend(windlass_kernels::aggregate::sources(Language::Cuda).map_err(text)?);
+    let mut out = windlass_kernels::sources::sources(Language::Cuda).map_err(text)?;
     out.extend(pipelines::sources().map_err(text)?);
     // Variants of one entry, told apart by their text.
     let mut seen = BTreeMap::new();

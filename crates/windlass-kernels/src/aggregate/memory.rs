@@ -7,7 +7,7 @@ use windlass_device::{
 };
 
 use super::sources::{self, BLOCK, KernelId};
-use crate::error::Result;
+use crate::{error::Result, launcher};
 
 /// A device with the memory and the kernels of one group-by.
 pub(super) struct Gpu {
@@ -47,7 +47,7 @@ impl Gpu {
     /// Compiles a kernel that later launches use.
     pub(super) fn compile(&mut self, id: KernelId) -> Result<()> {
         if !self.kernels.contains_key(&id) {
-            let kernel = self.device.compile(&sources::source(id, self.language)?)?;
+            let kernel = self.device.compile(&*sources::source(id, self.language)?)?;
             self.kernels.insert(id, kernel);
         }
         Ok(())
@@ -58,18 +58,7 @@ impl Gpu {
     /// # Errors
     /// `OutOfMemory`, also where a kernel could not bind so large a buffer.
     pub(super) fn alloc_words(&mut self, items: usize, words: u32) -> Result<DeviceBuffer> {
-        let bytes = items.saturating_mul(words as usize * 4).max(16);
-        let info = self.device.info();
-        if bytes > info.limits.max_buffer_bytes {
-            return Err(DeviceError::OutOfMemory {
-                device: info.name.clone(),
-                requested: bytes,
-                in_use: 0,
-                cap: info.limits.max_buffer_bytes,
-            }
-            .into());
-        }
-        Ok(self.device.alloc(&mut self.reservation, bytes)?)
+        launcher::alloc_words(&*self.device, &mut self.reservation, items, words as usize)
     }
 
     pub(super) fn unread(&self) -> DeviceBuffer {
@@ -113,14 +102,8 @@ impl Gpu {
         rows.div_ceil(BLOCK * 4).clamp(1, self.resident_blocks())
     }
 
-    /// Blocks that fill the device: 2,048 threads a unit, the most that multiprocessors of
-    /// CUDA architectures 8.0 to 10.0 hold (CUDA programming guide, compute capabilities);
-    /// 256 blocks where the units are not known, a guess.
     fn resident_blocks(&self) -> u32 {
-        match self.device.info().units {
-            0 => 256,
-            units => units.saturating_mul(2048 / BLOCK),
-        }
+        launcher::resident_blocks(self.device.info())
     }
 }
 
