@@ -1,8 +1,11 @@
 //! Columns and batches on a device.
 
-use windlass_device::DeviceBuffer;
+use windlass_device::{Device, DeviceBuffer};
 
-use crate::types::PhysType;
+use crate::{
+    error::{KernelError, Result},
+    types::PhysType,
+};
 
 /// How a column's values lie in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,5 +62,99 @@ impl DeviceColumn {
     /// Whether a row may be null.
     pub fn nullable(&self) -> bool {
         !matches!(self.validity, Validity::All)
+    }
+
+    /// Checks that the column lies on `device` and holds `rows` rows, so that no kernel reads
+    /// outside its buffers. `operation` is for the error.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn check(&self, operation: &'static str, device: &dyn Device, rows: usize) -> Result<()> {
+        let held = match (self.storage, self.ty.packed_bytes()) {
+            (Storage::Packed, Some(bytes)) => self.values.len() / bytes,
+            (Storage::Packed, None) => bits(&self.values, self.bit_offset),
+            (Storage::Wide, _) => self.values.len() / self.ty.wide_bytes(),
+        };
+        let (valid, mask) = match &self.validity {
+            Validity::All => (usize::MAX, None),
+            Validity::Bits { bits: b, bit_offset } => (bits(b, *bit_offset), Some(b)),
+            Validity::Words(words) => (words.len() / 4, Some(words)),
+        };
+        let invalid = |expected, got| Err(KernelError::Invalid { operation, expected, got });
+        if held < rows {
+            return invalid(format!("{rows} {} values", self.ty), format!("{held} values"));
+        }
+        if valid < rows {
+            return invalid(format!("the validity of {rows} rows"), format!("of {valid} rows"));
+        }
+        for buffer in [Some(&self.values), mask].into_iter().flatten() {
+            on_device(operation, device, buffer)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bits of a bitmap from bit `offset` on.
+fn bits(buffer: &DeviceBuffer, offset: u32) -> usize {
+    (buffer.len() * 8).saturating_sub(offset as usize)
+}
+
+/// Checks that a buffer lies on `device`.
+///
+/// # Errors
+/// `Invalid`.
+fn on_device(operation: &'static str, device: &dyn Device, buffer: &DeviceBuffer) -> Result<()> {
+    let name = &device.info().name;
+    if buffer.device() == name {
+        return Ok(());
+    }
+    let (expected, got) = (format!("a buffer of {name}"), format!("one of {}", buffer.device()));
+    Err(KernelError::Invalid { operation, expected, got })
+}
+
+/// Checks that a buffer lies on `device` and holds `n` 32-bit words, for an argument `what`.
+///
+/// # Errors
+/// `Invalid`.
+pub(crate) fn check_words(
+    operation: &'static str,
+    device: &dyn Device,
+    what: &str,
+    buffer: &DeviceBuffer,
+    n: usize,
+) -> Result<()> {
+    if buffer.len() / 4 < n {
+        return Err(KernelError::Invalid {
+            operation,
+            expected: format!("{n} 32-bit words of {what}"),
+            got: format!("{} words", buffer.len() / 4),
+        });
+    }
+    on_device(operation, device, buffer)
+}
+
+/// Most rows of a batch: row numbers have 31 bits, so that the rest can mark what is no row.
+pub(crate) const MAX_ROWS: usize = (1 << 31) - 1;
+
+/// Checks that a batch may have so many rows.
+///
+/// # Errors
+/// `Invalid`.
+pub(crate) fn check_rows(operation: &'static str, rows: usize) -> Result<()> {
+    if rows <= MAX_ROWS {
+        return Ok(());
+    }
+    let (expected, got) = (format!("at most {MAX_ROWS} rows"), rows.to_string());
+    Err(KernelError::Invalid { operation, expected, got })
+}
+
+impl DeviceBatch {
+    /// Checks every column as [`DeviceColumn::check`] does, and the number of rows.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn check(&self, operation: &'static str, device: &dyn Device) -> Result<()> {
+        check_rows(operation, self.rows)?;
+        self.columns.iter().try_for_each(|c| c.check(operation, device, self.rows))
     }
 }

@@ -9,6 +9,7 @@
 //! | [`ir`] | the typed expression program that the pipeline compiler prints |
 //! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
+//! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
 //! | [`scan`], [`compact`] | prefix sums and stream compaction |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |
@@ -20,6 +21,7 @@ pub mod column;
 pub mod compact;
 pub mod cpu;
 pub mod error;
+pub mod gather;
 pub mod ir;
 mod launcher;
 pub mod pipeline;

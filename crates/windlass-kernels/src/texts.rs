@@ -145,3 +145,25 @@ fn compose(text: &Text, defines: &[(&'static str, u32)]) -> Result<String> {
     naga::back::wgsl::write_string(&module, &info, flags)
         .map_err(|e| fault("printing", e.to_string()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Checks that a shader runs on any adapter at WebGPU's default limits: core WGSL, at most
+    /// 8 storage buffers, 256 invocations, and the buffers that it declares.
+    pub(crate) fn is_core_wgsl(s: &KernelSource) {
+        let module = naga::front::wgsl::parse_str(&s.text)
+            .unwrap_or_else(|e| panic!("{}: {e:?}\n{}", s.name, s.text));
+        let flags = naga::valid::ValidationFlags::all();
+        naga::valid::Validator::new(flags, naga::valid::Capabilities::default())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", s.name));
+        let entry = &module.entry_points[0];
+        assert_eq!((entry.name.as_str(), entry.workgroup_size[0]), (&*s.entry, BLOCK));
+        let bindings = module.global_variables.iter().filter(|(_, g)| g.binding.is_some());
+        let params = usize::from(s.params > 0);
+        assert_eq!(bindings.count(), s.buffers.len() + params, "{}", s.name);
+        assert!(s.buffers.len() <= 8, "{}", s.name);
+    }
+}

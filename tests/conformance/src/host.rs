@@ -135,6 +135,8 @@ impl HostColumn {
                 let words = read(words);
                 words
                     .chunks_exact(4)
+                    // A buffer may be longer than the column.
+                    .take(rows)
                     .map(|w| {
                         let word = u32::from_le_bytes([w[0], w[1], w[2], w[3]]);
                         assert!(word <= 1 || !check, "a validity word is 0 or 1, not {word:#x}");

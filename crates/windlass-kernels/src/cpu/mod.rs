@@ -2,5 +2,9 @@
 
 pub mod aggregate;
 pub mod compact;
+pub(crate) mod gather;
+pub(crate) mod memory;
+pub(crate) mod pieces;
 pub mod pipeline;
 pub mod scan;
+pub(crate) mod view;

@@ -1,0 +1,70 @@
+//! Host memory that twins write: adopted as a device buffer together with its share of the
+//! pool, and parts of other buffers without a copy.
+
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
+
+use crate::error::{KernelError, Result};
+
+/// Values and their share of the pool.
+struct Owned<T> {
+    values: Vec<T>,
+    _allocation: Allocation,
+}
+
+impl<T: Pod + Send + Sync> HostBytes for Owned<T> {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.values)
+    }
+}
+
+/// Makes values a buffer of the device, without a copy. Such a buffer is read-only.
+///
+/// # Errors
+/// `OutOfMemory` when the pool refuses their bytes; `Invalid` on a device that is not `cpu`.
+pub(crate) fn adopt<T: Pod + Send + Sync>(
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    values: Vec<T>,
+) -> Result<DeviceBuffer> {
+    let allocation = reservation.allocate(size_of_val(values.as_slice()))?;
+    borrow(device, Owned { values, _allocation: allocation })
+}
+
+/// A range of another buffer, kept alive by it.
+struct Part {
+    whole: DeviceBuffer,
+    start: usize,
+    len: usize,
+}
+
+impl HostBytes for Part {
+    fn bytes(&self) -> &[u8] {
+        self.whole.host_bytes().map_or(&[], |b| &b[self.start..self.start + self.len])
+    }
+}
+
+/// `len` bytes of a buffer from `start` on, without a copy.
+///
+/// # Errors
+/// `InvalidArgument` when the range is not in the buffer; `Invalid` on a device that is not
+/// `cpu`.
+pub(crate) fn part(
+    device: &dyn Device,
+    whole: &DeviceBuffer,
+    start: usize,
+    len: usize,
+) -> Result<DeviceBuffer> {
+    whole.check_range(start, len)?;
+    borrow(device, Part { whole: whole.clone(), start, len })
+}
+
+fn borrow(device: &dyn Device, bytes: impl HostBytes) -> Result<DeviceBuffer> {
+    device.adopt(Arc::new(bytes)).ok_or_else(|| KernelError::Invalid {
+        operation: "adopt host memory",
+        expected: "the cpu device".into(),
+        got: device.info().name.to_string(),
+    })
+}
