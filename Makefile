@@ -41,7 +41,7 @@ clippy:
 	cargo clippy --workspace --all-targets -- -D warnings
 
 unit:
-	$(call step,unit, conformance, end-to-end and gate tests)
+	$(call step,unit and conformance tests)
 	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace
 
 doc:

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`types`] | [`PhysType`] and [`Scalar`]: what a kernel computes with |
 //! | [`mod@column`] | [`DeviceColumn`] and [`DeviceBatch`]: what a kernel reads and writes |
+//! | [`dictionary`] | codes of strings, kept on the host |
 //! | [`ir`] | the typed expression program that the pipeline compiler prints |
 //! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
@@ -20,6 +21,7 @@ pub mod aggregate;
 pub mod column;
 pub mod compact;
 pub mod cpu;
+pub mod dictionary;
 pub mod error;
 pub mod gather;
 pub mod ir;

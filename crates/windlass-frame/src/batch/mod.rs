@@ -7,14 +7,12 @@
 //! A `KernelError` from here means that the device cannot go on with this input; the same
 //! input on the CPU gives the right answer or the user's error.
 
-mod dictionary;
 mod download;
 mod set;
-mod strings;
 mod upload;
 
-pub use dictionary::DictionaryLimits;
 pub use download::download;
 pub(crate) use download::logical;
 pub use set::DictionarySet;
 pub use upload::{upload, upload_bytes};
+pub use windlass_kernels::dictionary::{DictionaryLimits, SharedDictionary};

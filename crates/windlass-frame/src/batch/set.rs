@@ -11,11 +11,11 @@ use arrow::{
     compute::{cast, concat},
     datatypes::{DataType, Decimal128Type, Field, Schema},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use windlass_device::{Device, DeviceName, Queue, Reservation};
 use windlass_kernels::{DeviceColumn, KernelError, PhysType, Result};
 
-use super::{DictionaryLimits, dictionary::Dictionary, strings::Strings, upload::upload_array};
+use super::{DictionaryLimits, SharedDictionary, upload::upload_array};
 use crate::lower::{DictionaryId, HostTables, TableResult, TableSpec};
 
 /// Rows of one evaluation of a table's expression: DataFusion's default batch size.
@@ -27,7 +27,7 @@ const EVALUATED_ROWS: usize = 8192;
 pub struct DictionarySet {
     spec: Arc<HostTables>,
     limits: DictionaryLimits,
-    dictionaries: Vec<RwLock<Dictionary>>,
+    dictionaries: Vec<Arc<SharedDictionary>>,
     tables: Vec<Mutex<Table>>,
 }
 
@@ -42,14 +42,24 @@ struct Table {
 impl DictionarySet {
     /// Empty but for the constants.
     pub fn new(spec: Arc<HostTables>, limits: DictionaryLimits) -> Self {
-        let none = DictionaryLimits { values: usize::MAX, bytes: usize::MAX };
+        Self::sharing(spec, limits, [])
+    }
+
+    /// As [`DictionarySet::new`], with dictionaries of others in some places. Those have the
+    /// constants of the place as their first strings.
+    pub fn sharing(
+        spec: Arc<HostTables>,
+        limits: DictionaryLimits,
+        shared: impl IntoIterator<Item = (DictionaryId, Arc<SharedDictionary>)>,
+    ) -> Self {
         let dictionaries = spec.dictionaries.iter().map(|d| {
-            let mut dictionary =
-                Dictionary::new(&d.constants, none).expect("constants are within no limits");
-            dictionary.set_limits(limits);
-            RwLock::new(dictionary)
+            let own = SharedDictionary::new(&d.constants, limits);
+            Arc::new(own.expect("constants are within no limits"))
         });
-        let dictionaries = dictionaries.collect();
+        let mut dictionaries: Vec<_> = dictionaries.collect();
+        for (id, dictionary) in shared {
+            dictionaries[id.0 as usize] = dictionary;
+        }
         let tables = spec.tables.iter().map(|_| Mutex::default()).collect();
         Self { spec, limits, dictionaries, tables }
     }
@@ -61,7 +71,7 @@ impl DictionarySet {
 
     /// Number of strings of a dictionary so far.
     pub fn len(&self, id: DictionaryId) -> usize {
-        self.dictionaries[id.0 as usize].read().len()
+        self.dictionaries[id.0 as usize].len()
     }
 
     /// Whether there is no dictionary at all.
@@ -74,50 +84,12 @@ impl DictionarySet {
     /// # Errors
     /// `Invalid` for an array that holds no strings; `Unsupported` past the limits.
     pub fn encode(&self, id: DictionaryId, array: &dyn Array) -> Result<UInt32Array> {
-        match array.data_type() {
-            DataType::Utf8 => Ok(self.intern(id, array.as_string::<i32>(), array.nulls())?),
-            DataType::LargeUtf8 => self.intern(id, array.as_string::<i64>(), array.nulls()),
-            DataType::Utf8View => self.intern(id, array.as_string_view(), array.nulls()),
-            DataType::Dictionary(_, values) => {
-                let dictionary = array.as_any_dictionary();
-                let distinct = dictionary.values();
-                // More values than rows: only the rows' own are given codes.
-                if distinct.len() > array.len() {
-                    let plain = cast(array, values).map_err(failed)?;
-                    return self.encode(id, &plain);
-                }
-                let codes = self.encode(id, distinct)?;
-                let keys = dictionary.normalized_keys();
-                let nulls = array.logical_nulls();
-                let code = |(i, k): (usize, &usize)| match &nulls {
-                    Some(n) if n.is_null(i) => 0,
-                    _ => codes.value(*k),
-                };
-                let out: Vec<u32> = keys.iter().enumerate().map(code).collect();
-                Ok(UInt32Array::new(out.into(), nulls))
-            }
-            ty => Err(KernelError::Invalid {
-                operation: "dictionary",
-                expected: "a string column".into(),
-                got: ty.to_string(),
-            }),
-        }
+        self.dictionaries[id.0 as usize].encode(array)
     }
 
-    fn intern<S: Strings>(
-        &self,
-        id: DictionaryId,
-        strings: &S,
-        nulls: Option<&NullBuffer>,
-    ) -> Result<UInt32Array> {
-        let dictionary = &self.dictionaries[id.0 as usize];
-        let mut codes = Vec::with_capacity(strings.len());
-        let mut missing = Vec::new();
-        dictionary.read().lookup(strings, nulls, &mut codes, &mut missing);
-        if !missing.is_empty() {
-            dictionary.write().add(strings, &mut codes, &missing)?;
-        }
-        Ok(UInt32Array::new(codes.into(), nulls.cloned()))
+    /// A dictionary, for columns that outlive the set.
+    pub fn shared(&self, id: DictionaryId) -> &Arc<SharedDictionary> {
+        &self.dictionaries[id.0 as usize]
     }
 
     /// The strings of codes, as an array of the string type `ty`.
@@ -131,31 +103,7 @@ impl DictionarySet {
         nulls: Option<NullBuffer>,
         ty: &DataType,
     ) -> Result<ArrayRef> {
-        let dictionary = self.closed(id);
-        let known = dictionary.len();
-        let valid = |(i, _): &(usize, &u32)| nulls.as_ref().is_none_or(|n| n.is_valid(*i));
-        let unknown = codes.iter().enumerate().filter(valid).find(|(_, c)| **c as usize >= known);
-        if let Some((row, code)) = unknown {
-            return Err(KernelError::Invalid {
-                operation: "dictionary",
-                expected: format!("codes under {known}"),
-                got: format!("code {code} in row {row}"),
-            });
-        }
-        dictionary.decode(codes, nulls, ty)
-    }
-
-    /// The dictionary with all bytes in closed blocks.
-    fn closed(&self, id: DictionaryId) -> parking_lot::RwLockReadGuard<'_, Dictionary> {
-        let dictionary = &self.dictionaries[id.0 as usize];
-        loop {
-            let guard = dictionary.read();
-            if guard.is_closed() {
-                return guard;
-            }
-            drop(guard);
-            dictionary.write().close();
-        }
+        self.dictionaries[id.0 as usize].decode(codes, nulls, ty)
     }
 
     /// The lookup tables for all codes given so far, on `device`, in the program's order.

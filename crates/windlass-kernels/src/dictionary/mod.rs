@@ -1,11 +1,16 @@
-//! One dictionary: strings to codes and back.
+//! Dictionaries of strings: strings to dense codes and back, on the host. On devices a
+//! string column is a column of codes.
 //!
 //! Strings are kept as Arrow string views: up to 12 bytes inline, longer ones in blocks of
 //! bytes. An open-addressing table maps hashes to codes. Rows are interned in chunks of
 //! three passes (hash, load slots, compare), so that the cache misses of a chunk overlap.
 
-use std::hash::BuildHasher;
-use std::sync::Arc;
+mod shared;
+mod strings;
+
+pub use shared::SharedDictionary;
+
+use std::{cmp::Ordering, hash::BuildHasher, sync::Arc};
 
 use arrow::{
     array::{
@@ -19,9 +24,10 @@ use arrow::{
     },
 };
 use hashbrown::DefaultHashBuilder;
-use windlass_kernels::{KernelError, Result};
+use rayon::slice::ParallelSliceMut;
+use strings::{INLINE, Strings, inline_view, prefix_of};
 
-use super::strings::{INLINE, Strings, inline_view, prefix_of};
+use crate::error::{KernelError, Result};
 
 /// How far a dictionary may grow before its query goes back to the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +56,7 @@ const MISSING: u32 = u32::MAX;
 
 /// Strings with dense codes from 0.
 #[derive(Debug)]
-pub(super) struct Dictionary {
+struct Dictionary {
     limits: DictionaryLimits,
     hasher: DefaultHashBuilder,
     views: Vec<u128>,
@@ -63,7 +69,7 @@ pub(super) struct Dictionary {
 
 /// What identifies one string while it is looked up.
 #[derive(Clone, Copy)]
-pub(super) struct Probe<'a> {
+struct Probe<'a> {
     hash: u64,
     /// The view where it is inline; the length elsewhere.
     view: u128,
@@ -71,7 +77,7 @@ pub(super) struct Probe<'a> {
 }
 
 impl Dictionary {
-    pub(super) fn new(constants: &[String], limits: DictionaryLimits) -> Result<Self> {
+    fn new(constants: &[String], limits: DictionaryLimits) -> Result<Self> {
         let mut d = Self {
             limits,
             hasher: DefaultHashBuilder::default(),
@@ -88,12 +94,12 @@ impl Dictionary {
         Ok(d)
     }
 
-    pub(super) fn set_limits(&mut self, limits: DictionaryLimits) {
+    fn set_limits(&mut self, limits: DictionaryLimits) {
         self.limits = limits;
     }
 
     /// Number of strings.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.views.len()
     }
 
@@ -223,20 +229,50 @@ impl Dictionary {
     }
 
     /// Moves the open block to the closed ones.
-    pub(super) fn close(&mut self) {
+    fn close(&mut self) {
         if !self.open.is_empty() {
             self.closed.push(Buffer::from_vec(std::mem::take(&mut self.open)));
         }
     }
 
+    /// The position of each code's string in the order of their bytes, which is the order of
+    /// their characters.
+    fn ranks(&self) -> Vec<u32> {
+        let mut codes: Vec<u32> = (0..self.views.len() as u32).collect();
+        codes.par_sort_unstable_by(|a, b| self.compare(*a, *b));
+        let mut ranks = vec![0; codes.len()];
+        for (rank, code) in codes.into_iter().enumerate() {
+            ranks[code as usize] = rank as u32;
+        }
+        ranks
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let (a, b) = (&self.views[a as usize], &self.views[b as usize]);
+        // The first four bytes decide most comparisons; shorter strings have zeros there.
+        let prefix = |view: &u128| ((*view >> 32) as u32).swap_bytes();
+        prefix(a).cmp(&prefix(b)).then_with(|| {
+            let (x, y) = (a.to_le_bytes(), b.to_le_bytes());
+            self.bytes_of(a, &x).cmp(self.bytes_of(b, &y))
+        })
+    }
+
+    /// The bytes of a string, whose view's own bytes are `raw`.
+    fn bytes_of<'a>(&'a self, view: &u128, raw: &'a [u8; 16]) -> &'a [u8] {
+        match self.inline(view) {
+            Some(_) => &raw[4..4 + *view as u32 as usize],
+            None => self.long(*view),
+        }
+    }
+
     /// Whether all bytes are in closed blocks.
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.open.is_empty()
     }
 
     /// The codes of the strings that are known; rows of others are pushed to `missing`.
     /// Null rows get 0.
-    pub(super) fn lookup<S: Strings>(
+    fn lookup<S: Strings>(
         &self,
         strings: &S,
         nulls: Option<&NullBuffer>,
@@ -270,7 +306,7 @@ impl Dictionary {
     }
 
     /// Gives codes to the rows that [`Self::lookup`] did not find.
-    pub(super) fn add<S: Strings>(
+    fn add<S: Strings>(
         &mut self,
         strings: &S,
         codes: &mut [u32],
@@ -285,7 +321,7 @@ impl Dictionary {
     }
 
     /// The strings of `codes` as an array of a string type. All bytes are closed.
-    pub(super) fn decode(
+    fn decode(
         &self,
         codes: &[u32],
         nulls: Option<NullBuffer>,
@@ -336,10 +372,7 @@ impl Dictionary {
             }
             let view = self.views[*code as usize];
             let raw = view.to_le_bytes();
-            let text = match self.inline(&view) {
-                Some(_) => &raw[4..4 + view as u32 as usize],
-                None => self.long(view),
-            };
+            let text = self.bytes_of(&view, &raw);
             bytes += text.len();
             if O::from_usize(bytes).is_none() {
                 return Err(KernelError::Unsupported {
@@ -426,6 +459,18 @@ mod tests {
             assert_eq!(view.is_valid(i).then(|| view.value(i)), t.as_deref());
         }
         assert_eq!(plain.as_string::<i32>(), &array);
+    }
+
+    #[test]
+    fn ranks_are_the_order_of_the_strings() {
+        let texts = ["b", "", "ba", "a\0", "a", "é", "a long string, the second", "a long string"];
+        let mut d = Dictionary::new(&[], DictionaryLimits::default()).unwrap();
+        intern(&mut d, &StringArray::from(texts.to_vec()));
+        let mut sorted = texts.to_vec();
+        sorted.sort_unstable();
+        for (text, rank) in texts.iter().zip(d.ranks()) {
+            assert_eq!(sorted[rank as usize], *text);
+        }
     }
 
     #[test]
