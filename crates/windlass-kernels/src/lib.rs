@@ -12,6 +12,7 @@
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
 //! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
 //! | [`scan`], [`compact`] | prefix sums and stream compaction |
+//! | [`mod@hash`], [`mod@join`] | row hashes, hash joins |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |
 //! | `launcher` | device, queue, memory and kernels, for one operation |
@@ -24,7 +25,9 @@ pub mod cpu;
 pub mod dictionary;
 pub mod error;
 pub mod gather;
+pub mod hash;
 pub mod ir;
+pub mod join;
 mod launcher;
 pub mod pipeline;
 pub mod scan;

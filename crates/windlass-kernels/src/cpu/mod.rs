@@ -3,6 +3,8 @@
 pub mod aggregate;
 pub mod compact;
 pub(crate) mod gather;
+pub mod hash;
+pub mod join;
 pub(crate) mod memory;
 pub(crate) mod pieces;
 pub mod pipeline;

@@ -306,12 +306,7 @@ impl Dictionary {
     }
 
     /// Gives codes to the rows that [`Self::lookup`] did not find.
-    fn add<S: Strings>(
-        &mut self,
-        strings: &S,
-        codes: &mut [u32],
-        missing: &[u32],
-    ) -> Result<()> {
+    fn add<S: Strings>(&mut self, strings: &S, codes: &mut [u32], missing: &[u32]) -> Result<()> {
         for row in missing {
             let (bytes, view) = strings.get(*row as usize);
             let probe = self.probe(bytes, view);
@@ -321,12 +316,7 @@ impl Dictionary {
     }
 
     /// The strings of `codes` as an array of a string type. All bytes are closed.
-    fn decode(
-        &self,
-        codes: &[u32],
-        nulls: Option<NullBuffer>,
-        ty: &DataType,
-    ) -> Result<ArrayRef> {
+    fn decode(&self, codes: &[u32], nulls: Option<NullBuffer>, ty: &DataType) -> Result<ArrayRef> {
         match ty {
             DataType::Utf8View => {
                 let view = |(i, c): (usize, &u32)| match &nulls {
