@@ -11,7 +11,7 @@
 //! | [`pipeline`] | filter and projection as one generated kernel, with compaction |
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
 //! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
-//! | [`scan`], [`compact`] | prefix sums and stream compaction |
+//! | [`scan`], [`compact`] | running sums, minima, maxima and ranks; stream compaction |
 //! | [`mod@hash`], [`mod@join`] | row hashes, hash joins |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |

@@ -1,65 +1,19 @@
-//! Prefix sums.
+//! Prefix sums and other running results: what compaction, exchanges and window functions are
+//! made of.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `exclusive_scan` | [`exclusive_scan()`]: sums of counts, in place |
+//! | `prefix` | [`inclusive`], [`exclusive`], [`segmented`]: running sums, minima and maxima |
+//! | `window` | [`row_number`], [`rank`], [`dense_rank`] |
+//! | `sources` | the kernels' texts |
 
-use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
+mod exclusive_scan;
+mod prefix;
+mod sources;
+mod window;
 
-use crate::{
-    cpu,
-    error::{KernelError, Result},
-    sources::{LibraryKernel, language},
-};
-
-/// Elements that one block scans; the kernel's text states the same number.
-const TILE: u32 = 2048;
-/// What the kernel takes for "no total".
-const NO_TOTAL: u32 = u32::MAX;
-
-/// Replaces each of the `n` words of `data` from word `first` on by the sum of those before
-/// it, modulo 2^32. The sum of all is written to word `total` of `data`, where given.
-///
-/// # Errors
-/// `Invalid` when a range does not lie in `data`; the device's errors.
-pub fn exclusive_scan(
-    device: &dyn Device,
-    queue: &mut dyn Queue,
-    reservation: &mut Reservation,
-    data: &DeviceBuffer,
-    first: u32,
-    n: u32,
-    total: Option<u32>,
-) -> Result<()> {
-    let end = (first as usize + n as usize).max(total.map_or(0, |t| t as usize + 1));
-    if end * 4 > data.len() {
-        return Err(KernelError::Invalid {
-            operation: "exclusive scan",
-            expected: format!("words up to {end} in the buffer"),
-            got: format!("{} words", data.len() / 4),
-        });
-    }
-    let Some(language) = language(device) else {
-        let mut words = vec![0u32; n as usize];
-        queue.download(data, first as usize * 4, bytemuck::cast_slice_mut(&mut words))?;
-        let sum = cpu::scan::exclusive_scan(&mut words);
-        queue.upload(data, first as usize * 4, bytemuck::cast_slice(&words))?;
-        if let Some(t) = total {
-            queue.upload(data, t as usize * 4, &sum.to_ne_bytes())?;
-        }
-        return Ok(());
-    };
-    let total = total.unwrap_or(NO_TOTAL);
-    if n == 0 {
-        if total != NO_TOTAL {
-            queue.upload(data, total as usize * 4, &[0; 4])?;
-        }
-        return Ok(());
-    }
-    let tiles = n.div_ceil(TILE);
-    let sums = device.alloc(reservation, tiles as usize * 4)?;
-    let scan = device.compile(&LibraryKernel::named("scan").source(language))?;
-    if tiles > 1 {
-        let reduce = device.compile(&LibraryKernel::named("reduce").source(language))?;
-        queue.launch(&reduce, tiles, &[data, &sums], &[n, first, 0, NO_TOTAL])?;
-        exclusive_scan(device, queue, reservation, &sums, 0, tiles, None)?;
-    }
-    queue.launch(&scan, tiles, &[data, &sums], &[n, first, u32::from(tiles > 1), total])?;
-    Ok(())
-}
+pub use exclusive_scan::exclusive_scan;
+pub use prefix::{Scan, ScanOp, exclusive, inclusive, segmented, supported};
+pub use sources::sources;
+pub use window::{dense_rank, rank, row_number};

@@ -1,4 +1,7 @@
 //! The twins of `kernels/scan`.
 
 mod exclusive_scan;
+mod prefix;
 pub use exclusive_scan::exclusive_scan;
+pub(crate) use exclusive_scan::exclusive_scan_from;
+pub(crate) use prefix::prefix;
