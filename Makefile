@@ -6,12 +6,12 @@ DEVICE ?=
 BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
 step = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo build test setup fmt clippy unit doc differential gate bench test-gpu bench-gpu install
+.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench test-gpu bench-gpu install
 
 help:
 	@echo "make demo          build windlass and run the main job on real data"
 	@echo "make test          install what the tests need and run all of them"
-	@echo "make bench         db-benchmark group-by questions against DataFusion and DuckDB"
+	@echo "make bench         TPC-H and db-benchmark beside DuckDB, Polars, DataFusion and Dask where installed"
 	@echo "make test-gpu      conformance on every real GPU found"
 	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
 	@echo "make install       build the release binary and install it with cargo"
@@ -29,7 +29,7 @@ setup:
 	$(call step,installing what the tests need)
 	@scripts/setup-tests.sh
 
-test: setup fmt clippy unit doc differential
+test: setup fmt clippy unit doc differential suites
 	$(call step,all tests passed)
 
 fmt:
@@ -53,13 +53,19 @@ differential: build
 	$(call step,random queries on cpu wgpu:0 and cuda-emulated:0 against DuckDB)
 	.tools/python/bin/python tests/differential/differential.py --windlass $(BIN)
 
+suites: build
+	$(call step,TPC-H and db-benchmark on every kind of device against DuckDB, row by row)
+	.tools/python/bin/python tests/differential/suites.py --windlass $(BIN)
+
 gate:
 	$(call step,every CUDA source through NVRTC and ptxas)
 	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace -E 'package(nvrtc-gate)'
 
 bench: build
-	$(call step,db-benchmark group-by against DataFusion and DuckDB)
-	.tools/python/bin/python benches/dbbench.py --windlass $(BIN)
+	$(call step,TPC-H scale 1 and db-benchmark 10^7 rows beside the engines that are installed)
+	@mkdir -p benches/results
+	$(BIN) bench tpch --device $(or $(DEVICE),cpu) --json benches/results/tpch.json --report benches/results/tpch.html
+	$(BIN) bench dbbench --device $(or $(DEVICE),cpu) --json benches/results/dbbench.json --report benches/results/dbbench.html
 
 test-gpu:
 	$(call step,conformance on the GPUs of this host)

@@ -2,18 +2,18 @@
 """Random queries over random data: Windlass on several devices against DuckDB.
 
 Writes random tables as Parquet, makes random queries (filters with nulls, CASE, dates,
-decimals, strings, group-bys of 1 to 10^6 groups), runs each on DuckDB and, by
-`windlass run`, on every device named, and compares the rows: exactly, but floats within
-REL_TOL. Exits with 1 and prints the query, the seed and the first rows that differ.
+decimals, strings, group-bys of 1 to 10^6 groups; joins, windows, sorts, top-k and set
+operations of relational.py), runs each on DuckDB and, by `windlass run`, on every device
+named, and compares the rows: exactly, but floats within REL_TOL; in order where the query
+orders. Exits with 1 and prints the query, the seed and the first rows that differ.
 
   differential.py --windlass target/debug/windlass [--devices cpu,wgpu:0,cuda-emulated:0]
-                  [--queries 40] [--seed 1] [--rows 20000]
+                  [--queries 40] [--relational 40] [--seed 1] [--rows 20000]
 """
 
 import argparse
 import decimal
 import json
-import math
 import os
 import pathlib
 import random
@@ -27,9 +27,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Sums of n floats in another order differ by about n * 2^-53 relative to the sum of the
-# absolute values (Higham, Accuracy and Stability of Numerical Algorithms, 4.2).
-REL_TOL = 1e-9
+import relational
+from compare import differences, rows_of
+from relational import Query
 
 INTS = ["i8", "i16", "i32", "i64", "u8", "u16", "u32"]
 STRINGS = ["s", "t"]
@@ -69,6 +69,9 @@ def table(rng, rows):
             "id": pa.array(range(rows), type=pa.int64()),
         }
     )
+
+
+TABLES = ["data", "big", "side"]
 
 
 class Gen:
@@ -220,44 +223,6 @@ def big_table(rng, rows=1_000_000):
     return pa.table({"g": pa.array(g, type=pa.int64()), "v": pa.array(i * 0.5, mask=i % 13 == 0)})
 
 
-def norm(value):
-    """A value in a form that both engines' results share."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else value.normalize()
-    if isinstance(value, float) and value == 0.0:
-        return 0.0
-    return value
-
-
-def same(a, b):
-    if a is None or b is None:
-        return a is None and b is None
-    if isinstance(a, float) or isinstance(b, float):
-        if isinstance(a, str) or isinstance(b, str):
-            return False
-        a, b = float(a), float(b)
-        if math.isnan(a) or math.isnan(b):
-            return math.isnan(a) and math.isnan(b)
-        return math.isclose(a, b, rel_tol=REL_TOL, abs_tol=1e-6)
-    return a == b
-
-
-def sort_key(row, exact):
-    return tuple((row[i] is None, str(row[i])) for i in exact)
-
-
-def rows_of(result, n_exact):
-    names = result.column_names
-    columns = [[norm(v) for v in result.column(c).to_pylist()] for c in names]
-    rows = list(zip(*columns)) if columns else []
-    rows.sort(key=lambda row: sort_key(row, range(n_exact)))
-    return rows
-
-
 def n_keys(sql):
     """Number of leading columns that identify a row."""
     if "GROUP BY" in sql:
@@ -269,12 +234,14 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--windlass", required=True)
     ap.add_argument("--devices", default="cpu,wgpu:0,cuda-emulated:0")
-    ap.add_argument("--queries", type=int, default=40)
+    ap.add_argument("--queries", type=int, default=40, help="random filters and group-bys")
+    ap.add_argument("--relational", type=int, default=40, help="random joins, windows, sorts and set operations")
     ap.add_argument("--seed", type=int, default=None)
     ap.add_argument("--rows", type=int, default=20_000)
     a = ap.parse_args()
     seed = a.seed if a.seed is not None else int(time.time())
-    print(f"seed {seed}: repeat with --seed {seed} --queries {a.queries} --rows {a.rows}", flush=True)
+    print(f"seed {seed}: repeat with --seed {seed} --queries {a.queries} --relational {a.relational} "
+          f"--rows {a.rows}", flush=True)
     rng = random.Random(seed)
     windlass = os.path.abspath(os.path.expandvars(a.windlass))
 
@@ -282,19 +249,27 @@ def main():
         tmp = pathlib.Path(tmp)
         pq.write_table(table(rng, a.rows), tmp / "data.parquet", row_group_size=max(1, a.rows // 3))
         pq.write_table(big_table(rng), tmp / "big.parquet")
+        # Another stream of random numbers: the other table and its queries do not change
+        # what a seed meant before.
+        rng_relational = random.Random(seed + 1)
+        pq.write_table(relational.side_table(rng_relational), tmp / "side.parquet", row_group_size=1000)
         gen = Gen(rng)
-        queries = list(FIXED)
+        queries = [Query(sql, n_keys(sql)) for sql in FIXED]
         for _ in range(a.queries):
             cols, where, group = gen.query()
-            queries.append(f"SELECT {cols} FROM data{where}{group}")
+            sql = f"SELECT {cols} FROM data{where}{group}"
+            queries.append(Query(sql, n_keys(sql)))
+        queries += relational.FIXED
+        more = relational.Relational(Gen(rng_relational))
+        queries += [more.query() for _ in range(a.relational)]
 
         con = duckdb.connect()
         con.execute("SET threads = 2")
-        for name in ["data", "big"]:
+        for name in TABLES:
             con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{tmp}/{name}.parquet')")
         expected = []
-        for sql in queries:
-            expected.append(rows_of(con.sql(sql).to_arrow_table(), n_keys(sql)))
+        for query in queries:
+            expected.append(rows_of(con.sql(query.sql).to_arrow_table(), query))
 
         failed = 0
         for device in a.devices.split(","):
@@ -302,9 +277,9 @@ def main():
             out.mkdir()
             job = tmp / f"{out.name}.sql"
             lines = [
-                f"CREATE EXTERNAL TABLE {t} STORED AS PARQUET LOCATION '{tmp}/{t}.parquet';" for t in ["data", "big"]
+                f"CREATE EXTERNAL TABLE {t} STORED AS PARQUET LOCATION '{tmp}/{t}.parquet';" for t in TABLES
             ]
-            lines += [f"COPY ({sql}) TO '{out}/q{i}.parquet' STORED AS PARQUET;" for i, sql in enumerate(queries)]
+            lines += [f"COPY ({q.sql}) TO '{out}/q{i}.parquet' STORED AS PARQUET;" for i, q in enumerate(queries)]
             job.write_text("\n".join(lines))
             start = time.time()
             run = subprocess.run(
@@ -313,25 +288,19 @@ def main():
             )
             took = time.time() - start
             bad = 0
-            for i, sql in enumerate(queries):
+            for i, query in enumerate(queries):
+                sql = query.sql
                 path = out / f"q{i}.parquet"
                 if not path.exists():
                     print(f"{device}: query {i} was not written: {sql}\n{run.stderr[-3000:]}")
                     failed += 1
                     break
-                got = rows_of(pq.read_table(path), n_keys(sql))
-                want = expected[i]
-                if len(got) == len(want) and all(
-                    len(g) == len(w) and all(map(same, g, w)) for g, w in zip(got, want)
-                ):
+                told = differences(rows_of(pq.read_table(path), query), expected[i])
+                if not told:
                     continue
                 bad += 1
                 if bad <= 3:
-                    print(f"{device}: query {i} differs from DuckDB: {sql}")
-                    print(f"  rows: {len(got)} here, {len(want)} there")
-                    shown = [(g, w) for g, w in zip(got, want) if not all(map(same, g, w))][:3]
-                    for g, w in shown:
-                        print(f"  here  {g}\n  there {w}")
+                    print(f"{device}: query {i} differs from DuckDB: {sql}\n{told}")
             failed += bad
             used = {}
             try:

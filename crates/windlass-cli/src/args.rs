@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass::DeviceSpec;
 
-use crate::size::parse_size;
+use crate::{commands::bench::args::BenchArgs, size::parse_size};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Run the main job on real data: flights of 2013 from New York
     Demo(DemoArgs),
+    /// Measure suites of queries, beside the other engines installed
+    Bench(BenchArgs),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -55,6 +57,9 @@ pub(crate) struct SessionArgs {
     /// Devices to use: auto, cpu, cuda, cuda:N, wgpu, wgpu:N, or a comma list of these
     #[arg(long, value_name = "SPEC", default_value = "auto", value_parser = parse_device)]
     pub(crate) device: DeviceSpec,
+    /// Run every operator that can run there on the first device named, whatever the cost
+    #[arg(long, hide = true)]
+    pub(crate) force_device: bool,
     /// Most host memory to use, such as 512MB or 2GiB; more spills to disk
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory: Option<usize>,

@@ -341,6 +341,7 @@ fn session(args: &SessionArgs) -> Result<Session> {
         devices: args.device.clone(),
         memory: args.memory,
         device_memory: args.device_memory,
+        force_device: args.force_device,
         ..SessionOptions::default()
     };
     Session::with_options(options).map_err(|e| tell(e, None))

@@ -39,6 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    keep_freed_memory();
     quiet_drivers();
     log();
     match dispatch(cli.command) {
@@ -61,12 +62,25 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Explain(args) => commands::explain::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "windlass", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+/// Keeps memory that was freed for what is allocated next. By default mimalloc gives it back
+/// to the system after 10 ms, which then clears every page again. Measured by `windlass bench
+/// tpch --scale 1`: the 22 questions take 6.9 s of CPU time instead of 8.8 s, with a peak of
+/// 825 MiB instead of 654 MiB. The user's own `MIMALLOC_PURGE_DELAY` stays in force.
+fn keep_freed_memory() {
+    // `mi_option_purge_delay` of mimalloc.h, the same in versions 2 and 3; the crate has no
+    // name for it. -1 is never.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    // SAFETY: this is the start of `main`, and no other thread runs yet.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) };
 }
 
 /// Keeps Mesa's device selection layer from asking for a desktop where there is none: it

@@ -1,5 +1,6 @@
 //! The command `windlass` from outside: arguments, results, exit codes and messages.
 
+mod bench;
 mod errors;
 mod formats;
 mod interrupts;

@@ -1,0 +1,89 @@
+//! The options of `windlass bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::args::SessionArgs;
+
+/// Options of `windlass bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Which suite.
+    #[command(subcommand)]
+    pub(crate) suite: SuiteArgs,
+}
+
+/// The suites.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuiteArgs {
+    /// The 22 questions of TPC-H, with the specification's validation parameters
+    Tpch {
+        /// Scale factor: 1 is 6 million line items
+        #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = parse_scale)]
+        scale: f64,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// The 10 group-by and 5 join questions of db-benchmark
+    Dbbench {
+        /// Rows of the table grouped and of the table joined
+        #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = parse_rows)]
+        rows: u64,
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+}
+
+/// Options of every suite of queries.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonArgs {
+    /// Engines to run beside ours, of duckdb, polars, datafusion, dask; none runs ours alone
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "duckdb,polars,datafusion,dask",
+        value_parser = ["duckdb", "polars", "datafusion", "dask", "none"]
+    )]
+    pub(crate) engines: Vec<String>,
+    /// Questions to run, such as 1,6,18 or q1,j5 [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) queries: Vec<String>,
+    /// Runs of each question by each engine; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Folder that keeps the generated data [default: the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The Python that has the peers [default: .tools/python/bin/python, else python3]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
+    /// Write every figure as one JSON object
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a page with the ratios drawn
+    #[arg(long, value_name = "OUT.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Keep our rows of each question in this folder as QUESTION.arrow
+    #[arg(long, value_name = "DIR")]
+    pub(crate) results: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+fn parse_scale(text: &str) -> Result<f64, String> {
+    // The generator of the data takes scales from 0.001 on; 10,000 is 10 TB.
+    match text.parse::<f64>() {
+        Ok(s) if (0.001..=10_000.0).contains(&s) => Ok(s),
+        _ => Err("a scale factor is a number from 0.001 to 10000, such as 0.01 or 10".to_string()),
+    }
+}
+
+fn parse_rows(text: &str) -> Result<u64, String> {
+    // Keys are 32-bit integers, as in db-benchmark.
+    match text.replace('_', "").parse::<u64>() {
+        Ok(n) if (1_000..=1_000_000_000).contains(&n) => Ok(n),
+        _ => Err("rows are a whole number from 1000 to 1000000000".to_string()),
+    }
+}

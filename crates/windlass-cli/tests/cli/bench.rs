@@ -1,0 +1,129 @@
+//! `windlass bench`: data, figures, and peers that are absent, broken or disagree.
+
+use std::path::Path;
+
+use crate::support::{names, run, windlass};
+
+/// One question of the smallest db-benchmark, with the peers of `python`.
+fn bench(dir: &Path, rest: &[&str]) -> crate::support::Ran {
+    let data = dir.join("data");
+    windlass(&["bench", "dbbench", "--rows", "1000", "--runs", "2", "--device", "cpu", "--data"])
+        .arg(data)
+        .args(rest)
+        .output()
+        .unwrap()
+        .into()
+}
+
+#[test]
+fn ours_alone_writes_figures_a_page_and_the_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (json, html, results) = (path("f.json"), path("f.html"), path("rows"));
+    let out = bench(
+        dir.path(),
+        &[
+            "--engines",
+            "none",
+            "--queries",
+            "q1,j5",
+            "--json",
+            &json,
+            "--report",
+            &html,
+            "--results",
+            &results,
+        ],
+    )
+    .ok();
+    assert!(out.contains("db-benchmark 1,000 rows, best of 2"), "{out}");
+    assert_eq!(names(&dir.path().join("rows")), ["j05.arrow", "q01.arrow"]);
+    let tables = ["big.parquet", "j.parquet", "medium.parquet", "small.parquet", "x.parquet"];
+    assert_eq!(names(&dir.path().join("data/dbbench-1000")), tables);
+    let text = std::fs::read_to_string(&json).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(figures["device"], "cpu");
+    assert_eq!(figures["devices"][0]["class"], "host");
+    let questions = figures["questions"].as_array().unwrap();
+    assert_eq!(questions.len(), 2);
+    for q in questions {
+        let ours = &q["results"][0];
+        assert_eq!(ours["engine"], "windlass");
+        assert_eq!(ours["error"], serde_json::Value::Null);
+        assert_eq!(ours["all_seconds"].as_array().unwrap().len(), 2);
+        assert!(ours["seconds"].as_f64().unwrap() > 0.0);
+        assert!(!q["operators"].as_array().unwrap().is_empty());
+    }
+    // A key of 1,000 is on both sides nine times in ten.
+    assert_eq!(questions[1]["results"][0]["rows"], 900);
+    assert!(std::fs::read_to_string(&html).unwrap().contains("</html>"));
+}
+
+#[test]
+fn wrong_options_are_told_with_what_would_do() {
+    run(&["bench", "tpch", "--queries", "23"]).fails(2, &["\"23\" is no question of tpch", "q22"]);
+    run(&["bench", "dbbench", "--rows", "10"]).fails(2, &["whole number from 1000"]);
+    run(&["bench", "tpch", "--scale", "0"]).fails(2, &["0.001"]);
+    run(&["bench", "tpch", "--engines", "oracle"]).fails(2, &["oracle", "duckdb"]);
+    run(&["bench", "tpch", "--runs", "0"]).fails(2, &["--runs"]);
+}
+
+#[cfg(unix)]
+mod peers {
+    use super::*;
+
+    /// A Python that is none: it answers with these lines.
+    fn answering(dir: &Path, lines: &[&str]) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.join("python");
+        let mut script = "#!/bin/sh\n".to_string();
+        for (i, line) in lines.iter().enumerate() {
+            if i > 0 {
+                script += "read question || exit 0\n";
+            }
+            script += &format!("echo '{line}'\n");
+        }
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn a_peer_that_is_not_installed_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let python = answering(dir.path(), &[r#"{"absent": "No module named duckdb"}"#]);
+        let out =
+            bench(dir.path(), &["--engines", "duckdb", "--queries", "q4", "--python", &python])
+                .ok();
+        assert!(out.contains("duckdb is absent: No module named duckdb"), "{out}");
+    }
+
+    #[test]
+    fn a_peer_with_other_rows_fails_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let python = answering(
+            dir.path(),
+            &[
+                r#"{"version": "1.0"}"#,
+                r#"{"seconds": [0.5, 0.25], "rows": 7, "columns": [], "ours": {"rows": 8, "columns": []}}"#,
+            ],
+        );
+        // Generates the data, which is told on standard error.
+        bench(dir.path(), &["--engines", "none", "--queries", "q4"]).ok();
+        let ran =
+            bench(dir.path(), &["--engines", "duckdb", "--queries", "q4", "--python", &python]);
+        assert!(ran.out.contains("0.250 DIFFERS"), "{}", ran.out);
+        ran.fails(1, &["q04 duckdb: 7 rows, ours has 8"]);
+    }
+
+    #[test]
+    fn a_peer_that_dies_is_told_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let python = answering(dir.path(), &[r#"{"version": "1.0"}"#]);
+        let out =
+            bench(dir.path(), &["--engines", "duckdb", "--queries", "q4,q7", "--python", &python])
+                .ok();
+        assert!(out.contains("failed: q04 duckdb"), "{out}");
+        assert!(out.contains("q07"), "{out}");
+    }
+}

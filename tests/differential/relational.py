@@ -1,0 +1,196 @@
+"""Random joins, windows, sorts, top-k and set operations for differential.py.
+
+Every query says how its rows are compared: by the leading columns that identify a row, or in
+the order that the query asks for. Texts are valid in both dialects.
+"""
+
+import dataclasses
+import decimal
+
+import pyarrow as pa
+
+
+@dataclasses.dataclass
+class Query:
+    """A query; `keys` leading columns identify a row, unless its rows come in order."""
+
+    sql: str
+    keys: int = 1
+    ordered: bool = False
+
+
+def side_table(rng, rows=3000):
+    """The other side of joins: keys that repeat, miss and are null; one column where half
+    of the rows have the same key."""
+
+    def col(make, typ, nulls=0.08):
+        return pa.array([None if rng.random() < nulls else make() for _ in range(rows)], type=typ)
+
+    return pa.table(
+        {
+            "sid": pa.array(range(rows), type=pa.int64()),
+            "sk": col(lambda: rng.randint(0, 1200), pa.int32()),
+            "st": col(lambda: f"n{rng.randint(0, 250):03}", pa.string()),
+            "hot": col(lambda: 7 if rng.random() < 0.5 else rng.randint(0, 2000), pa.int64()),
+            "sd": col(lambda: rng.randint(-3000, 27000), pa.date32()),
+            "sv": col(lambda: rng.uniform(-1e3, 1e3), pa.float64()),
+            "sm": col(lambda: decimal.Decimal(rng.randint(-(10**6), 10**6)).scaleb(-2), pa.decimal128(12, 2)),
+        }
+    )
+
+
+class Relational:
+    """Random queries over `data` and `side`; `gen` makes their expressions over `data`."""
+
+    def __init__(self, gen):
+        self.gen = gen
+        self.r = gen.r
+
+    def query(self):
+        kinds = [self.join, self.join, self.exists, self.grouped_join, self.window, self.window,
+                 self.sort, self.sort, self.top_per_group, self.set_operation, self.distinct]
+        return self.r.choice(kinds)()
+
+    def some(self, share=None):
+        """A subquery of `data` with a part of its rows, so that joins stay small."""
+        part = share or self.r.randint(2, 9)
+        where = f"id % {part} = {self.r.randint(0, part - 1)}"
+        if self.r.random() < 0.5:
+            where += f" AND {self.gen.cond(1)}"
+        return f"(SELECT * FROM data WHERE {where}) AS l"
+
+    def on(self):
+        """An equality of keys of both sides, sometimes of two, and its residual predicate."""
+        r = self.r
+        keys = r.choice(
+            ["l.k = r.sk", "l.k = r.sk", "l.t = r.st", "l.k = r.sk AND l.t = r.st", "l.id = r.hot",
+             "CAST(l.u16 AS BIGINT) = r.hot", "l.d = r.sd", "l.k + 1 = r.sk", "substr(l.t, 1, 3) = substr(r.st, 1, 3)"
+             " AND l.k = r.sk"]
+        )
+        if r.random() < 0.3:
+            keys += " AND " + r.choice(["l.f64 < r.sv", "l.m <= r.sm", "l.i32 % 3 <> r.sid % 3", "l.d > r.sd"])
+        return keys
+
+    def join(self):
+        r = self.r
+        kind = r.choice(["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+        side = "side AS r" if r.random() < 0.6 else f"(SELECT * FROM side WHERE sid % 3 = {r.randint(0, 2)}) AS r"
+        columns = ["l.k", "r.sk", "l.t", "r.st", "l.f64", "r.sv", "l.m", "r.sm", "l.d", "r.hot",
+                   "coalesce(l.k, r.sk)", "l.f64 + r.sv", "l.b"]
+        r.shuffle(columns)
+        shown = ["l.id", "r.sid"] + columns[: r.randint(1, 5)]
+        columns = ", ".join(f"{c} AS c{i}" for i, c in enumerate(shown))
+        return Query(f"SELECT {columns} FROM {self.some()} {kind} {side} ON {self.on()}", 2)
+
+    def exists(self):
+        r = self.r
+        form = r.choice(
+            ["EXISTS (SELECT 1 FROM side AS r WHERE {on})", "NOT EXISTS (SELECT 1 FROM side AS r WHERE {on})",
+             "l.k IN (SELECT sk FROM side WHERE sid < {n})",
+             "l.k NOT IN (SELECT sk FROM side WHERE sid < {n} AND sk IS NOT NULL)",
+             "l.t IN (SELECT st FROM side WHERE sid < {n})"]
+        )
+        where = form.format(on=self.on(), n=r.randint(1, 3000))
+        return Query(f"SELECT l.id AS c0, l.k AS c1, l.t AS c2, l.m AS c3 FROM {self.some()} WHERE {where}")
+
+    def grouped_join(self):
+        r = self.r
+        key = r.choice(["l.t", "r.st", "l.k % 10", "l.s", "r.sk", "l.b"])
+        kind = r.choice(["JOIN", "LEFT JOIN"])
+        aggregates = r.sample(
+            ["count(*)", "sum(l.i32)", "sum(r.sm)", "min(r.sd)", "max(l.f64)", "avg(r.sv)", "count(r.sid)",
+             "count(DISTINCT r.sk)", "sum(l.f64 * r.sv)"], r.randint(1, 3))
+        shown = ", ".join(f"{c} AS c{i}" for i, c in enumerate([key] + aggregates))
+        return Query(f"SELECT {shown} FROM {self.some(1)} {kind} side AS r ON {self.on()} GROUP BY 1")
+
+    def order(self, columns, unique=None):
+        r = self.r
+        chosen = r.sample(columns, r.randint(1, min(3, len(columns))))
+        parts = [f"{c} {r.choice(['ASC', 'DESC'])} NULLS {r.choice(['FIRST', 'LAST'])}" for c in chosen]
+        return ", ".join(parts + ([unique] if unique else []))
+
+    SORTABLE = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "k", "f32", "f64", "b", "d", "ts", "m", "w", "s", "t"]
+
+    def window(self):
+        r = self.r
+        partition = r.choice(["", "PARTITION BY t ", "PARTITION BY k ", "PARTITION BY b, s ", "PARTITION BY u8 % 5 "])
+        total = f"OVER ({partition}ORDER BY {self.order(self.SORTABLE, 'id')}"
+        ties = f"OVER ({partition}ORDER BY {self.order(['k', 's', 'u8', 'd', 'b'])})"
+        n = r.randint(0, 5)
+        frame = r.choice(
+            ["ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW", f"ROWS BETWEEN {n} PRECEDING AND CURRENT ROW",
+             f"ROWS BETWEEN {n} PRECEDING AND {r.randint(0, 4)} FOLLOWING",
+             "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"]
+        )
+        functions = [
+            f"row_number() {total})",
+            f"rank() {ties}",
+            f"dense_rank() {ties}",
+            f"lag(i32, {n}) {total})",
+            f"lag(CAST(k AS BIGINT), {n + 1}, CAST(-1 AS BIGINT)) {total})",
+            f"lead(t, {n + 1}) {total})",
+            f"sum(CAST(i32 AS BIGINT)) {total} {frame})",
+            f"sum(f64) {total} {frame})",
+            f"sum(m) {total} {frame})",
+            f"min(i16) {total} {frame})",
+            f"max(d) {total} {frame})",
+            f"avg(f64) {total} {frame})",
+            f"count(s) {total} {frame})",
+            f"first_value(k) {total} {frame})",
+            f"last_value(k) {total} {frame})",
+        ]
+        shown = ["id"] + r.sample(functions, r.randint(1, 3))
+        where = f" WHERE {self.gen.cond(1)}" if r.random() < 0.4 else ""
+        return Query(f"SELECT {', '.join(f'{c} AS c{i}' for i, c in enumerate(shown))} FROM data{where}")
+
+    def sort(self):
+        r = self.r
+        shown = ["id"] + r.sample(self.SORTABLE, 3)
+        where = f" WHERE {self.gen.cond(1)}" if r.random() < 0.5 else ""
+        columns = ", ".join(f"{c} AS c{i}" for i, c in enumerate(shown))
+        limit = r.choice(["", f" LIMIT {r.choice([0, 1, 10, 33, 1000, 50000])}",
+                          f" LIMIT {r.randint(1, 100)} OFFSET {r.choice([0, 1, 500, 30000])}"])
+        return Query(f"SELECT {columns} FROM data{where} ORDER BY {self.order(self.SORTABLE, 'id')}{limit}",
+                     ordered=True)
+
+    def top_per_group(self):
+        r = self.r
+        key = r.choice(["t", "k", "s", "u8", "b"])
+        order = self.order(["f64", "i32", "m", "d", "s"], "id")
+        n = r.randint(1, 4)
+        return Query(
+            f"SELECT id AS c0, {key} AS c1, f64 AS c2 FROM (SELECT id, {key}, f64, row_number() "
+            f"OVER (PARTITION BY {key} ORDER BY {order}) AS n FROM data) AS ranked WHERE n <= {n}"
+        )
+
+    def set_operation(self):
+        r = self.r
+        pairs = [("CAST(k AS BIGINT)", "CAST(sk AS BIGINT)"), ("t", "st"), ("d", "sd"), ("id", "sid"), ("id", "hot")]
+        chosen = r.sample(pairs[:3], r.randint(1, 2)) if r.random() < 0.5 else [r.choice(pairs)]
+        left = ", ".join(f"{a} AS c{i}" for i, (a, _) in enumerate(chosen))
+        right = ", ".join(f"{b} AS c{i}" for i, (_, b) in enumerate(chosen))
+        operation = r.choice(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"])
+        return Query(f"SELECT {left} FROM data WHERE {self.gen.cond(1)} {operation} SELECT {right} FROM side",
+                     len(chosen))
+
+    def distinct(self):
+        r = self.r
+        columns = r.sample(["k", "t", "s", "u8", "b", "d", "i16"], r.randint(1, 3))
+        shown = ", ".join(f"{c} AS c{i}" for i, c in enumerate(columns))
+        return Query(f"SELECT DISTINCT {shown} FROM data WHERE {self.gen.cond(1)}", len(columns))
+
+
+# Boundaries and hard cases that random choice may miss.
+FIXED = [
+    Query("SELECT l.id AS c0, r.sid AS c1 FROM data AS l JOIN side AS r ON l.k = r.sk WHERE r.sid < 0", 2),
+    Query("SELECT l.id AS c0, r.sid AS c1 FROM (SELECT * FROM data WHERE id < 0) AS l FULL JOIN side AS r ON l.k = r.sk", 2),
+    Query("SELECT l.id AS c0, r.sid AS c1, l.k AS c2 FROM data AS l LEFT JOIN (SELECT * FROM side WHERE sid < 0) AS r ON l.k = r.sk", 2),
+    Query("SELECT l.sid AS c0, r.sid AS c1 FROM side AS l JOIN side AS r ON l.sk = r.sk AND l.st = r.st", 2),
+    Query("SELECT count(*) AS c0, sum(l.sid) AS c1, sum(r.sid) AS c2 FROM side AS l JOIN side AS r ON l.hot = r.hot", 0),
+    Query("SELECT count(*) AS c0, sum(r.v) AS c1 FROM data AS l JOIN big AS r ON l.id = r.g", 0),
+    Query("SELECT l.g AS c0, l.v AS c1 FROM big AS l WHERE l.g IN (SELECT sid FROM side) AND l.v IS NULL", 1),
+    Query("SELECT g AS c0, v AS c1 FROM big ORDER BY v DESC NULLS LAST, g LIMIT 100", ordered=True),
+    Query("SELECT id AS c0, f32 AS c1 FROM data ORDER BY f32 DESC NULLS FIRST, id", ordered=True),
+    Query("SELECT id AS c0, s AS c1, t AS c2 FROM data ORDER BY s, t DESC NULLS FIRST, id", ordered=True),
+    Query("SELECT id AS c0, k AS c1 FROM data WHERE k NOT IN (SELECT sk FROM side)", 1),
+]
