@@ -13,6 +13,7 @@
 //! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
 //! | [`scan`], [`compact`] | running sums, minima, maxima and ranks; stream compaction |
 //! | [`mod@hash`], [`mod@join`] | row hashes, hash joins |
+//! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |
 //! | `launcher` | device, queue, memory and kernels, for one operation |
@@ -31,6 +32,7 @@ pub mod join;
 mod launcher;
 pub mod pipeline;
 pub mod scan;
+pub mod sort;
 pub mod sources;
 mod texts;
 pub mod types;

@@ -8,7 +8,7 @@ use windlass_device::{
     source::Access::{self, Read, ReadWrite},
 };
 
-use crate::{aggregate, error::Result, gather, hash, join, scan};
+use crate::{aggregate, error::Result, gather, hash, join, scan, sort};
 
 /// A kernel in both languages.
 #[derive(Debug, Clone, Copy)]
@@ -98,9 +98,15 @@ pub(crate) fn language(device: &dyn Device) -> Option<Language> {
 /// `Invalid` when a text does not compose: a fault of the text itself.
 pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
     let mut all = Vec::new();
-    for family in
-        [own, aggregate::sources, gather::sources, hash::sources, join::sources, scan::sources]
-    {
+    for family in [
+        own,
+        aggregate::sources,
+        gather::sources,
+        hash::sources,
+        join::sources,
+        scan::sources,
+        sort::sources,
+    ] {
         all.extend(family(language)?);
     }
     Ok(all)

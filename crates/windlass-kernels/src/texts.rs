@@ -63,12 +63,22 @@ macro_rules! files {
 }
 
 /// Headers that CUDA texts may include beside `windlass.cuh`.
-const HEADERS: [(&str, &str); 3] =
-    files!("kernels": "aggregate/key_hash.cuh", "aggregate/rows.cuh", "hash/value.cuh");
+const HEADERS: [(&str, &str); 4] = files!(
+    "kernels":
+    "aggregate/key_hash.cuh",
+    "aggregate/rows.cuh",
+    "hash/value.cuh",
+    "sort/key.cuh",
+);
 
 /// Modules that WGSL texts may import; each after those that it imports itself.
-const MODULES: [(&str, &str); 3] =
-    files!("shaders": "aggregate/key_hash.wgsl", "aggregate/rows.wgsl", "hash/value.wgsl");
+const MODULES: [(&str, &str); 4] = files!(
+    "shaders":
+    "aggregate/key_hash.wgsl",
+    "aggregate/rows.wgsl",
+    "hash/value.wgsl",
+    "sort/key.wgsl",
+);
 
 /// What a source is made from.
 type Key = (&'static str, &'static str, Defines, Language);

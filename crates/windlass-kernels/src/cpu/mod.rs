@@ -9,4 +9,5 @@ pub(crate) mod memory;
 pub(crate) mod pieces;
 pub mod pipeline;
 pub mod scan;
+pub(crate) mod sort;
 pub(crate) mod view;
