@@ -12,6 +12,7 @@
 //! | [`aggregate`] | hash group-by and reductions over a program's values |
 //! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
 //! | [`scan`], [`compact`] | running sums, minima, maxima and ranks; stream compaction |
+//! | [`reduce`] | one value from a column: sums, counts, extremes, moments |
 //! | [`mod@hash`], [`mod@join`] | row hashes, hash joins |
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
 //! | [`sources`] | the texts of the static kernels |
@@ -31,6 +32,7 @@ pub mod ir;
 pub mod join;
 mod launcher;
 pub mod pipeline;
+pub mod reduce;
 pub mod scan;
 pub mod sort;
 pub mod sources;

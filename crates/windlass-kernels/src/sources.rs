@@ -8,7 +8,7 @@ use windlass_device::{
     source::Access::{self, Read, ReadWrite},
 };
 
-use crate::{aggregate, error::Result, gather, hash, join, scan, sort};
+use crate::{aggregate, error::Result, gather, hash, join, reduce, scan, sort};
 
 /// A kernel in both languages.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +104,7 @@ pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
         gather::sources,
         hash::sources,
         join::sources,
+        reduce::sources,
         scan::sources,
         sort::sources,
     ] {

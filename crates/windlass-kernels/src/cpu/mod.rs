@@ -8,6 +8,7 @@ pub mod join;
 pub(crate) mod memory;
 pub(crate) mod pieces;
 pub mod pipeline;
+pub(crate) mod reduce;
 pub mod scan;
 pub(crate) mod sort;
 pub(crate) mod view;

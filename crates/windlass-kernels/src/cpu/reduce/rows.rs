@@ -1,0 +1,86 @@
+//! Which rows a reduction takes, piece by piece.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use windlass_device::DeviceBuffer;
+
+use crate::{
+    column::DeviceColumn,
+    cpu::{
+        pieces::PIECE,
+        view::{Bits, words_of},
+    },
+    error::Result,
+};
+
+/// The rows that are selected and where no column is null.
+pub(super) struct Taken<'a> {
+    masks: Vec<Bits<'a>>,
+    rows: usize,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn new(
+        columns: &[&'a DeviceColumn],
+        rows: usize,
+        selected: Option<&'a DeviceBuffer>,
+    ) -> Result<Self> {
+        let mut masks = Vec::new();
+        for c in columns {
+            match Bits::validity(c)? {
+                Bits::Ones => {}
+                mask => masks.push(mask),
+            }
+        }
+        if let Some(selected) = selected {
+            masks.push(Bits::Words(words_of(selected)?));
+        }
+        Ok(Self { masks, rows })
+    }
+
+    /// Whether every row is taken.
+    pub(super) fn all(&self) -> bool {
+        self.masks.is_empty()
+    }
+
+    /// Which of the 64 rows from `row` on are taken; those past the end are not.
+    pub(super) fn word(&self, row: usize) -> u64 {
+        self.masks.iter().fold(Bits::Ones.word(row, self.rows), |w, m| w & m.word(row, self.rows))
+    }
+
+    /// `f` of each piece of rows, in order.
+    pub(super) fn pieces<S: Send>(&self, f: impl Fn(Range<usize>) -> S + Sync) -> Vec<S> {
+        let piece = |i: usize| f(i * PIECE..((i + 1) * PIECE).min(self.rows));
+        if self.rows <= PIECE {
+            return vec![f(0..self.rows)];
+        }
+        (0..self.rows.div_ceil(PIECE)).into_par_iter().map(piece).collect()
+    }
+
+    /// Goes through a piece's rows in order: runs of rows that are all taken go to `whole`,
+    /// other taken rows to `one`.
+    pub(super) fn walk<S>(
+        &self,
+        rows: Range<usize>,
+        state: &mut S,
+        whole: impl Fn(&mut S, Range<usize>),
+        one: impl Fn(&mut S, usize),
+    ) {
+        if self.all() {
+            return whole(state, rows);
+        }
+        for start in rows.clone().step_by(64) {
+            let end = (start + 64).min(rows.end);
+            let mut word = self.word(start);
+            if word == u64::MAX >> (64 - (end - start)) {
+                whole(state, start..end);
+                continue;
+            }
+            while word != 0 {
+                one(state, start + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
+    }
+}
