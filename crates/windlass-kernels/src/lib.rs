@@ -13,7 +13,7 @@
 //! | [`mod@gather`] | rows in another order or place: gather, scatter, concat, slice, widen |
 //! | [`scan`], [`compact`] | running sums, minima, maxima and ranks; stream compaction |
 //! | [`reduce`] | one value from a column: sums, counts, extremes, moments |
-//! | [`mod@hash`], [`mod@join`] | row hashes, hash joins |
+//! | [`mod@hash`], [`mod@join`], [`partition`] | row hashes, hash joins, partitions of rows |
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |
@@ -31,6 +31,7 @@ pub mod hash;
 pub mod ir;
 pub mod join;
 mod launcher;
+pub mod partition;
 pub mod pipeline;
 pub mod reduce;
 pub mod scan;

@@ -6,6 +6,7 @@ pub(crate) mod gather;
 pub mod hash;
 pub mod join;
 pub(crate) mod memory;
+pub(crate) mod partition;
 pub(crate) mod pieces;
 pub mod pipeline;
 pub(crate) mod reduce;

@@ -45,6 +45,12 @@ impl ColumnLayout {
         Self { kind, words, bit_offset: column.bit_offset, valid_mode, valid_offset }
     }
 
+    /// As [`ColumnLayout::of`], with floats as plain words, whose bits are not made canonical.
+    pub(crate) fn raw(column: &DeviceColumn) -> Self {
+        let kind = if column.ty.is_float() { 0 } else { Self::of(column).kind };
+        Self { kind, ..Self::of(column) }
+    }
+
     /// The validity's buffer; where there is none, one that is not read.
     pub(crate) fn valid<'a>(&self, column: &'a DeviceColumn) -> &'a DeviceBuffer {
         match &column.validity {

@@ -108,6 +108,20 @@ impl<'a> HostColumn<'a> {
         Ok(Self { values, mask })
     }
 
+    /// As [`HostColumn::new`], with floats as plain words, whose bits are not made canonical.
+    ///
+    /// # Errors
+    /// As [`HostColumn::new`].
+    pub(crate) fn raw(column: &'a DeviceColumn) -> Result<Self> {
+        let mut raw = Self::new(column)?;
+        raw.values = match raw.values {
+            Values::F32(bytes) => Values::Words(bytes),
+            Values::F64(bytes) => Values::Longs(bytes),
+            values => values,
+        };
+        Ok(raw)
+    }
+
     /// Whether a row may be null.
     pub(crate) fn nullable(&self) -> bool {
         !matches!(self.mask, Mask::All)

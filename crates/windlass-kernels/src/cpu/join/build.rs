@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::{
     codes::{CHUNK, CodeLayout, hash, hash_words},
+    pages::zeroed,
     table::{Found, Hashed, Index, Region, Slot, Table, WideCodes, home_in},
 };
 use crate::{cpu::hash::read::HostColumn, types::PhysType};
@@ -62,8 +63,8 @@ impl<const W: usize> Chunk<W> {
             offsets[p + 1] += offsets[p];
         }
         let mut next = offsets.clone();
-        let mut codes = vec![[0u64; W]; self.codes.len()];
-        let mut rows = vec![0u32; self.rows.len()];
+        let mut codes = zeroed::<[u64; W]>(self.codes.len());
+        let mut rows = zeroed::<u32>(self.rows.len());
         for ((id, code), row) in ids.iter().zip(&self.codes).zip(&self.rows) {
             let at = next[*id as usize] as usize;
             next[*id as usize] += 1;
@@ -207,7 +208,7 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
     chunks.par_iter_mut().for_each(|c| c.partition(partitions, of));
     let lengths = || (0..partitions).map(|p| (span - (p << shift)).min(1 << shift));
 
-    let mut values = vec![0u32; span + 1];
+    let mut values = zeroed::<u32>(span + 1);
     let parts = split(&mut values, lengths());
     let unique = parts.into_par_iter().enumerate().all(|(p, rows)| {
         for ([code], row) in chunks.iter().flat_map(|c| c.part(p)) {
@@ -225,7 +226,7 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
         return;
     }
     let before = before(&chunks, partitions);
-    let mut order = vec![0u32; live];
+    let mut order = zeroed::<u32>(live);
     let orders = split(&mut order, before.windows(2).map(|p| p[1] - p[0]));
     let parts = split(&mut values, lengths());
     parts.into_par_iter().zip(orders).enumerate().for_each(|(p, (starts, order))| {
@@ -284,8 +285,7 @@ fn hashed<const W: usize>(
             region
         })
         .collect();
-    let empty = Slot { code: [0; W], found: Found::default() };
-    let mut slots = vec![empty; first];
+    let mut slots: Vec<Slot<W>> = zeroed(first);
     let parts = split(&mut slots, regions.iter().map(|r| r.len));
     let repeated: Vec<usize> = parts
         .into_par_iter()
@@ -306,7 +306,7 @@ fn hashed<const W: usize>(
         })
         .collect();
 
-    let mut order = vec![0u32; repeated.iter().sum()];
+    let mut order = zeroed::<u32>(repeated.iter().sum());
     let orders = split(&mut order, repeated.iter().copied());
     let mut base = 0;
     let first_place = |n: &usize| {

@@ -5,11 +5,13 @@
 //! | `codes` | keys of all types packed into words |
 //! | `build` | the partitioned, parallel build |
 //! | `table` | the table and the lookup |
+//! | `pages` | large arrays |
 //! | `probe` | bounded pieces of pairs |
 //! | `select` | row numbers from flags |
 
 mod build;
 mod codes;
+mod pages;
 mod probe;
 mod select;
 mod table;

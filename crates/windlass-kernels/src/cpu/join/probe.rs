@@ -12,7 +12,8 @@ use rayon::prelude::*;
 
 use super::{
     host,
-    table::{Found, Table},
+    pages::zeroed,
+    table::{Found, Table, prefetch},
 };
 use crate::{column::DeviceColumn, error::Result};
 
@@ -25,6 +26,13 @@ const TASK: usize = 1 << 13;
 
 /// Pairs that are gathered before they are copied out: 8 KiB of the first-level cache.
 const BLOCK: usize = 1024;
+
+/// Matches of one row, up to which they are gathered; more are copied at once. A guess: 256
+/// bytes, for which a call to copy is small.
+const MANY: usize = 64;
+
+/// How many rows ahead the matches are asked for: about the misses that a core has under way.
+const AHEAD: usize = 16;
 
 /// Stands for the build row that an unmatched probe row lacks.
 const NO_ROW: u32 = u32::MAX;
@@ -109,7 +117,7 @@ impl Pairs {
             let segments = self.cut(most);
             let pairs = segments.iter().map(|s| s.pairs).sum();
             if pairs > 0 {
-                let (mut probe, mut build) = (vec![0u32; pairs], vec![0u32; pairs]);
+                let (mut probe, mut build) = (zeroed::<u32>(pairs), zeroed::<u32>(pairs));
                 let (mut left, mut right) = (&mut probe[..], &mut build[..]);
                 let parts: Vec<_> = segments
                     .into_iter()
@@ -166,54 +174,77 @@ impl Pairs {
     }
 
     /// Writes the pairs of a segment.
-    fn fill(&self, segment: Segment, mut probe: &mut [u32], mut build: &mut [u32]) {
-        let Segment { mut rows, mut skip, .. } = segment;
+    fn fill(&self, segment: Segment, probe: &mut [u32], build: &mut [u32]) {
+        let Segment { rows, mut skip, .. } = segment;
         let order = &self.table.order[..];
-        let (mut a, mut b) = ([0u32; BLOCK], [0u32; BLOCK]);
-        let at = self.window.start;
-        while !probe.is_empty() {
-            // As many rows with at most one pair each as the block holds.
-            let mut n = 0;
-            let mut row = rows.start;
-            let end = rows.end.min(row + BLOCK);
-            if skip == 0 {
-                for found in &self.found[row - at..end - at] {
-                    if found.count > 1 {
-                        break;
-                    }
-                    a[n] = row as u32;
-                    b[n] = found.start;
-                    n += found.count as usize;
-                    row += 1;
+        let found = &self.found[rows.start - self.window.start..rows.end - self.window.start];
+        let mut sink = Sink { probe, build, rows: [0; BLOCK], matches: [0; BLOCK], held: 0 };
+        for (i, (f, row)) in found.iter().zip(rows.start as u32..).enumerate() {
+            if f.count <= 1 {
+                // Without a branch: a row that has no pair is overwritten by the next.
+                sink.rows[sink.held] = row;
+                sink.matches[sink.held] = f.start;
+                sink.held += f.count as usize;
+            } else {
+                if let Some(ahead) = found.get(i + AHEAD).filter(|f| f.count > 1) {
+                    prefetch(order, ahead.start as usize);
                 }
-                // A segment that ends within its last row may leave that row's pair out.
-                let n = n.min(probe.len());
-                let (x, rest) = std::mem::take(&mut probe).split_at_mut(n);
-                x.copy_from_slice(&a[..n]);
-                probe = rest;
-                let (y, rest) = std::mem::take(&mut build).split_at_mut(n);
-                y.copy_from_slice(&b[..n]);
-                build = rest;
-                rows.start = row;
-            }
-            if probe.is_empty() {
-                return;
-            }
-            if row < end && self.found[row - at].count > 1 {
-                let found = self.found[row - at];
-                let matches = &order[found.start as usize..][..found.count as usize];
-                let matches = &matches[skip as usize..];
-                let n = matches.len().min(probe.len());
-                let (x, rest) = std::mem::take(&mut probe).split_at_mut(n);
-                x.fill(row as u32);
-                probe = rest;
-                let (y, rest) = std::mem::take(&mut build).split_at_mut(n);
-                y.copy_from_slice(&matches[..n]);
-                build = rest;
-                rows.start = row + 1;
+                let matches = &order[f.start as usize..][..f.count as usize];
+                sink.row(row, &matches[skip as usize..]);
                 skip = 0;
             }
+            if sink.held >= BLOCK - MANY {
+                sink.flush();
+            }
         }
+        sink.flush();
+    }
+}
+
+/// Pairs on their way to a piece, of which no more are taken than it has room for.
+struct Sink<'a> {
+    probe: &'a mut [u32],
+    build: &'a mut [u32],
+    rows: [u32; BLOCK],
+    matches: [u32; BLOCK],
+    held: usize,
+}
+
+impl<'a> Sink<'a> {
+    /// Adds the matches of a row. There is room for [`MANY`].
+    #[inline(always)]
+    fn row(&mut self, row: u32, matches: &[u32]) {
+        if matches.len() > MANY {
+            self.flush();
+            let n = matches.len().min(self.probe.len());
+            let (probe, build) = self.take(n);
+            probe.fill(row);
+            build.copy_from_slice(&matches[..n]);
+            return;
+        }
+        for m in matches {
+            self.rows[self.held] = row;
+            self.matches[self.held] = *m;
+            self.held += 1;
+        }
+    }
+
+    fn flush(&mut self) {
+        let n = self.held.min(self.probe.len());
+        let (probe, build) = self.take(n);
+        probe.copy_from_slice(&self.rows[..n]);
+        build.copy_from_slice(&self.matches[..n]);
+        self.held = 0;
+    }
+
+    /// Where the next `n` pairs go.
+    #[inline(always)]
+    fn take(&mut self, n: usize) -> (&'a mut [u32], &'a mut [u32]) {
+        let (probe, rest) = std::mem::take(&mut self.probe).split_at_mut(n);
+        self.probe = rest;
+        let (build, rest) = std::mem::take(&mut self.build).split_at_mut(n);
+        self.build = rest;
+        (probe, build)
     }
 }
 

@@ -9,12 +9,14 @@
 
 use std::ops::Range;
 
+use bytemuck::Zeroable;
+
 use super::codes::{CHUNK, CodeLayout, hash, hash_words};
 use crate::cpu::hash::read::HostColumn;
 
 /// The build rows that match a probe row: `count` of them. One alone is row `start`; more are
 /// `order[start..start + count]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Zeroable)]
 pub(super) struct Found {
     pub(super) start: u32,
     pub(super) count: u32,
@@ -26,6 +28,9 @@ pub(super) struct Slot<const W: usize> {
     pub(super) code: [u64; W],
     pub(super) found: Found,
 }
+
+// SAFETY: arrays of integers and a `Found`, which may all be zero bytes.
+unsafe impl<const W: usize> Zeroable for Slot<W> {}
 
 /// The slots of one partition.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +86,7 @@ pub(crate) struct Table {
 
 /// Asks for the cache line of a value that is read soon.
 #[inline(always)]
-fn prefetch<T>(slice: &[T], at: usize) {
+pub(super) fn prefetch<T>(slice: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(value) = slice.get(at) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
