@@ -196,23 +196,31 @@ impl Engine {
         };
         let began = Instant::now();
         let outcome = self.drive(statement, options, &tokens);
+        if tokens.overdue.is_cancelled() {
+            self.leave_behind();
+        }
         if let Some(line) = line {
             line.clear();
         }
-        // What failed in printing stopped the query, and is the better reason.
-        rows.stopped()?;
-        let outcome = outcome.map_err(|e| {
-            // A statement left behind may hold on to its rows: its file must go now.
-            rows.abandon();
-            tell(e, Some(source)).at_statement(statement.position(), source)
-        })?;
-        let printed = rows.finish()?;
+        let end = || -> Result<(Outcome, Option<u64>)> {
+            // What failed in printing stopped the query, and is the better reason.
+            rows.stopped()?;
+            let outcome = outcome.map_err(|e| {
+                // A statement left behind may hold on to its rows: its file must go now.
+                rows.abandon();
+                tell(e, Some(source)).at_statement(statement.position(), source)
+            })?;
+            Ok((outcome, rows.finish()?))
+        };
+        let result = end();
         let mut stats = self.session.last_stats().unwrap_or_default();
-        if let Some(n) = printed {
-            printer.count();
-            stats.rows = n;
-        } else {
-            stats.rows = outcome.rows();
+        match &result {
+            Ok((_, Some(printed))) => {
+                printer.count();
+                stats.rows = *printed;
+            }
+            Ok((outcome, None)) => stats.rows = outcome.rows(),
+            Err(_) => {}
         }
         let seconds = began.elapsed().as_secs_f64();
         self.record.seconds += seconds;
@@ -222,8 +230,9 @@ impl Engine {
             began_ms: milliseconds_since_1970() - seconds * 1e3,
             seconds,
             stats,
+            error: result.as_ref().err().and_then(Error::text),
         });
-        Ok(outcome)
+        result.map(|(outcome, _)| outcome)
     }
 
     /// Runs a statement on a thread of the runtime, so that an operator that computes for
@@ -249,6 +258,14 @@ impl Engine {
                 }
             }
         })
+    }
+
+    /// Goes on with new threads: a statement that did not stop may keep the old ones busy
+    /// until it pauses, and what comes next would wait for it.
+    fn leave_behind(&mut self) {
+        if let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            std::mem::replace(&mut self.runtime, runtime).shutdown_background();
+        }
     }
 
     /// Says what a statement without rows did, on standard error.
@@ -291,25 +308,65 @@ impl Engine {
         }
         Ok(out)
     }
+}
 
-    /// Ends the run: writes what `--report`, `--trace` and `--stats` ask for.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub(crate) fn finish(self, args: &ReportArgs) -> Result<()> {
-        if let Some(path) = &args.report {
-            write_file(path, &report::page(&self.record))?;
+/// Opens a session, does the work of a command in it, and writes what `--report`, `--trace`
+/// and `--stats` ask for, whether the work came to its end or failed.
+///
+/// # Errors
+/// Those of the session and of the work; a report that cannot be written.
+pub(crate) fn with_engine(
+    args: &SessionArgs,
+    title: String,
+    report: &ReportArgs,
+    mode: Mode,
+    work: impl FnOnce(&mut Engine) -> Result<()>,
+) -> Result<()> {
+    match Engine::open(args, title.clone(), report.quiet, mode) {
+        Ok(mut engine) => {
+            let result = work(&mut engine);
+            conclude(&mut engine.record, report, result)
         }
-        if let Some(path) = &args.trace {
-            write_file(path, &trace::events(&self.record).to_string())?;
+        Err(e) => {
+            let device = args.device.to_string();
+            conclude(&mut RunRecord { title, device, ..RunRecord::default() }, report, Err(e))
         }
-        if let Some(StatsFormat::Json) = args.stats {
-            let text = serde_json::to_string(&self.record.stats())
-                .map_err(|e| Error::caused("cannot print the statistics", &e))?;
-            note(&text);
-        }
-        Ok(())
     }
+}
+
+/// Writes the reports of a run that ended with `result`.
+fn conclude(record: &mut RunRecord, args: &ReportArgs, result: Result<()>) -> Result<()> {
+    record.error = result.as_ref().err().and_then(Error::text);
+    let mut written = Ok(());
+    if let Some(path) = &args.report {
+        written = write_file(path, &report::page(record));
+    }
+    if let Some(path) = &args.trace {
+        written = written.and(write_file(path, &trace::events(record).to_string()));
+    }
+    let Some(StatsFormat::Json) = args.stats else {
+        return match (result, written) {
+            (Ok(()), written) => written,
+            (Err(e), Ok(())) => Err(e),
+            (Err(e), Err(w)) => {
+                note(&w.to_string());
+                Err(e)
+            }
+        };
+    };
+    let result = result.and(written);
+    // The object is the last thing on standard error, so an error is told before it.
+    let result = result.map_err(|e| match e {
+        Error::BrokenPipe => e,
+        e => {
+            note(&e.to_string());
+            Error::Told(e.code())
+        }
+    });
+    let text = serde_json::to_string(&record.stats())
+        .map_err(|e| Error::caused("cannot print the statistics", &e))?;
+    note(&text);
+    result
 }
 
 impl Drop for Engine {

@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Interrupted,
     /// The reader of standard output went away, as `head` does. Not an error to tell.
     BrokenPipe,
+    /// An error that was told already, with its exit code.
+    Told(u8),
 }
 
 /// What is said of an error: what happened, why, and what to do.
@@ -75,6 +77,19 @@ impl Error {
         self
     }
 
+    /// What reports say of it; nothing where it is no failure.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::BrokenPipe | Self::Told(_) => None,
+            e => Some(e.to_string().trim_start_matches("error: ").to_string()),
+        }
+    }
+
+    /// Whether it is still to be told to the user.
+    pub(crate) fn is_untold(&self) -> bool {
+        !matches!(self, Self::BrokenPipe | Self::Told(_))
+    }
+
     /// The exit code of the process.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -82,6 +97,7 @@ impl Error {
             Self::Failed(_) => EXIT_FAILED,
             Self::Interrupted => EXIT_INTERRUPTED,
             Self::BrokenPipe => 0,
+            Self::Told(code) => *code,
         }
     }
 }
@@ -101,6 +117,7 @@ impl fmt::Display for Error {
             }
             Self::Interrupted => f.write_str("interrupted"),
             Self::BrokenPipe => f.write_str("the reader of standard output went away"),
+            Self::Told(code) => write!(f, "failed with exit code {code}"),
         }
     }
 }

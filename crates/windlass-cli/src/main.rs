@@ -31,7 +31,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::{
     args::{Cli, Command},
-    error::{Error, Result},
+    error::Result,
 };
 
 #[global_allocator]
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            if !matches!(e, Error::BrokenPipe) {
+            if e.is_untold() {
                 // Where standard error is closed, the exit code still tells.
                 let _ = writeln!(std::io::stderr(), "{e}");
             }

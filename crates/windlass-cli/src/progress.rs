@@ -35,6 +35,7 @@ impl Line {
     /// A line for one statement, invisible at first.
     pub(crate) fn new(title: String) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(style("{spinner:.cyan} {wide_msg}"));
         Self { bar, started: Instant::now(), title, seen: Mutex::default() }
     }
 
@@ -49,9 +50,6 @@ impl ProgressSink for Line {
         if self.started.elapsed() < QUIET_FOR {
             return;
         }
-        if self.bar.is_hidden() {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-        }
         match p.bytes_total {
             Some(total) if total > 0 => {
                 if self.bar.length() != Some(total) {
@@ -64,6 +62,10 @@ impl ProgressSink for Line {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.bar.set_message(message(p, &self.title, &mut seen));
+        // Shown when all is set: the first picture is a whole one.
+        if self.bar.is_hidden() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        }
         self.bar.tick();
     }
 }

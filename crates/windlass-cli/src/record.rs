@@ -14,8 +14,10 @@ pub(crate) struct StatementRecord {
     pub(crate) began_ms: f64,
     /// Wall time of planning, running, and printing or writing, in seconds.
     pub(crate) seconds: f64,
-    /// Its figures.
+    /// Its figures; up to where it failed, if it did.
     pub(crate) stats: JobStats,
+    /// Why it failed.
+    pub(crate) error: Option<String>,
 }
 
 /// A whole run.
@@ -29,6 +31,8 @@ pub(crate) struct RunRecord {
     pub(crate) seconds: f64,
     /// The statements, in order.
     pub(crate) statements: Vec<StatementRecord>,
+    /// Why the run failed.
+    pub(crate) error: Option<String>,
 }
 
 /// The object of `--stats json`. The names of its fields are a promise to scripts.
@@ -49,6 +53,9 @@ pub(crate) struct Stats<'a> {
     pub(crate) spilled_bytes: u64,
     /// The operators of all statements, in order.
     pub(crate) operators: Vec<OperatorLine<'a>>,
+    /// Why the run failed; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<&'a str>,
 }
 
 /// One operator of [`Stats`].
@@ -93,6 +100,7 @@ impl RunRecord {
             peak_device_bytes: max(|s| s.peak_device_bytes).unwrap_or(0),
             spilled_bytes: sum(|s| s.spilled_bytes),
             operators: self.operators().map(|(_, o)| o.into()).collect(),
+            error: self.error.as_deref(),
         }
     }
 }
@@ -117,6 +125,7 @@ mod tests {
             began_ms: 0.0,
             seconds: 0.5,
             stats: s,
+            error: None,
         };
         let run = RunRecord {
             seconds: 1.0,

@@ -15,6 +15,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}
 th{text-align:left;font-weight:600}td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.op{white-space:pre-wrap}td.why{color:var(--dim)}
+pre.error{border-color:#c33;white-space:pre-wrap}
 pre{overflow-x:auto;padding:.8rem;border:1px solid var(--line);border-radius:6px;font-size:.82rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem}dt{color:var(--dim)}dd{margin:0}
 .bar{width:9rem;height:.8rem}.device{padding:0 .45rem;border:1px solid var(--line);border-radius:99px;white-space:nowrap}
@@ -31,6 +32,9 @@ pub(crate) fn page(run: &RunRecord) -> String {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>windlass: {title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n"
     );
+    if let Some(error) = &run.error {
+        let _ = writeln!(out, "<pre class=\"error\">failed: {}</pre>", escape(error));
+    }
     summary(&mut out, run);
     let slowest = run.operators().map(|(_, o)| o.ms).fold(0.0, f64::max);
     for (i, s) in run.statements.iter().enumerate() {
@@ -71,6 +75,9 @@ fn statement(out: &mut String, number: usize, s: &StatementRecord, slowest: f64)
         format_count(s.stats.rows),
         escape(&s.text)
     );
+    if let Some(error) = &s.error {
+        let _ = writeln!(out, "<pre class=\"error\">failed: {}</pre>", escape(error));
+    }
     if let Some(reason) = &s.stats.fallback {
         let _ = writeln!(out, "<p>Run again on the CPU: {}</p>", escape(reason));
     }
@@ -165,6 +172,7 @@ mod tests {
                 line: 3,
                 began_ms: 0.0,
                 seconds: 0.5,
+                error: None,
                 stats: JobStats {
                     operators: vec![operator],
                     plan: "Plan <x>".into(),

@@ -20,7 +20,10 @@ pub(crate) fn events(run: &RunRecord) -> Value {
         out.push(json!({
             "name": s.text, "cat": "statement", "ph": "X", "pid": JOB, "tid": 1,
             "ts": micros(s.began_ms - zero), "dur": micros(s.seconds * 1e3),
-            "args": {"line": s.line, "rows": s.stats.rows, "bytes_read": s.stats.bytes_read},
+            "args": {
+                "line": s.line, "rows": s.stats.rows, "bytes_read": s.stats.bytes_read,
+                "error": s.error,
+            },
         }));
         for o in &s.stats.operators {
             let device = devices.iter().position(|d| *d == o.device).unwrap_or_else(|| {
@@ -45,7 +48,7 @@ pub(crate) fn events(run: &RunRecord) -> Value {
             }
         }
     }
-    json!({"displayTimeUnit": "ms", "traceEvents": out})
+    json!({"displayTimeUnit": "ms", "traceEvents": out, "otherData": {"error": run.error}})
 }
 
 fn name_of(what: &str, pid: usize, tid: usize, name: &str) -> Value {
@@ -79,6 +82,7 @@ mod tests {
                 began_ms: 1000.0,
                 seconds: 0.01,
                 stats: JobStats { operators: vec![operator], ..Default::default() },
+                error: None,
             }],
             ..Default::default()
         };

@@ -83,6 +83,14 @@ pub enum FrameError {
         /// Why.
         reason: String,
     },
+    /// An object store needs credentials, and none were found.
+    #[error("no credentials for {url}: {hint}")]
+    Credentials {
+        /// The bucket or container.
+        url: String,
+        /// What to set.
+        hint: String,
+    },
     /// A record of a CSV or JSON file does not fit the schema.
     #[error("{path}, line {line}{}: expected {expected}, got {got}", column_of(column))]
     MalformedRow {
@@ -228,6 +236,9 @@ pub(crate) fn io_reason(error: &std::io::Error) -> String {
         K::PermissionDenied => "permission denied; check the owner and mode".to_string(),
         K::QuotaExceeded => "the disk quota is used up".to_string(),
         K::NotADirectory => "a part of the path is a file, not a folder".to_string(),
+        K::ConnectionRefused => {
+            "the connection was refused; check host and port, and that the server runs".to_string()
+        }
         _ => error.to_string(),
     }
 }
@@ -353,23 +364,31 @@ impl From<DataFusionError> for FrameError {
             DataFusionError::ResourcesExhausted(m) => Self::Memory(m.clone()),
             DataFusionError::Plan(m)
             | DataFusionError::Configuration(m)
-            | DataFusionError::NotImplemented(m) => Self::Plan(match position {
-                Some(p) => format!("{m} ({p})"),
-                None => m.clone(),
-            }),
+            | DataFusionError::NotImplemented(m) => {
+                let m = signature(m).unwrap_or(m);
+                Self::Plan(match position {
+                    Some(p) => format!("{m} ({p})"),
+                    None => m.to_string(),
+                })
+            }
             DataFusionError::SchemaError(e, _) => Self::Plan(e.to_string()),
             DataFusionError::ObjectStore(e) => object_store(e),
             DataFusionError::Execution(m) => Self::Execution(m.clone()),
             e => {
                 let text = e.strip_backtrace();
-                // DataFusion wraps a call with arguments of wrong types in an internal error.
-                match text.find("No function matches") {
-                    Some(at) => Self::Plan(text[at..].to_string()),
+                match signature(&text) {
+                    Some(m) => Self::Plan(m.to_string()),
                     None => Self::Execution(text),
                 }
             }
         }
     }
+}
+
+/// What is said of a call with arguments of wrong types, without the internal error that
+/// DataFusion wraps it in.
+fn signature(text: &str) -> Option<&str> {
+    text.find("No function matches").map(|at| &text[at..])
 }
 
 /// The error under contexts, diagnostics and sharing.
@@ -422,6 +441,21 @@ mod tests {
         assert_eq!(nearest("carier", all), ["carrier"]);
         assert_eq!(nearest("DEP_DELAY", all)[0], "dep_delay");
         assert_eq!(nearest("zzzz", all).len(), all.len());
+    }
+
+    #[test]
+    fn a_call_of_wrong_types_is_no_internal_error() {
+        let text = "Internal error: Function 'sum' failed. This issue was likely caused by a \
+                    bug. No function matches the given name and argument types 'sum(Utf8)'.";
+        for error in
+            [DataFusionError::Plan(text.to_string()), DataFusionError::Internal(text.to_string())]
+        {
+            let told = FrameError::from(error).to_string();
+            assert!(
+                told.starts_with("No function matches") && told.contains("sum(Utf8)"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{ArrayRef, RecordBatch, UInt64Array},
+    datatypes::SchemaRef,
+};
 use datafusion::{
     error::DataFusionError,
     execution::{SendableRecordBatchStream, SessionState},
@@ -24,8 +27,8 @@ use crate::{
     read::diagnose,
     session::Session,
     statement::{Outcome, RunOptions, Statement},
-    stats::{JobStats, Progress, RowSink, give_reasons, operators},
-    write,
+    stats::{JobStats, Progress, RowSink, give_reasons, leaves, operators},
+    write::{self, Written},
 };
 
 /// How often a progress sink is called: often enough to look alive, rarely enough to cost
@@ -94,6 +97,8 @@ struct Job<'a> {
     sink: Option<Arc<dyn RowSink>>,
     /// Whether the sink has seen anything: then the query cannot start over.
     begun: bool,
+    /// The plan of the last attempt.
+    physical: Option<Arc<dyn ExecutionPlan>>,
 }
 
 impl<'a> Job<'a> {
@@ -101,7 +106,7 @@ impl<'a> Job<'a> {
         session.pool().reset_peak();
         let bytes_before = session.bytes_read();
         let began = Instant::now();
-        Self { session, run, began, bytes_before, rows: 0, sink, begun: false }
+        Self { session, run, began, bytes_before, rows: 0, sink, begun: false, physical: None }
     }
 
     /// Whether every device that may work for the query is the host: then nothing but an
@@ -127,11 +132,15 @@ impl<'a> Job<'a> {
     fn progress(&self, physical: &Arc<dyn ExecutionPlan>) {
         let Some(sink) = &self.run.progress else { return };
         let operators = operators(physical);
-        let scans = operators.iter().filter(|o| o.name == "DataSourceExec");
+        let rows_read = leaves(&operators).map(|o| o.rows).sum();
+        // A local file counts as read when it is opened; scans know better.
+        let scans = leaves(&operators).filter(|o| o.name == "DataSourceExec");
+        let scanned = scans.map(|o| o.scanned_bytes).sum::<Option<u64>>().filter(|n| *n > 0);
+        let opened = self.session.bytes_read() - self.bytes_before;
         sink.update(&Progress {
             seconds: self.began.elapsed().as_secs_f64(),
-            rows_read: scans.map(|o| o.rows).sum(),
-            bytes_read: self.session.bytes_read() - self.bytes_before,
+            rows_read,
+            bytes_read: scanned.unwrap_or(opened),
             bytes_total: crate::read::total_bytes(physical),
             rows: self.rows,
             operators,
@@ -146,6 +155,7 @@ impl<'a> Job<'a> {
     ) -> Result<(Arc<dyn ExecutionPlan>, Finished), DataFusionError> {
         self.rows = 0;
         let Started { physical, mut stream } = start(self.session, plan, devices).await?;
+        self.physical = Some(Arc::clone(&physical));
         let schema = stream.schema();
         let direct = self.sink.is_some() && self.only_host();
         let mut batches = Vec::new();
@@ -175,15 +185,16 @@ impl<'a> Job<'a> {
         Ok((physical, Finished { schema, batches }))
     }
 
-    /// Runs to the end; again on the CPU when a device fails.
+    /// Runs to the end; again on the CPU when a device fails. The figures are kept either
+    /// way.
     async fn finish(&mut self, plan: &LogicalPlan) -> Result<Finished> {
         let cancel = self.run.cancel.clone();
         let mut fallback = None;
-        loop {
+        let error = loop {
             let devices = fallback.is_none();
             let attempt = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(FrameError::Cancelled),
+                () = cancel.cancelled() => break FrameError::Cancelled,
                 attempt = self.attempt(plan, devices) => attempt,
             };
             match attempt {
@@ -203,11 +214,15 @@ impl<'a> Job<'a> {
                         tracing::warn!(%reason, "a device failed; the query runs on the CPU");
                         fallback = Some(reason);
                     }
-                    None => return Err(diagnose::explain(self.session, plan, e).await),
+                    None => break diagnose::explain(self.session, plan, e).await,
                 },
-                Err(e) => return Err(diagnose::explain(self.session, plan, e).await),
+                Err(e) => break diagnose::explain(self.session, plan, e).await,
             }
+        };
+        if let Some(physical) = &self.physical {
+            self.record(physical, self.rows, fallback);
         }
+        Err(error)
     }
 
     fn record(&self, physical: &Arc<dyn ExecutionPlan>, rows: u64, fallback: Option<String>) {
@@ -240,11 +255,47 @@ impl<'a> Job<'a> {
 
 const HOST: windlass_device::Backend = windlass_device::Backend::Cpu;
 
-/// All rows of a query.
+/// All rows of a query. A `COPY`, or an `INSERT` into a table over files, is a write of
+/// ours, whole or absent, and returns one row: the number of rows written.
 ///
 /// # Errors
 /// Any [`FrameError`].
 pub(crate) fn collect<'a>(
+    session: &'a Session,
+    plan: &'a LogicalPlan,
+    run: &'a RunOptions,
+) -> BoxFuture<'a, Result<Finished>> {
+    async move {
+        match written(session, plan, run).await? {
+            Some(written) => {
+                let rows: ArrayRef = Arc::new(UInt64Array::from(vec![written.rows]));
+                let batch = RecordBatch::try_from_iter([("count", rows)])?;
+                Ok(Finished { schema: batch.schema(), batches: vec![batch] })
+            }
+            None => engine(session, plan, run).await,
+        }
+    }
+    .boxed()
+}
+
+/// What a plan wrote; `None` for one that does not write files.
+async fn written(
+    session: &Session,
+    plan: &LogicalPlan,
+    run: &RunOptions,
+) -> Result<Option<Written>> {
+    match plan {
+        LogicalPlan::Copy(copy) => write::run_copy(session, copy.clone(), run).await.map(Some),
+        LogicalPlan::Dml(dml) => write::run_insert(session, dml, run).await,
+        _ => Ok(None),
+    }
+}
+
+/// All rows of a plan as the engine runs it.
+///
+/// # Errors
+/// Any [`FrameError`].
+pub(crate) fn engine<'a>(
     session: &'a Session,
     plan: &'a LogicalPlan,
     run: &'a RunOptions,
@@ -279,19 +330,23 @@ async fn run_statement(
 ) -> Result<Outcome> {
     let began = Instant::now();
     let cancel = run.cancel.clone();
+    session.clear_stats();
     let plan = tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(FrameError::Cancelled),
         plan = session.plan(statement) => plan?,
     };
     match plan {
-        LogicalPlan::Copy(copy) => write::run_copy(session, copy, run).await,
-        LogicalPlan::Dml(_) => {
-            let Finished { batches, .. } = collect(session, &plan, run).await?;
-            let LogicalPlan::Dml(dml) = plan else { unreachable!("matched above") };
-            let rows = write::count(&batches);
-            let path = PathBuf::from(dml.table_name.to_string());
-            Ok(Outcome::Written { rows, files: 0, bytes: 0, path })
+        LogicalPlan::Copy(_) | LogicalPlan::Dml(_) => {
+            let path = PathBuf::from(target(&plan));
+            let Written { rows, files, bytes } = match written(session, &plan, run).await? {
+                Some(written) => written,
+                None => {
+                    let Finished { batches, .. } = engine(session, &plan, run).await?;
+                    Written { rows: write::count(&batches), files: 0, bytes: 0 }
+                }
+            };
+            Ok(Outcome::Written { rows, files, bytes, path })
         }
         LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
             let message = message(&plan);
@@ -313,6 +368,15 @@ async fn run_statement(
             let Finished { schema, batches } = deliver(session, &plan, run).await?;
             Ok(Outcome::Rows { schema, batches })
         }
+    }
+}
+
+/// What a plan writes to, as the statement names it.
+fn target(plan: &LogicalPlan) -> String {
+    match plan {
+        LogicalPlan::Copy(copy) => copy.output_url.clone(),
+        LogicalPlan::Dml(dml) => dml.table_name.to_string(),
+        _ => String::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a session is made with.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use windlass_device::{DeviceOptions, DeviceSpec};
 
@@ -26,6 +26,11 @@ pub struct SessionOptions {
     pub batch_rows: Option<usize>,
     /// Where operators spill. `None`: the system's folder for temporary files.
     pub temp_dir: Option<PathBuf>,
+    /// Settings of object stores by the names of their environment variables, such as
+    /// `AWS_ENDPOINT`. They win over the environment.
+    pub storage: Vec<(String, String)>,
+    /// How long a server may say nothing before a read from it fails. `None`: 30 seconds.
+    pub storage_silence: Option<Duration>,
     /// How devices are opened.
     pub device: DeviceOptions,
 }

@@ -1,9 +1,6 @@
 //! The session: tables, settings, memory, devices; where queries start.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::{sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -36,8 +33,12 @@ use crate::{
     read,
     statement::{self, Outcome, RunOptions, Statement},
     stats::JobStats,
-    store::Stores,
+    store::{self, Stores},
 };
+
+/// How long a server may say nothing before a read from it fails: the limit of a request in
+/// the library of object stores.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Tables, settings, memory and devices of one user. Clones share them.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ struct Inner {
     context: SessionContext,
     options: SessionOptions,
     pool: Arc<PeakPool>,
-    bytes_read: Arc<AtomicU64>,
+    stores: Arc<Stores>,
     rule: Arc<PlaceOnDevice>,
     last: Mutex<Option<JobStats>>,
 }
@@ -72,8 +73,8 @@ impl Session {
     /// A session. No device is opened yet.
     ///
     /// # Errors
-    /// [`FrameError::InvalidOption`] for a zero limit; [`FrameError::Write`] when the folder
-    /// for spilled data cannot be used.
+    /// [`FrameError::InvalidOption`] for a zero limit or an unknown setting of object stores;
+    /// [`FrameError::Write`] when the folder for spilled data cannot be used.
     pub fn with_options(options: SessionOptions) -> Result<Self> {
         for (option, value) in [
             ("memory", options.memory),
@@ -90,8 +91,10 @@ impl Session {
             }
         }
         let pool = Arc::new(PeakPool::new(options.memory));
-        let bytes_read = Arc::new(AtomicU64::new(0));
-        let runtime = runtime(&options, &pool, &bytes_read)?;
+        store::check_settings(&options.storage)?;
+        let silence = options.storage_silence.unwrap_or(SILENCE);
+        let stores = Arc::new(Stores::new(options.storage.clone(), silence));
+        let runtime = runtime(&options, &pool, &stores)?;
         let (devices, placement) = devices(&options);
         let rule = Arc::new(PlaceOnDevice::new(devices, placement));
         let state = SessionStateBuilder::new_with_default_features()
@@ -102,7 +105,7 @@ impl Session {
             .build();
         let context = read::enable_paths(SessionContext::new_with_state(state));
         let last = Mutex::new(None);
-        let inner = Inner { context, options, pool, bytes_read, rule, last };
+        let inner = Inner { context, options, pool, stores, rule, last };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -162,7 +165,8 @@ impl Session {
         execute::statement(self, statement, run).await
     }
 
-    /// The figures of the last query that ran, whether it was SQL or a frame.
+    /// The figures of the last query that ran, whether it was SQL or a frame, and whether it
+    /// came to its end or failed on the way. `None` when a statement failed before it ran.
     pub fn last_stats(&self) -> Option<JobStats> {
         self.inner.last.lock().clone()
     }
@@ -253,7 +257,15 @@ impl Session {
 
     /// Bytes read from files and object stores since the session began.
     pub fn bytes_read(&self) -> u64 {
-        self.inner.bytes_read.load(Ordering::Relaxed)
+        self.inner.stores.bytes_read()
+    }
+
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.inner.stores
+    }
+
+    pub(crate) fn clear_stats(&self) {
+        *self.inner.last.lock() = None;
     }
 
     pub(crate) fn set_stats(&self, stats: JobStats) {
@@ -358,7 +370,7 @@ fn config(options: &SessionOptions) -> SessionConfig {
 fn runtime(
     options: &SessionOptions,
     pool: &Arc<PeakPool>,
-    bytes_read: &Arc<AtomicU64>,
+    stores: &Arc<Stores>,
 ) -> Result<Arc<RuntimeEnv>> {
     let mode = match &options.temp_dir {
         None => DiskManagerMode::OsTmpDirectory,
@@ -371,7 +383,7 @@ fn runtime(
         .with_memory_pool(Arc::clone(pool) as _)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
         .with_object_list_cache_limit(0)
-        .with_object_store_registry(Arc::new(Stores::new(Arc::clone(bytes_read))))
+        .with_object_store_registry(Arc::clone(stores) as _)
         .build_arc()?;
     Ok(runtime)
 }

@@ -74,9 +74,9 @@ pub enum Outcome {
     Written {
         /// Rows written.
         rows: u64,
-        /// Files written; for object stores, where it is not known, 0.
+        /// Files written; 0 for a table in memory.
         files: u64,
-        /// Their size; for object stores, where it is not known, 0.
+        /// Their size; 0 for a table in memory.
         bytes: u64,
         /// The target as written in the statement.
         path: PathBuf,

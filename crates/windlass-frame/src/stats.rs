@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{nodes, plan::Decision};
 
-/// The figures of one finished statement.
+/// The figures of one statement, up to its end or to where it failed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct JobStats {
     /// Wall time in seconds, planning included.
@@ -60,6 +60,10 @@ pub struct OperatorStats {
     /// Bytes that it spilled.
     #[serde(skip)]
     pub spilled_bytes: u64,
+    /// Bytes of files that it read so far, as they are stored; `None` for an operator that
+    /// does not tell.
+    #[serde(skip)]
+    pub scanned_bytes: Option<u64>,
     /// When its partitions worked.
     #[serde(skip)]
     pub spans: Vec<Span>,
@@ -93,7 +97,7 @@ pub trait RowSink: Send + Sync {
 pub struct Progress {
     /// Seconds since the start.
     pub seconds: f64,
-    /// Rows read by the scans so far.
+    /// Rows read so far, by every operator that has none below it.
     pub rows_read: u64,
     /// Bytes read so far.
     pub bytes_read: u64,
@@ -118,6 +122,14 @@ pub(crate) fn operators(plan: &Arc<dyn ExecutionPlan>) -> Vec<OperatorStats> {
     out
 }
 
+/// The operators that have none below them: those that read.
+pub(crate) fn leaves(operators: &[OperatorStats]) -> impl Iterator<Item = &OperatorStats> {
+    operators.iter().enumerate().filter_map(|(i, operator)| {
+        let below = operators.get(i + 1).is_some_and(|next| next.depth > operator.depth);
+        (!below).then_some(operator)
+    })
+}
+
 fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats>) {
     let mut row = OperatorStats {
         name: plan.name().to_string(),
@@ -132,7 +144,9 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
         row.ms = metrics.elapsed_compute().unwrap_or(0) as f64 / 1e6;
         row.spilled_bytes = metrics.spilled_bytes().unwrap_or(0) as u64;
         let named = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize() as u64);
-        row.bytes = named("bytes_scanned")
+        row.scanned_bytes = named("bytes_scanned");
+        row.bytes = row
+            .scanned_bytes
             .or_else(|| named("uploaded_bytes"))
             .or_else(|| named("downloaded_bytes"))
             .or_else(|| {
@@ -209,6 +223,22 @@ pub(crate) fn give_reasons(operators: &mut [OperatorStats], decisions: &[Decisio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operator_without_input_is_a_leaf() {
+        let row =
+            |name: &str, depth| OperatorStats { name: name.into(), depth, ..Default::default() };
+        let plan = [
+            row("HashJoinExec", 0),
+            row("FilterExec", 1),
+            row("DataSourceExec", 2),
+            row("UnionExec", 1),
+            row("LazyMemoryExec", 2),
+            row("EmptyExec", 2),
+        ];
+        let names: Vec<&str> = leaves(&plan).map(|o| o.name.as_str()).collect();
+        assert_eq!(names, ["DataSourceExec", "LazyMemoryExec", "EmptyExec"]);
+    }
 
     #[test]
     fn reasons_follow_the_operators_that_stand_for_them() {

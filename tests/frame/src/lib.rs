@@ -1,5 +1,7 @@
 //! What the tests of frames share: sessions on the CPU, folders, and rows as text.
 
+pub mod server;
+
 use windlass::{
     DataFrame, DeviceSpec, Outcome, RunOptions, Session, SessionOptions,
     arrow::{array::RecordBatch, util::display::array_value_to_string},

@@ -3,4 +3,6 @@
 mod errors;
 mod frames;
 mod reading;
+mod remote_reading;
+mod remote_writing;
 mod writing;

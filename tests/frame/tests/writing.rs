@@ -94,6 +94,118 @@ async fn null_is_a_partition_of_its_own() {
     run(&session, &text).await.unwrap();
     let files = names(Path::new(&out));
     assert_eq!(files, ["k=1/part-00000.csv", "k=__HIVE_DEFAULT_PARTITION__/part-00000.csv"]);
+    // It comes back as null, and the others keep their type.
+    let back = session.read(&out).await.unwrap();
+    assert_eq!(columns(&back), ["v:Int64", "k:Int64"]);
+    let null = back.filter(col("k").is_null()).unwrap().sort_by(&["v"]).unwrap();
+    assert_eq!(all(&null).await, ["2,", "4,", "6,", "8,", "10,"]);
+    let one = back.filter(col("k").eq(lit(1))).unwrap();
+    assert_eq!(one.count().await.unwrap(), 5);
+    let sums = format!("select k, sum(v) from '{out}' group by k order by k nulls first");
+    assert_eq!(sql(&session, &sums).await, [",30", "1,25"]);
+    for (name, columns) in [("a", ""), ("b", "(v bigint, k int)")] {
+        let table = format!(
+            "create external table {name} {columns} stored as csv partitioned by (k) \
+             location '{out}/'"
+        );
+        run(&session, &table).await.unwrap();
+        let count = format!("select count(*), count(k), max(k) from {name}");
+        assert_eq!(sql(&session, &count).await, ["10,5,1"], "{name}");
+    }
+    // Text that is written and read by name.
+    let text = format!(
+        "copy (select 1 as v, 'New York/JFK' as city union all select 2, null) \
+         to '{out}/text/' stored as parquet partitioned by (city)"
+    );
+    run(&session, &text).await.unwrap();
+    let query = format!("select v, city from '{out}/text/' order by v");
+    assert_eq!(sql(&session, &query).await, ["1,New York/JFK", "2,"]);
+}
+
+#[tokio::test]
+async fn an_insert_is_whole_or_absent() {
+    let (session, dir) = (session(), folder());
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let failing = "select value, 1 / (value - 900000) from generate_series(1, 1000000)";
+    for (kind, options) in [
+        ("csv", "options (delimiter ';', has_header 'false')"),
+        ("csv", "options (nulls 'NA', compression 'gzip')"),
+        ("parquet", ""),
+        ("json", ""),
+        ("arrow", ""),
+    ] {
+        let folder = tempfile::tempdir_in(dir.path()).unwrap();
+        let out = folder.path().display().to_string();
+        let table = format!(
+            "create or replace external table t (a bigint, b bigint) stored as {kind} \
+             location '{out}/' {options}"
+        );
+        run(&session, &table).await.unwrap_or_else(|e| panic!("{table}: {e}"));
+        let outcome = run(&session, "insert into t values (1, 10), (2, null)").await;
+        let outcome = outcome.unwrap_or_else(|e| panic!("{table}: {e}"));
+        let Outcome::Written { rows, files, bytes, path } = outcome else { panic!("{outcome:?}") };
+        assert!(rows == 2 && files == 1 && bytes > 0 && path == Path::new("t"), "{kind}");
+        run(&session, "insert into t (b, a) select 30, 3").await.unwrap();
+        let before = names(Path::new(&out));
+        assert!(before.iter().all(|n| n.starts_with("part-")), "{before:?}");
+        let e = run(&session, &format!("insert into t {failing}")).await.unwrap_err();
+        assert!(e.to_string().to_lowercase().contains("divide by zero"), "{e}");
+        assert_eq!(names(Path::new(&out)), before);
+        // By a frame's calls too.
+        let frame = session.sql(&format!("insert into t {failing}")).await.unwrap();
+        assert!(frame.collect().await.is_err());
+        assert_eq!(names(Path::new(&out)), before);
+        let rows = sql(&session, "select a, b from t order by a").await;
+        assert_eq!(rows, ["1,10", "2,", "3,30"], "{kind} {options}");
+        run(&session, "insert overwrite t values (4, 40)").await.unwrap();
+        assert_eq!(sql(&session, "select a, b from t").await, ["4,40"], "{kind} {options}");
+    }
+    fs::write(place("one.csv"), "a\n1\n").unwrap();
+    let table = format!("create external table one stored as csv location '{}'", place("one.csv"));
+    run(&session, &table).await.unwrap();
+    let e = run(&session, "insert into one values (2)").await.unwrap_err().to_string();
+    assert!(e.contains("table one") && e.contains("one file"), "{e}");
+    run(&session, "create table m as select 1 as a; insert into m values (2)").await.unwrap();
+    assert_eq!(sql(&session, "select sum(a) from m").await, ["3"]);
+}
+
+#[tokio::test]
+async fn inserted_rows_find_their_partition_null_too() {
+    let (session, dir) = (session(), folder());
+    let out = dir.path().join("out").display().to_string();
+    let text = format!("copy (select 1 as v, 7 as k) to '{out}/' stored as csv partitioned by (k)");
+    run(&session, &text).await.unwrap();
+    let table = format!(
+        "create external table old stored as csv partitioned by (k) location '{out}/'; \
+         create external table new (v bigint, k int) stored as parquet partitioned by (k) \
+         location '{out}-new/'"
+    );
+    run(&session, &table).await.unwrap();
+    for name in ["old", "new"] {
+        let insert = format!("insert into {name} values (2, 8), (3, null)");
+        run(&session, &insert).await.unwrap();
+        let query = format!("select v, k from {name} where v > 1 order by v");
+        assert_eq!(sql(&session, &query).await, ["2,8", "3,"], "{name}");
+        let insert = format!("insert into {name} values (4, null)");
+        run(&session, &insert).await.unwrap();
+        let query = format!("select sum(v) from {name} where k is null");
+        assert_eq!(sql(&session, &query).await, ["7"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_run_as_a_frame_is_whole_or_absent() {
+    let (session, dir) = (session(), folder());
+    let out = dir.path().join("out.csv");
+    let copy = |query: &str| format!("copy ({query}) to '{}'", out.display());
+    let failing = "select value, 1 / (value - 900000) as x from generate_series(1, 1000000)";
+    let frame = session.sql(&copy(failing)).await.unwrap();
+    assert!(frame.collect().await.is_err());
+    assert!(frame.to_batches().await.is_err());
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    let frame = session.sql(&copy("select 1 as a union all select 2")).await.unwrap();
+    assert_eq!(all(&frame).await, ["2"]);
+    assert_eq!(names(dir.path()), ["out.csv"]);
 }
 
 #[tokio::test]

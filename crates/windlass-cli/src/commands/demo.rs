@@ -10,7 +10,7 @@ use windlass::Outcome;
 
 use crate::{
     args::{DemoArgs, Format},
-    engine::{Engine, Mode, Source},
+    engine::{Engine, Mode, Source, with_engine},
     error::{Error, Result},
     output::{Printer, TableStyle, Target, print, render_rows, use_color},
     record::RunRecord,
@@ -31,9 +31,15 @@ const LISTED: usize = 10;
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let data = data_folder(args)?;
     let job = JOB.replace(JOB_DATA, &in_sql(&data)).replace(JOB_OUTPUT, &in_sql(&args.output));
-    let source = Source { path: None, text: &job };
     let title = "windlass demo".to_string();
-    let mut engine = Engine::open(&args.session, title, args.report.quiet, Mode::Batch)?;
+    with_engine(&args.session, title, &args.report, Mode::Batch, |engine| {
+        show(args, &data, &job, engine)
+    })
+}
+
+/// Runs the job and tells what it did.
+fn show(args: &DemoArgs, data: &Path, job: &str, engine: &mut Engine) -> Result<()> {
+    let source = Source { path: None, text: job };
     let tour = Tour { color: std::io::stdout().is_terminal() && use_color() };
 
     tour.say(&tour.title("Flights of 2013 from New York: raw files to features"))?;
@@ -67,8 +73,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     tour.say(&format!("\n{}", tour.title("Files")))?;
     tour.say(&files(&args.output)?)?;
     tour.say(&format!("\n{}", tour.title("What to try next")))?;
-    tour.say(&next(args))?;
-    engine.finish(&args.report)
+    tour.say(&next(args))
 }
 
 /// Whether a statement of the job prints a table.

@@ -104,8 +104,8 @@ pub(crate) fn placement(decisions: &[Decision], style: TableStyle) -> String {
         .iter()
         .map(|d| {
             let rows = d.rows.map_or("?".to_string(), format_count);
-            let mut row =
-                vec![Some(tree(d.depth, &d.operator)), Some(d.device.clone()), Some(rows)];
+            let operator = tree(d.depth, &shortened(&d.operator));
+            let mut row = vec![Some(operator), Some(d.device.clone()), Some(rows)];
             row.extend(devices.iter().map(|device| {
                 let estimate = d.estimates.iter().find(|e| e.device == *device);
                 Some(estimate.map_or("-".to_string(), |e| format_seconds(e.total_ms / 1e3)))
@@ -134,6 +134,16 @@ fn operators(operators: &[OperatorStats], style: TableStyle) -> String {
         })
         .collect();
     render_rows(&header, &cells, &[false, false, true, true, true, false], style)
+}
+
+/// An operator's text cut to what tells it from others; JSON has all of it.
+fn shortened(operator: &str) -> String {
+    // A guess: the kind and the first arguments, and the table stays readable in a pipe.
+    const SHOWN: usize = 72;
+    if operator.chars().count() <= SHOWN {
+        return operator.to_string();
+    }
+    operator.chars().take(SHOWN - 1).chain(['…']).collect()
 }
 
 fn tree(depth: usize, name: &str) -> String {
@@ -169,7 +179,10 @@ mod tests {
             decision(0, "AggregateExec", vec![estimate("cpu", 12.0), estimate("wgpu:0", 3.0)]),
             decision(1, "DataSourceExec", vec![]),
         ];
+        let mut all = all;
+        all[1].operator = format!("DataSourceExec: file_groups={}", "x".repeat(200));
         let text = placement(&all, TableStyle::plain());
+        assert!(text.lines().all(|l| l.chars().count() < 160), "{text}");
         for part in ["on cpu", "on wgpu:0", "3.0 ms", "  DataSourceExec", "1,000,000", "a reason"] {
             assert!(text.contains(part), "{part}:\n{text}");
         }

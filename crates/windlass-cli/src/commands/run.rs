@@ -4,7 +4,7 @@ use std::{io::Read, path::Path};
 
 use crate::{
     args::RunArgs,
-    engine::{Engine, Mode, Source},
+    engine::{Engine, Mode, Source, with_engine},
     error::{Error, Result},
     output::{Printer, Target},
     sqltext,
@@ -23,10 +23,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     };
     let source = Source { path, text: &text };
     let title = args.job.display().to_string();
-    let mut engine = Engine::open(&args.session, title, args.report.quiet, Mode::Batch)?;
-    let mut printer = Printer::new(args.format, Target::Stdout);
-    run_all(&mut engine, &source, &mut printer)?;
-    engine.finish(&args.report)
+    with_engine(&args.session, title, &args.report, Mode::Batch, |engine| {
+        run_all(engine, &source, &mut Printer::new(args.format, Target::Stdout))
+    })
 }
 
 /// All of standard input.

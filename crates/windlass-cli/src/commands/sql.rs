@@ -3,9 +3,10 @@
 use crate::{
     args::{Format, SqlArgs},
     commands::run::{read_stdin, run_all},
-    engine::{Engine, Mode, Source},
-    error::Result,
+    engine::{Mode, Source, with_engine},
+    error::{Error, Result},
     output::{Printer, Target, format_of},
+    sqltext::is_blank,
 };
 
 /// Runs the command.
@@ -16,9 +17,15 @@ pub(crate) fn run(args: &SqlArgs) -> Result<()> {
         (None, format) => (format.unwrap_or(Format::Table), Target::Stdout),
     };
     let text = if args.query == "-" { read_stdin()? } else { args.query.clone() };
-    let mut engine = Engine::open(&args.session, text.clone(), args.report.quiet, Mode::Batch)?;
-    engine.register(&args.tables.tables)?;
-    let mut printer = Printer::new(format, target);
-    run_all(&mut engine, &Source { path: None, text: &text }, &mut printer)?;
-    engine.finish(&args.report)
+    with_engine(&args.session, text.clone(), &args.report, Mode::Batch, |engine| {
+        engine.register(&args.tables.tables)?;
+        let source = Source { path: None, text: &text };
+        if is_blank(text.trim_matches(|c: char| c == ';' || c.is_whitespace())) {
+            return Err(Error::usage(
+                "there is no SQL statement to run",
+                "give a query, such as \"select * from 'data/*.parquet' limit 5\"",
+            ));
+        }
+        run_all(engine, &source, &mut Printer::new(format, target))
+    })
 }

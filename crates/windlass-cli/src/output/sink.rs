@@ -6,6 +6,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tempfile::{Builder, NamedTempFile};
@@ -151,6 +152,11 @@ fn system_words(e: &io::Error) -> String {
     }
 }
 
+/// How the names of temporary files end.
+const SUFFIX: &str = ".tmp";
+/// A younger temporary file may be one that its writer has not locked yet. A guess.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// What standard output is called in messages.
 const STDOUT: &str = "standard output";
 
@@ -196,15 +202,37 @@ fn open_file(path: &Path) -> Result<Out> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut builder = Builder::new();
     let prefix = format!(".{name}.");
-    builder.prefix(&prefix).suffix(".tmp");
+    builder.prefix(&prefix).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // As an ordinary new file: the process's umask takes its bits away.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
+    clear(folder, &prefix);
     let file = builder.tempfile_in(folder).map_err(tell)?;
+    // Held while this process lives: tells the file from what a dead one left. Where the file
+    // system has no locks, nothing is cleared later either.
+    let _ = file.as_file().try_lock();
     Ok(Out::File { w: BufWriter::with_capacity(1 << 16, file), path: path.to_path_buf() })
+}
+
+/// Removes temporary files of the same output whose writers died.
+fn clear(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(prefix) && name.ends_with(SUFFIX) && is_left(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether nobody writes a temporary file any more.
+fn is_left(path: &Path) -> bool {
+    let age = fs::metadata(path).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+    let unlocked = || fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+    age.is_some_and(|age| age > GRACE) && unlocked()
 }
 
 fn commit(w: BufWriter<NamedTempFile>, path: &Path) -> io::Result<()> {

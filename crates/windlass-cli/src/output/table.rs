@@ -79,6 +79,9 @@ impl TableWriter {
     /// # Errors
     /// A type that cannot be shown.
     pub(crate) fn render(&self) -> Result<String, ArrowError> {
+        if is_plan(&self.schema) {
+            return self.render_plan();
+        }
         let options = FormatOptions::default().with_null("NULL").with_display_error(true);
         let header: Vec<String> = self.schema.fields().iter().map(|f| clean(f.name())).collect();
         let right: Vec<bool> =
@@ -120,6 +123,34 @@ impl TableWriter {
         }
         Ok(out)
     }
+}
+
+impl TableWriter {
+    /// The plans of an `EXPLAIN` as they are: a table would break their lines.
+    fn render_plan(&self) -> Result<String, ArrowError> {
+        let mut out = String::new();
+        for batch in &self.batches {
+            let options = FormatOptions::default();
+            let kinds = ArrayFormatter::try_new(batch.column(0).as_ref(), &options)?;
+            let plans = ArrayFormatter::try_new(batch.column(1).as_ref(), &options)?;
+            for row in 0..batch.num_rows() {
+                if !out.is_empty() {
+                    out.push('\n');
+                }
+                out += &format!("{}:\n", clean(&kinds.value(row).to_string()));
+                for line in plans.value(row).to_string().trim_end().lines() {
+                    out += &format!("  {}\n", clean(line));
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Whether rows are what `EXPLAIN` gives.
+fn is_plan(schema: &SchemaRef) -> bool {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    names == ["plan_type", "plan"]
 }
 
 /// Text without line breaks and control characters, which would break the table or reach
@@ -280,6 +311,17 @@ mod tests {
              └───────┴───────────────────────────────┘\n\
              3 rows\n"
         );
+    }
+
+    #[test]
+    fn plans_keep_their_lines() {
+        let kind: ArrayRef = Arc::new(StringArray::from(vec!["logical_plan", "physical_plan"]));
+        let plan: ArrayRef = Arc::new(StringArray::from(vec!["Limit\n  Scan\n", "Exec"]));
+        let b = RecordBatch::try_from_iter([("plan_type", kind), ("plan", plan)]).unwrap();
+        let mut w = TableWriter::new(b.schema(), TableStyle::plain());
+        w.push(&b);
+        let expected = "logical_plan:\n  Limit\n    Scan\n\nphysical_plan:\n  Exec\n";
+        assert_eq!(w.render().unwrap(), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use windlass::{DeviceSpec, Outcome};
 
 use crate::{
     args::{Format, ShellArgs},
-    engine::{Engine, Mode, Source, note},
+    engine::{Engine, Mode, Source, note, with_engine},
     error::{Error, Result},
     output::{Printer, TableStyle, Target, print, render_rows},
     size::format_seconds,
@@ -26,27 +26,26 @@ pub(crate) fn run(args: &ShellArgs) -> Result<()> {
     let interactive = std::io::stdin().is_terminal();
     let mode = if interactive { Mode::Interactive } else { Mode::Batch };
     let title = "shell".to_string();
-    let engine = Engine::open(&args.session, title, args.report.quiet, mode)?;
-    engine.register(&args.tables.tables)?;
-    let mut shell = Shell {
-        engine,
-        printer: Printer::new(args.format, Target::Stdout),
-        timing: interactive,
-        args: args.clone(),
-        definitions: Vec::new(),
-        inserted: false,
-    };
-    if interactive {
-        shell.prompt()?;
-    } else {
-        shell.pipe(std::io::stdin().lock())?;
-    }
-    shell.engine.finish(&args.report)
+    with_engine(&args.session, title, &args.report, mode, |engine| {
+        engine.register(&args.tables.tables)?;
+        let mut shell = Shell {
+            engine,
+            printer: Printer::new(args.format, Target::Stdout),
+            timing: interactive,
+            args: args.clone(),
+            definitions: Vec::new(),
+            inserted: false,
+        };
+        match interactive {
+            true => shell.prompt(),
+            false => shell.pipe(std::io::stdin().lock()),
+        }
+    })
 }
 
 /// The state between statements.
-struct Shell {
-    engine: Engine,
+struct Shell<'a> {
+    engine: &'a mut Engine,
     printer: Printer,
     timing: bool,
     args: ShellArgs,
@@ -61,7 +60,7 @@ enum Next {
     Leave,
 }
 
-impl Shell {
+impl Shell<'_> {
     /// Runs what a pipe brings, statement by statement as they are complete.
     fn pipe(&mut self, input: impl BufRead) -> Result<()> {
         let mut buffer = String::new();
@@ -136,11 +135,12 @@ impl Shell {
             }
             match outcome {
                 Outcome::Done { .. } => self.definitions.push(statement.text().to_string()),
-                Outcome::Written { .. } => {
+                // Rows of a table in memory; those of files stay.
+                Outcome::Written { files: 0, .. } => {
                     let verb = statement.text().get(..6).unwrap_or_default();
                     self.inserted |= verb.eq_ignore_ascii_case("insert");
                 }
-                Outcome::Rows { .. } => {}
+                Outcome::Written { .. } | Outcome::Rows { .. } => {}
             }
         }
         Ok(())

@@ -14,6 +14,8 @@ fn wrong_usage_ends_with_2() {
         &["sql", "select 1", "--output", "a.xlsx"],
         &["sql", "select 1", "--stats", "yaml"],
         &["explain", "select 1; select 2"],
+        &["sql", ""],
+        &["sql", " ; -- nothing"],
         &["fly"],
     ] {
         run(args).fails(2, &[]);
@@ -21,6 +23,17 @@ fn wrong_usage_ends_with_2() {
     let e = run(&["sql", "select 1", "--memory", "12XB"]).fails(2, &["unknown unit", "2GiB"]);
     assert!(e.contains("--memory"), "{e}");
     run(&["sql", "select 1", "--device", "gpu"]).fails(2, &["unknown device \"gpu\"", "cuda:N"]);
+}
+
+#[test]
+fn what_is_no_table_and_no_call_is_told_in_words() {
+    let dir = people();
+    std::fs::write(dir.path().join("notes.md"), "# Notes\n").unwrap();
+    run_in(dir.path(), &["sql", "select * from 'notes.md'"])
+        .fails(1, &["cannot tell the format of notes.md", "STORED AS"]);
+    let e = run_in(dir.path(), &["sql", "select sum(name) from 'people.csv'"])
+        .fails(1, &["No function matches", "sum(Utf8)"]);
+    assert!(!e.contains("Internal") && !e.contains("bug"), "{e}");
 }
 
 #[test]
@@ -47,6 +60,82 @@ fn missing_files_are_named() {
     run_in(dir.path(), &["sql", "select 1", "--table", "p=poeple.csv"])
         .fails(1, &["table p", "poeple.csv", "people.csv"]);
     run_in(dir.path(), &["demo", "--data", "."]).fails(1, &["flights.csv.gz", "--data DIR"]);
+}
+
+/// The command as a user to whom permissions apply, also where the tests run as root.
+#[cfg(unix)]
+fn windlass_as_user(dir: &std::path::Path, args: &[&str]) -> crate::support::Ran {
+    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    const NOBODY: u32 = 65_534;
+    let mut command = windlass(args);
+    command.current_dir(dir).env("HOME", "/nonexistent").env_remove("XDG_CACHE_HOME");
+    let id = std::process::Command::new("id").arg("-u").output().unwrap().stdout;
+    if id.trim_ascii() == b"0" {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.output().unwrap().into()
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = people();
+    let closed = std::fs::Permissions::from_mode(0);
+    std::fs::set_permissions(dir.path().join("people.csv"), closed).unwrap();
+    let from = |file: &str| format!("select * from '{file}'");
+    windlass_as_user(dir.path(), &["sql", &from("people.csv"), "--device", "cpu"])
+        .fails(1, &["cannot read people.csv: permission denied"]);
+    // A link to itself, which not even root can open.
+    std::os::unix::fs::symlink("loop.csv", dir.path().join("loop.csv")).unwrap();
+    run_in(dir.path(), &["sql", &from("loop.csv")]).fails(1, &["cannot read loop.csv"]);
+    // A folder in a file's place.
+    std::fs::create_dir(dir.path().join("folder.csv")).unwrap();
+    run_in(dir.path(), &["sql", &from("folder.csv")]).fails(1, &["folder.csv", "empty"]);
+    std::fs::create_dir(dir.path().join("job.sql")).unwrap();
+    run_in(dir.path(), &["run", "job.sql"]).fails(1, &["cannot read job.sql"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = people();
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o555)).unwrap();
+    for copy in [
+        "copy (select 1 as a) to 'out/x.parquet'",
+        "copy (select 1 as a) to 'out/deep/' stored as csv",
+    ] {
+        windlass_as_user(dir.path(), &["sql", copy, "--device", "cpu"])
+            .fails(1, &["cannot write", "/out/", "permission denied"]);
+    }
+    windlass_as_user(dir.path(), &["sql", "select 1", "--output", "out/x.csv", "--device", "cpu"])
+        .fails(1, &["cannot write out/x.csv", "may write to"]);
+    assert!(names(&out).is_empty(), "{:?}", names(&out));
+    run_in(dir.path(), &["sql", "copy (select 1 as a) to '/proc/windlass/x.csv'"])
+        .fails(1, &["cannot write /proc/windlass/x.csv"]);
+}
+
+#[test]
+fn a_wrong_type_for_a_column_names_file_line_and_remedy() {
+    let dir = people();
+    let job = |types: &str| {
+        format!(
+            "create external table p stored as csv location 'people.csv' \
+             options (types '{types}');\nselect max(name) from p;\n"
+        )
+    };
+    std::fs::write(dir.path().join("job.sql"), job("name int")).unwrap();
+    run_in(dir.path(), &["run", "job.sql", "--quiet"])
+        .fails(1, &["job.sql:2:1", "people.csv, line 2, column name", "whole number", "\"Ada\""]);
+    std::fs::write(dir.path().join("job.sql"), job("nmae int")).unwrap();
+    run_in(dir.path(), &["run", "job.sql", "--quiet"])
+        .fails(1, &["job.sql:1:1", "unknown column \"nmae\"", "\"name\""]);
+    std::fs::write(dir.path().join("job.sql"), job("name integr")).unwrap();
+    run_in(dir.path(), &["run", "job.sql", "--quiet"]).fails(1, &["integr"]);
 }
 
 #[test]
@@ -111,6 +200,41 @@ fn a_full_disk_is_told_and_leaves_nothing() {
         assert!(err.contains(name) && err.contains("File too large"), "{name}: {err}");
         assert!(!err.contains("/.o."), "the temporary name means nothing to the user: {err}");
         assert!(names(dir.path()).is_empty(), "{name}: {:?}", names(dir.path()));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_during_a_copy_is_told_and_leaves_nothing() {
+    let query = "select value, 'some text ' || value as t from range(0, 400000)";
+    let binary = env!("CARGO_BIN_EXE_windlass");
+    let run = |dir: &std::path::Path, limit: &str, copy: &str| {
+        let script = format!("{limit}; exec '{binary}' sql \"{copy}\" --device cpu");
+        let mut shell = std::process::Command::new("unshare");
+        shell.args(["-rm", "sh", "-c", &script]).current_dir(dir);
+        let ran: crate::support::Ran = shell.output().unwrap().into();
+        ran
+    };
+    for target in ["'o.csv'", "'o.parquet'", "'o/' stored as csv"] {
+        let dir = tempfile::tempdir().unwrap();
+        let copy = format!("copy ({query}) to {target}");
+        // A limit on file size.
+        let script = format!("trap '' XFSZ; ulimit -f 64; exec '{binary}' sql \"{copy}\"");
+        let limited = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        crate::support::Ran::from(limited).fails(1, &["cannot write", "/o", "too large"]);
+        assert!(names(dir.path()).is_empty(), "{target}: {:?}", names(dir.path()));
+        // A small disk, where the system lets us mount one.
+        let mount = "mkdir disk && mount -t tmpfs -o size=1m tmpfs disk && cd disk";
+        let ran = run(dir.path(), &format!("{mount} || exit 99"), &copy);
+        if ran.code == Some(99) || ran.err.contains("unshare") {
+            eprintln!("no small disk can be mounted here: {}", ran.err.trim());
+            continue;
+        }
+        ran.fails(1, &["cannot write", "/o", "the disk is full"]);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{names, windlass};
+use crate::support::{names, run_in, windlass};
 
 /// Hours of rows, a few at a time.
 const ENDLESS: &str =
@@ -96,4 +96,52 @@ fn a_killed_process_leaves_nothing_under_the_final_name() {
     signal(&child, "-KILL");
     wait(&mut child);
     assert_eq!(std::fs::read_to_string(dir.path().join("keep.csv")).unwrap(), "x\n");
+}
+
+#[test]
+fn what_a_killed_process_left_is_cleared_by_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    // A copy: its hidden folder.
+    let copy = |query: &str| format!("copy ({query}) to 'out/' stored as csv");
+    let mut child = windlass(&["sql", &copy(ENDLESS)]).current_dir(dir.path()).spawn().unwrap();
+    let staged = |dir: &Path| {
+        let folder = names(dir).into_iter().find(|n| n.starts_with(".windlass-"));
+        folder.is_some_and(|f| dir.join(f).join("data").exists())
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    while !staged(dir.path()) {
+        assert!(Instant::now() < until, "nothing was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, "-KILL");
+    wait(&mut child);
+    let left = names(dir.path());
+    assert!(left.len() == 1 && left[0].starts_with(".windlass-"), "{left:?}");
+    run_in(dir.path(), &["sql", &copy("select 1 as a")]).ok();
+    assert_eq!(names(dir.path()), ["out"]);
+
+    // A result: its hidden file.
+    let mut child = start(dir.path(), ENDLESS);
+    let hidden = |dir: &Path| names(dir).into_iter().find(|n| n.starts_with(".o.csv."));
+    while hidden(dir.path()).is_none() {
+        assert!(Instant::now() < until, "nothing was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // One that lives is left alone, however old.
+    let file = dir.path().join(hidden(dir.path()).unwrap());
+    let age = |file: &Path| {
+        let open = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+        open.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    };
+    let other = ["sql", "select 1 as a", "--output", "o.csv"];
+    age(&file);
+    run_in(dir.path(), &other).ok();
+    assert!(file.exists());
+    signal(&child, "-KILL");
+    wait(&mut child);
+    assert!(file.exists());
+    age(&file);
+    run_in(dir.path(), &other).ok();
+    assert_eq!(names(dir.path()), ["o.csv", "out"]);
 }

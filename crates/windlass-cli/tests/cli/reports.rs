@@ -64,6 +64,50 @@ fn reports_and_traces_are_files_of_their_own() {
 }
 
 #[test]
+fn a_run_that_fails_has_its_reports_too() {
+    let dir = people();
+    std::fs::write(dir.path().join("bad.csv"), "a,b\n1,2\n3\n5,6\n").unwrap();
+    let job = "select count(*) from 'people.csv';\nselect sum(a) from 'bad.csv';\nselect 1;\n";
+    std::fs::write(dir.path().join("job.sql"), job).unwrap();
+    let reports = ["--report", "r.html", "--trace", "t.json", "--stats", "json"];
+    let ran = run_in(dir.path(), &[&["run", "job.sql"], &reports[..]].concat());
+    let err = ran.fails(1, &["job.sql:2:1", "bad.csv, line 3"]);
+    // The object comes last, behind the message.
+    let last = err.lines().last().unwrap();
+    let stats: Value = serde_json::from_str(last).unwrap();
+    assert!(stats["error"].as_str().unwrap().contains("bad.csv, line 3"), "{stats}");
+    let named = |name: &str| {
+        let operators = stats["operators"].as_array().unwrap();
+        operators.iter().filter(|o| o["name"] == name).count()
+    };
+    assert!(named("DataSourceExec") >= 2, "the operators of the failed query count: {stats}");
+    let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+    assert!(page.contains("failed: ") && page.contains("line 3"), "{page}");
+    assert!(page.contains("Statement 2") && !page.contains("Statement 3"));
+    let trace = std::fs::read_to_string(dir.path().join("t.json")).unwrap();
+    let trace: Value = serde_json::from_str(&trace).unwrap();
+    assert!(trace["otherData"]["error"].as_str().unwrap().contains("line 3"));
+
+    // Also where no statement ran.
+    let ran = run_in(dir.path(), &["sql", "select 1", "--device", "cuda:99", "--stats", "json"]);
+    let err = ran.fails(1, &["cuda:99"]);
+    let stats: Value = serde_json::from_str(err.lines().last().unwrap()).unwrap();
+    assert!(stats["error"].as_str().unwrap().contains("cuda:99"), "{stats}");
+    assert_eq!(stats["operators"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn explain_in_sql_prints_the_plan_line_by_line() {
+    let dir = people();
+    let text = run_in(dir.path(), &["sql", &format!("explain {QUERY}"), TABLE[0], TABLE[1]]).ok();
+    assert!(text.contains("physical_plan:\n") && text.contains("AggregateExec"), "{text}");
+    assert!(!text.contains("\\n") && !text.contains('│'), "{text}");
+    let json = ["--format", "json"];
+    let all = [&["sql", "explain select 1"], &json[..]].concat();
+    assert!(run(&all).ok().contains("\"plan_type\":\"logical_plan\""));
+}
+
+#[test]
 fn explain_shows_plan_placement_and_figures() {
     let dir = people();
     let explain = |more: &[&str]| {

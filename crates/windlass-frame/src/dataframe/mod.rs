@@ -3,6 +3,7 @@
 
 mod group;
 mod run;
+mod sample;
 
 pub use group::GroupBy;
 pub use run::BatchStream;
@@ -257,6 +258,17 @@ impl DataFrame {
     /// [`FrameError::Plan`].
     pub fn distinct(&self) -> Result<Self> {
         self.then(|f| f.distinct())
+    }
+
+    /// A random part of the rows: each with the probability `fraction`, from 0 to 1. The
+    /// same rows and the same `seed` give the same sample, on any device, with any number of
+    /// partitions, and whatever order the rows came in. This costs a sort of the rows by a
+    /// hash of their values.
+    ///
+    /// # Errors
+    /// [`FrameError::InvalidOption`] for a fraction outside of 0 to 1.
+    pub fn sample(&self, fraction: f64, seed: u64) -> Result<Self> {
+        Ok(self.with(sample::sample(self, fraction, seed)?))
     }
 
     /// The rows of both, duplicates kept; columns by position.

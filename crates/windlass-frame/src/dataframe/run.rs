@@ -3,7 +3,11 @@
 use std::{pin::Pin, sync::Arc};
 
 use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
-use datafusion::{datasource::MemTable, functions_aggregate::expr_fn::count, logical_expr::lit};
+use datafusion::{
+    datasource::MemTable,
+    functions_aggregate::expr_fn::count,
+    logical_expr::{LogicalPlan, lit},
+};
 use futures::{FutureExt, Stream, StreamExt};
 
 use super::DataFrame;
@@ -40,6 +44,10 @@ impl DataFrame {
     /// # Errors
     /// Those of planning; the stream's items carry those of execution.
     pub async fn to_batches(&self) -> Result<BatchStream> {
+        if matches!(self.plan, LogicalPlan::Copy(_) | LogicalPlan::Dml(_)) {
+            let batches = self.collect().await?;
+            return Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed());
+        }
         let mut devices = true;
         loop {
             let started = execute::start(&self.session, &self.plan, devices).await;

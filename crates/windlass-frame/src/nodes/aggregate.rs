@@ -232,7 +232,7 @@ impl Run {
         };
         match result {
             Ok(batch) => {
-                metrics.baseline.record_output(batch.num_rows());
+                metrics.output(batch.num_rows(), batch.get_array_memory_size());
                 Ok(stream::once(future::ready(Ok(batch))).boxed())
             }
             Err(e) => {

@@ -180,7 +180,7 @@ impl Reader {
     async fn read(&mut self, item: DeviceItem) -> Result<Vec<RecordBatch>> {
         let (batch, outputs, dictionaries, origin) = match item {
             DeviceItem::Host(batch) => {
-                self.metrics.baseline.record_output(batch.num_rows());
+                self.metrics.output(batch.num_rows(), batch.get_array_memory_size());
                 return Ok(vec![batch]);
             }
             DeviceItem::Device { batch, outputs, dictionaries, origin } => {
@@ -218,7 +218,9 @@ impl Reader {
                 origin.compute().await?
             }
         };
-        self.metrics.baseline.record_output(batches.iter().map(RecordBatch::num_rows).sum());
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        self.metrics.output(rows, bytes);
         Ok(batches)
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct DeviceMetrics {
     kernel: Time,
     transfer: Time,
     fallbacks: Count,
+    output_bytes: Count,
     set: ExecutionPlanMetricsSet,
     partition: usize,
 }
@@ -32,9 +33,16 @@ impl DeviceMetrics {
             kernel: MetricBuilder::new(set).subset_time("kernel_time", partition),
             transfer: MetricBuilder::new(set).subset_time("transfer_time", partition),
             fallbacks: MetricBuilder::new(set).counter("fallback_batches", partition),
+            output_bytes: MetricBuilder::new(set).output_bytes(partition),
             set: set.clone(),
             partition,
         }
+    }
+
+    /// A batch was returned, on a device or on the host.
+    pub(crate) fn output(&self, rows: usize, bytes: usize) {
+        self.baseline.record_output(rows);
+        self.output_bytes.add(bytes);
     }
 
     /// A batch went through a kernel.

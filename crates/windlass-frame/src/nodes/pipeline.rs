@@ -19,8 +19,11 @@ use windlass_device::Queue;
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
-    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded, download::to_host,
-    failure::is_out_of_memory, metrics::DeviceMetrics, upload::upload_one,
+    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
+    download::to_host,
+    failure::is_out_of_memory,
+    metrics::{DeviceMetrics, batch_bytes},
+    upload::upload_one,
 };
 use crate::{
     batch::{DictionaryLimits, DictionarySet},
@@ -150,7 +153,7 @@ impl Runner {
             };
             match result {
                 Ok(batch) => {
-                    this.metrics.baseline.record_output(batch.rows);
+                    this.metrics.output(batch.rows, batch_bytes(&batch));
                     if batch.rows > 0 {
                         items.push(DeviceItem::Device {
                             batch,
@@ -164,7 +167,8 @@ impl Runner {
                     this.metrics.fallback(&this.placed, "DevicePipelineExec", &e);
                     let batches = origin.compute().await?;
                     let rows = batches.iter().map(RecordBatch::num_rows).sum();
-                    this.metrics.baseline.record_output(rows);
+                    let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+                    this.metrics.output(rows, bytes);
                     items.extend(batches.into_iter().map(DeviceItem::Host));
                 }
             }

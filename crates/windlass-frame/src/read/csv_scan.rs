@@ -38,7 +38,7 @@ use datafusion::{
     physical_plan::{
         DisplayFormatType, ExecutionPlan, PhysicalExpr,
         execution_plan::apply_expression_roots,
-        metrics::{BaselineMetrics, ExecutionPlanMetricsSet},
+        metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder},
     },
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -271,6 +271,8 @@ impl FileOpener for Opener {
         let store = Arc::clone(&self.store);
         let compression = self.compression;
         let metrics = BaselineMetrics::new(&self.scan.metrics, self.partition);
+        let scanned = MetricBuilder::new(&self.scan.metrics);
+        let scanned = scanned.counter("bytes_scanned", self.partition);
         Ok(Box::pin(async move {
             let meta = &file.object_meta;
             let part = file.range.as_ref().map(|r| (r.start as u64, r.end as u64));
@@ -281,8 +283,11 @@ impl FileOpener for Opener {
                 GetResultPayload::File(file, _) => {
                     let header = part.is_none_or(|(start, _)| start == 0);
                     let input: Box<dyn Read + Send> = match part {
-                        Some((start, end)) => Box::new(lines(file, start, end, meta.size)?),
-                        None => compression.convert_read(file)?,
+                        Some((start, end)) => {
+                            let inner = lines(file, start, end, meta.size)?;
+                            Box::new(Counted { inner, scanned })
+                        }
+                        None => compression.convert_read(Counted { inner: file, scanned })?,
                     };
                     let mut batches = scan.reader(header).build(input)?;
                     let next = move || {
@@ -293,12 +298,30 @@ impl FileOpener for Opener {
                     Ok(stream.map_err(DataFusionError::from).boxed())
                 }
                 GetResultPayload::Stream(bytes) => {
-                    let bytes = bytes.map_err(DataFusionError::from).boxed();
+                    let bytes = bytes.map_err(DataFusionError::from);
+                    let count = move |part: &Result<Bytes>| {
+                        scanned.add(part.as_ref().map_or(0, Bytes::len));
+                    };
+                    let bytes = bytes.inspect(count).boxed();
                     let input = compression.convert_stream(bytes)?;
                     Ok(decode(scan.reader(true).build_decoder(), input).boxed())
                 }
             }
         }))
+    }
+}
+
+/// A reader that counts what is read of it, as it is stored.
+struct Counted<R> {
+    inner: R,
+    scanned: Count,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.scanned.add(n);
+        Ok(n)
     }
 }
 

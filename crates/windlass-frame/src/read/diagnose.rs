@@ -16,6 +16,7 @@ use datafusion::{
         source_as_provider,
     },
     error::DataFusionError,
+    execution::object_store::ObjectStoreUrl,
     logical_expr::LogicalPlan,
 };
 use futures::{FutureExt, TryStreamExt, future::BoxFuture};
@@ -25,7 +26,7 @@ use super::{
     csv_scan::CsvFiles,
     infer::{fits, words},
     options::CsvOptions,
-    sample::shown,
+    sample::{about, shown},
 };
 use crate::{
     error::{FrameError, find_source},
@@ -113,8 +114,9 @@ async fn check_table(session: &Session, table: &ListingTable) -> Option<FrameErr
         for file in files {
             let compression =
                 format.compression_type().map_or(CompressionTypeVariant::UNCOMPRESSED, Into::into);
-            let path = shown(&file);
-            let input = match open(&store, &file, compression).await {
+            let root = url.object_store();
+            let path = shown(&root, &file);
+            let input = match open((&root, &store), &file, compression).await {
                 Ok(input) => input,
                 Err(e) => return Some(e),
             };
@@ -135,21 +137,20 @@ async fn check_table(session: &Session, table: &ListingTable) -> Option<FrameErr
 type Input = Box<dyn Read + Send>;
 
 async fn open(
-    store: &Arc<dyn ObjectStore>,
+    (root, store): (&ObjectStoreUrl, &Arc<dyn ObjectStore>),
     file: &ObjectMeta,
     compression: CompressionTypeVariant,
 ) -> Result<Input, FrameError> {
-    let unreadable = |reason: String| FrameError::Unreadable { path: shown(file), reason };
-    let result = store.get(&file.location).await.map_err(|e| unreadable(e.to_string()))?;
+    let result = store.get(&file.location).await.map_err(|e| about(e, root, file))?;
     let kind = FileCompressionType::from(compression);
     let input = match result.payload {
         GetResultPayload::File(file, _) => kind.convert_read(BufReader::new(file)),
         GetResultPayload::Stream(_) => {
-            let bytes = result.bytes().await.map_err(|e| unreadable(e.to_string()))?;
+            let bytes = result.bytes().await.map_err(|e| about(e, root, file))?;
             kind.convert_read(bytes.reader())
         }
     };
-    input.map_err(|e| unreadable(e.to_string()))
+    input.map_err(|e| FrameError::Unreadable { path: shown(root, file), reason: e.to_string() })
 }
 
 fn check_csv(
@@ -214,12 +215,13 @@ fn check_csv(
 }
 
 /// The null texts of a pattern that [`CsvOptions::null_pattern`] made.
-struct Nulls {
+pub(super) struct Nulls {
     texts: Vec<String>,
 }
 
 impl Nulls {
-    fn new(pattern: Option<&str>) -> Self {
+    /// Those of a pattern; the empty text where there is none.
+    pub(super) fn new(pattern: Option<&str>) -> Self {
         let inner = pattern.and_then(|p| p.strip_prefix("^(?:")?.strip_suffix(")$"));
         let Some(inner) = inner else { return Self { texts: vec![String::new()] } };
         let mut texts = Vec::new();
@@ -234,6 +236,11 @@ impl Nulls {
         }
         texts.push(text);
         Self { texts }
+    }
+
+    /// The first one.
+    pub(super) fn first(&self) -> Option<&str> {
+        self.texts.first().map(String::as_str)
     }
 
     fn is_null(&self, text: &str) -> bool {

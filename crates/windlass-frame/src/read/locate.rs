@@ -32,6 +32,8 @@ pub(crate) struct Located {
     pub(crate) tabs: bool,
     /// Columns that stand in the folders' names, `name=value`.
     pub(crate) partitions: Vec<(String, DataType)>,
+    /// Whether a folder's name says null.
+    pub(crate) null_partitions: bool,
     /// The place as it was written.
     pub(crate) written: String,
 }
@@ -75,6 +77,7 @@ pub(crate) async fn locate(
                 }
                 first.urls.extend(one.urls);
                 first.files.extend(one.files);
+                first.null_partitions |= one.null_partitions;
             }
         }
     }
@@ -230,7 +233,7 @@ async fn remote(state: &SessionState, path: &str) -> Result<Place> {
             got: format!("{path:?}: {}", e.msg),
         })?;
         let options = MatchOptions { require_literal_separator: true, ..Default::default() };
-        let mut files = list(&store(state, &url)?, &url).await?;
+        let mut files = list(&store(state, &url)?, &url).await.map_err(|e| listing(&url, e))?;
         let prefix = object_path(&url)?;
         files.retain(|f| pattern.matches_with(&relative(&prefix, f), options));
         let mut root = url;
@@ -243,31 +246,52 @@ async fn remote(state: &SessionState, path: &str) -> Result<Place> {
     {
         return Box::pin(local(state, &file.display().to_string())).await;
     }
+    if url.query().is_some() {
+        return Err(FrameError::Unreadable {
+            path: path.to_string(),
+            reason: "a URL with a query (\"?…\") names no file that can be read again; use one \
+                     without"
+                .to_string(),
+        });
+    }
     let store = store(state, &url)?;
     if !url.path().ends_with('/') {
         match store.head(&object_path(&url)?).await {
             Ok(meta) => return Ok(Place { url, files: vec![meta], folder: false, explicit: true }),
-            Err(object_store::Error::NotFound { .. }) if !url.scheme().starts_with("http") => {}
+            Err(object_store::Error::NotFound { .. }) if !is_http(&url) => {}
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(FrameError::MissingFile { path: path.to_string(), nearest: None });
             }
-            Err(e) => {
-                return Err(FrameError::Unreadable {
-                    path: path.to_string(),
-                    reason: e.to_string(),
-                });
-            }
+            Err(e) => return Err(datafusion::error::DataFusionError::from(e).into()),
         }
     }
     let mut folder = url;
     if !folder.path().ends_with('/') {
         folder.set_path(&format!("{}/", folder.path()));
     }
-    let files = list(&store, &folder).await?;
+    let files = list(&store, &folder).await.map_err(|e| listing(&folder, e))?;
     if files.is_empty() {
         return Err(FrameError::MissingFile { path: path.to_string(), nearest: None });
     }
     Ok(Place { url: folder, files, folder: true, explicit: false })
+}
+
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
+/// The error of listing a folder. Plain servers of http have no lists, only those of WebDAV.
+fn listing(url: &Url, error: FrameError) -> FrameError {
+    let FrameError::Unreadable { reason, .. } = &error else { return error };
+    if !is_http(url) {
+        return error;
+    }
+    let reason = format!(
+        "patterns and folders over http need a server that lists its files (WebDAV), and this \
+         one does not: {}; name each file, or use a store that lists (s3://, gs://, az://)",
+        reason.lines().next().unwrap_or_default().trim_end_matches([':', ' '])
+    );
+    FrameError::Unreadable { path: url.to_string(), reason }
 }
 
 fn relative(prefix: &object_store::path::Path, file: &ObjectMeta) -> String {
@@ -328,10 +352,24 @@ fn settle(
     files.retain(|f| keep(f, kind, wanted, place.explicit));
     let urls =
         if place.folder { folder_urls(&place.url, &files)? } else { urls(&place.url, &files)? };
-    let partitions = if place.folder { partitions(&prefix, &files, written)? } else { Vec::new() };
+    let mut partitions = (Vec::new(), false);
+    if place.folder {
+        partitions = super::partitions::infer(files.iter().map(|f| relative(&prefix, f)), written)?;
+    }
+    let (partitions, null_partitions) = partitions;
     let Named { format, compression, tabs } = kind;
     let written = written.to_string();
-    Ok(Located { urls, files, store, format, compression, tabs, partitions, written })
+    Ok(Located {
+        urls,
+        files,
+        store,
+        format,
+        compression,
+        tabs,
+        partitions,
+        null_partitions,
+        written,
+    })
 }
 
 fn describe(compression: CompressionTypeVariant) -> String {
@@ -401,67 +439,4 @@ fn urls(root: &Url, files: &[ObjectMeta]) -> Result<Vec<ListingTableUrl>> {
         out.push(ListingTableUrl::try_new(url, None)?);
     }
     Ok(out)
-}
-
-/// The columns in the folders' names: whole numbers, dates or text.
-fn partitions(
-    prefix: &object_store::path::Path,
-    files: &[ObjectMeta],
-    written: &str,
-) -> Result<Vec<(String, DataType)>> {
-    let mut names: Option<Vec<String>> = None;
-    let mut kinds: Vec<Option<DataType>> = Vec::new();
-    for file in files {
-        let path = relative(prefix, file);
-        let pairs: Vec<(&str, &str)> = path.split('/').filter_map(|s| s.split_once('=')).collect();
-        let keys: Vec<String> = pairs.iter().map(|(k, _)| k.to_string()).collect();
-        match &names {
-            None => {
-                kinds = vec![None; keys.len()];
-                names = Some(keys);
-            }
-            Some(first) if *first == keys => {}
-            Some(first) => {
-                return Err(FrameError::Plan(format!(
-                    "{written} is partitioned by ({}) in one place and by ({}) in another",
-                    first.join(", "),
-                    keys.join(", ")
-                )));
-            }
-        }
-        for (kind, (_, value)) in kinds.iter_mut().zip(&pairs) {
-            let this = partition_type(value);
-            *kind = Some(match kind.take() {
-                None => this,
-                Some(k) if k == this => k,
-                Some(_) => DataType::Utf8,
-            });
-        }
-    }
-    let kinds = kinds.into_iter().map(|k| k.unwrap_or(DataType::Utf8));
-    Ok(names.unwrap_or_default().into_iter().zip(kinds).collect())
-}
-
-fn partition_type(value: &str) -> DataType {
-    use arrow::{compute::kernels::cast_utils::Parser, datatypes::Date32Type};
-    if value.parse::<i64>().is_ok_and(|n| n.to_string() == value) {
-        DataType::Int64
-    } else if value.len() == 10 && Date32Type::parse(value).is_some() {
-        DataType::Date32
-    } else {
-        DataType::Utf8
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partition_values_have_types() {
-        assert_eq!(partition_type("12"), DataType::Int64);
-        assert_eq!(partition_type("012"), DataType::Utf8);
-        assert_eq!(partition_type("2013-01-31"), DataType::Date32);
-        assert_eq!(partition_type("AA"), DataType::Utf8);
-    }
 }

@@ -6,10 +6,13 @@
 //! | `locate` | from a path, pattern, folder or URL to the files |
 //! | `sample` | bounded samples of text files |
 //! | `infer`, `csv`, `json` | columns and types from samples |
+//! | `arrow` | columns of Arrow IPC files |
 //! | `csv_scan` | reading CSV with texts that mean null |
+//! | `partitions` | columns in the names of folders |
 //! | `table` | tables over files, for frames and SQL |
 //! | `diagnose` | which record of which file an error is about |
 
+mod arrow;
 mod csv;
 mod csv_scan;
 pub(crate) mod diagnose;
@@ -17,18 +20,24 @@ mod infer;
 mod json;
 mod locate;
 pub(crate) mod options;
+mod partitions;
 mod sample;
 mod table;
 
 pub(crate) use locate::absolute;
 pub use options::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
+pub(crate) use partitions::{NULL_FOLDER, NullableFolders, files_of};
 pub(crate) use table::{enable_paths, table_factories};
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use ::arrow::datatypes::SchemaRef;
 use datafusion::{
-    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
+    common::config::CsvOptions as CsvWriting,
+    datasource::{
+        file_format::FileFormat as EngineFormat, physical_plan::FileScanConfig,
+        source::DataSourceExec,
+    },
     physical_plan::ExecutionPlan,
 };
 
@@ -115,6 +124,16 @@ impl Session {
         let options = ReadOptions { format: Some(format), ..Default::default() };
         self.read_with(&[path], &options).await
     }
+}
+
+/// The options that make a writer's files fit a table's CSV reader; `None` for other formats.
+pub(crate) fn csv_options(format: &dyn EngineFormat) -> Option<CsvWriting> {
+    let csv = format.downcast_ref::<csv_scan::CsvFiles>()?;
+    let mut options = csv.options().clone();
+    // The writer has one text for null: the first that the reader knows.
+    let nulls = diagnose::Nulls::new(options.null_regex.as_deref());
+    options.null_value = nulls.first().map(str::to_string);
+    Some(options)
 }
 
 /// The size of all files that a plan reads, in bytes; `None` where it reads none.

@@ -263,9 +263,12 @@ fn byte(key: &str, value: &str) -> Result<u8> {
 pub(crate) fn types(key: &str, text: &str) -> Result<Vec<(String, DataType)>> {
     use arrow::datatypes::TimeUnit;
     let mut out = Vec::new();
-    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let (name, kind) = part
-            .rsplit_once([' ', '=', ':'])
+    for part in outside_parentheses(text).map(str::trim).filter(|p| !p.is_empty()) {
+        // The type's own arguments may have spaces in them.
+        let head = part.find('(').map_or(part, |at| part[..at].trim_end());
+        let (name, kind) = head
+            .rfind([' ', '=', ':'])
+            .map(|at| (&part[..at], &part[at + 1..]))
             .ok_or_else(|| invalid(key, "a comma list of a column and its type", part))?;
         let kind = match kind.trim().to_ascii_lowercase().as_str() {
             "boolean" | "bool" => DataType::Boolean,
@@ -278,18 +281,41 @@ pub(crate) fn types(key: &str, text: &str) -> Result<Vec<(String, DataType)>> {
             "text" | "varchar" | "string" => DataType::Utf8,
             "date" => DataType::Date32,
             "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
-            _ => {
-                return Err(invalid(
+            other => decimal(other).ok_or_else(|| {
+                invalid(
                     key,
-                    "boolean, tinyint, smallint, int, bigint, real, double, text, date or \
-                     timestamp after each column's name",
+                    "boolean, tinyint, smallint, int, bigint, real, double, decimal(P, S), text, \
+                     date or timestamp after each column's name",
                     part,
-                ));
-            }
+                )
+            })?,
         };
         out.push((name.trim().trim_matches('"').to_string(), kind));
     }
     Ok(out)
+}
+
+/// The parts of a comma list, whose commas in parentheses do not count.
+fn outside_parentheses(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0;
+    text.split(move |c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+}
+
+/// `decimal(P)`, `decimal(P, S)` and `numeric` likewise, of at most 38 digits.
+fn decimal(text: &str) -> Option<DataType> {
+    let inner = text.strip_prefix("decimal").or_else(|| text.strip_prefix("numeric"))?;
+    let inner = inner.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
+    let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+    let fits = (1..=38).contains(&precision) && (0..=precision as i8).contains(&scale);
+    fits.then_some(DataType::Decimal128(precision, scale))
 }
 
 /// A text as a pattern that matches it alone.
@@ -335,6 +361,14 @@ mod tests {
         o.set("types", "a int, \"b c\" timestamp").unwrap();
         assert_eq!(o.delimiter, Some(b';'));
         assert_eq!(o.schema[1].0, "b c");
+        o.set("types", "a decimal(10, 2), b int, \"c d\" numeric(5)").unwrap();
+        let kinds: Vec<&DataType> = o.schema.iter().map(|(_, kind)| kind).collect();
+        let decimals = [DataType::Decimal128(10, 2), DataType::Decimal128(5, 0)];
+        assert_eq!(kinds, [&decimals[0], &DataType::Int32, &decimals[1]]);
+        assert_eq!(o.schema[2].0, "c d");
+        for wrong in ["a decimal", "a decimal(39)", "a decimal(3, 4)", "a decimal(x)"] {
+            assert!(o.set("types", wrong).unwrap_err().to_string().contains("decimal(P, S)"));
+        }
         let e = o.set("delimeter", ";").unwrap_err().to_string();
         assert!(e.contains("delimeter") && e.contains("expected one of header"), "{e}");
         let e = o.set("types", "a strnig").unwrap_err().to_string();

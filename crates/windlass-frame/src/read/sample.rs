@@ -6,7 +6,8 @@ use std::{io::Read, sync::Arc};
 use bytes::{Buf, Bytes};
 use datafusion::{
     common::parsers::CompressionTypeVariant,
-    datasource::file_format::file_compression_type::FileCompressionType,
+    datasource::file_format::file_compression_type::FileCompressionType, error::DataFusionError,
+    execution::object_store::ObjectStoreUrl,
 };
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -47,28 +48,30 @@ fn chosen(n: usize) -> Vec<usize> {
 /// # Errors
 /// [`FrameError::Unreadable`] for a file that cannot be read or decompressed.
 pub(crate) async fn samples(
-    store: &Arc<dyn ObjectStore>,
+    (root, store): (&ObjectStoreUrl, &Arc<dyn ObjectStore>),
     files: &[ObjectMeta],
     compression: CompressionTypeVariant,
 ) -> Result<Vec<Sample>> {
     let full: Vec<&ObjectMeta> = files.iter().filter(|f| f.size > 0).collect();
     let mut out = Vec::new();
     for i in chosen(full.len()) {
-        out.push(sample(store, full[i], compression).await?);
+        out.push(sample((root, store), full[i], compression).await?);
     }
     Ok(out)
 }
 
 async fn sample(
-    store: &Arc<dyn ObjectStore>,
+    (root, store): (&ObjectStoreUrl, &Arc<dyn ObjectStore>),
     file: &ObjectMeta,
     compression: CompressionTypeVariant,
 ) -> Result<Sample> {
-    let path = shown(file);
+    let path = shown(root, file);
     let unreadable = |reason: String| FrameError::Unreadable { path: path.clone(), reason };
-    let range = |start: u64, end: u64| store.get_range(&file.location, start..end);
-    let stored =
-        range(0, file.size.min(HEAD_BYTES)).await.map_err(|e| unreadable(e.to_string()))?;
+    let range = |start: u64, end: u64| async move {
+        let part = store.get_range(&file.location, start..end).await;
+        part.map_err(|e| about(e, root, file))
+    };
+    let stored = range(0, file.size.min(HEAD_BYTES)).await?;
     if compression.is_compressed() {
         let cut = (stored.len() as u64) < file.size;
         let mut reader = FileCompressionType::from(compression)
@@ -92,17 +95,32 @@ async fn sample(
         let middle = file.size / 2;
         for start in [middle, file.size - PART_BYTES] {
             let part = range(start, start + PART_BYTES);
-            parts.push(part.await.map_err(|e| unreadable(e.to_string()))?);
+            parts.push(part.await?);
         }
     }
     Ok(Sample { path, head: stored.to_vec(), whole, parts })
 }
 
-/// A file's name for messages; local ones with the leading slash.
-pub(crate) fn shown(file: &ObjectMeta) -> String {
-    let path = file.location.to_string();
-    let local = format!("/{path}");
-    if std::path::Path::new(&local).exists() { local } else { path }
+/// The error of a store as one about a file.
+pub(crate) fn about(
+    error: object_store::Error,
+    store: &ObjectStoreUrl,
+    file: &ObjectMeta,
+) -> FrameError {
+    match FrameError::from(DataFusionError::from(error)) {
+        FrameError::Execution(reason) => {
+            FrameError::Unreadable { path: shown(store, file), reason }
+        }
+        other => other,
+    }
+}
+
+/// A file's name for messages: a local path, or a URL.
+pub(crate) fn shown(store: &ObjectStoreUrl, file: &ObjectMeta) -> String {
+    match store.as_str().trim_end_matches('/') {
+        "file:" => format!("/{}", file.location),
+        root => format!("{root}/{}", file.location),
+    }
 }
 
 #[cfg(test)]

@@ -31,9 +31,10 @@ use super::{
     json,
     locate::{Located, locate},
     options::{FileFormat, ReadOptions, invalid, named},
+    partitions::{NullableFolders, files_of},
     sample::samples,
 };
-use crate::error::{FrameError, Result};
+use crate::error::{FrameError, Result, find_source};
 
 /// What is fixed about a table before its files are looked at.
 #[derive(Debug, Default)]
@@ -56,7 +57,7 @@ pub(crate) fn open<'a>(
     paths: &'a [&'a str],
     options: &'a ReadOptions,
     declared: Declared,
-) -> BoxFuture<'a, Result<Arc<ListingTable>>> {
+) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
     open_files(state, paths, options, declared).boxed()
 }
 
@@ -65,7 +66,7 @@ async fn open_files(
     paths: &[&str],
     options: &ReadOptions,
     declared: Declared,
-) -> Result<Arc<ListingTable>> {
+) -> Result<Arc<dyn TableProvider>> {
     let mut located = locate(state, paths, options.format).await?;
     if let Some(name) = &options.compression {
         located.compression =
@@ -88,7 +89,12 @@ async fn open_files(
         .map(Arc::clone)
         .collect();
     let schema = Arc::new(Schema::new_with_metadata(kept, inferred.metadata().clone()));
-    build(state, located.urls, format, schema, partitions, declared.order)
+    let nulls = located.null_partitions && !partitions.is_empty();
+    if !nulls {
+        return Ok(build(state, located.urls, format, schema, partitions, declared.order)?);
+    }
+    let table = build(state, located.urls, format, schema, partitions, declared.order)?;
+    Ok(Arc::new(NullableFolders::new(&table, true)?))
 }
 
 fn build(
@@ -118,6 +124,7 @@ async fn describe(
     declared: bool,
 ) -> Result<(Arc<dyn EngineFormat>, SchemaRef)> {
     let Located { store, files, compression, .. } = located;
+    let root = located.urls[0].object_store();
     let none = Arc::new(Schema::empty());
     if located.format != FileFormat::Csv && declared {
         return Ok((plain(state, located.format, *compression), none));
@@ -131,7 +138,7 @@ async fn describe(
         FileFormat::Csv => {
             let default = if located.tabs { b'\t' } else { b',' };
             let delimiter = options.csv.delimiter.unwrap_or(default);
-            let samples = samples(store, files, *compression).await?;
+            let samples = samples((&root, store), files, *compression).await?;
             if samples.is_empty() && !declared {
                 return Err(empty());
             }
@@ -145,7 +152,7 @@ async fn describe(
             Ok((Arc::new(CsvFiles::new(engine)?), inferred.schema))
         }
         FileFormat::Json => {
-            let samples = samples(store, files, *compression).await?;
+            let samples = samples((&root, store), files, *compression).await?;
             if samples.is_empty() {
                 return Err(empty());
             }
@@ -155,15 +162,26 @@ async fn describe(
         kind => {
             let format = plain(state, kind, *compression);
             let Some(first) = files.iter().find(|f| f.size > 0) else { return Err(empty()) };
-            let schema = format
-                .infer_schema(state, store, std::slice::from_ref(first))
-                .await
-                .map_err(|e| FrameError::Unreadable {
-                    path: super::sample::shown(first),
-                    reason: format!("it is no {} file: {}", kind.name(), e.strip_backtrace()),
-                })?;
+            let schema = match kind {
+                FileFormat::Arrow => super::arrow::schema(store, first).await,
+                _ => format.infer_schema(state, store, std::slice::from_ref(first)).await,
+            };
+            let schema =
+                schema.map_err(|e| unread(e, kind, &super::sample::shown(&root, first)))?;
             Ok((format, schema))
         }
+    }
+}
+
+/// The error of a file whose columns cannot be read: the store's own, or that it is of
+/// another format.
+fn unread(error: DataFusionError, kind: FileFormat, path: &str) -> FrameError {
+    match find_source::<FrameError>(&error) {
+        Some(own) => own.clone(),
+        None => FrameError::Unreadable {
+            path: path.to_string(),
+            reason: format!("it is no {} file: {}", kind.name(), error.strip_backtrace()),
+        },
     }
 }
 
@@ -238,7 +256,13 @@ impl TableProviderFactory for Factory {
                 let none = || Arc::new(Schema::empty());
                 let schema = declared.schema.unwrap_or_else(none);
                 let partitions = declared.partitions.unwrap_or_default();
-                return Ok(build(state, vec![url], engine, schema, partitions, declared.order)?);
+                let folders = !partitions.is_empty();
+                let table = build(state, vec![url], engine, schema, partitions, declared.order)?;
+                // What is inserted later may be null.
+                return Ok(match folders {
+                    true => Arc::new(NullableFolders::new(&table, true)?),
+                    false => table,
+                });
             }
         }
         let paths: Vec<&str> = command.locations.iter().map(String::as_str).collect();
@@ -252,7 +276,13 @@ impl TableProviderFactory for Factory {
                 .into());
             }
         }
-        Ok(table)
+        // Null may be inserted into what has none yet.
+        match files_of(&table) {
+            Some(files) if !in_folders.is_empty() && files.schema() == table.schema() => {
+                Ok(Arc::new(NullableFolders::new(&files, false)?))
+            }
+            _ => Ok(table),
+        }
     }
 }
 
@@ -309,7 +339,9 @@ struct Paths {
 impl UrlTableFactory for Paths {
     async fn try_new(&self, path: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {
         // A name without any of these is a table's, and unknown.
-        let like_a_path = path.contains(['/', '\\', '*']) || named(path).is_some();
+        let like_a_path = path.contains(['/', '\\', '*'])
+            || named(path).is_some()
+            || (path.contains('.') && std::path::Path::new(path).is_file());
         if !like_a_path {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    hash::BuildHasher,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,18 +21,16 @@ use url::Url;
 use super::{
     WriteMode, Written,
     options::take_own,
-    outcome, split,
+    remote, split,
     staging::{Staging, files},
 };
 use crate::{
     error::{FrameError, Result, find_source, io_reason},
     execute::{self, Finished},
+    read::NULL_FOLDER,
     session::Session,
-    statement::{Outcome, RunOptions},
+    statement::RunOptions,
 };
-
-/// What a folder's name says for null, as Hive has it.
-const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The options that DataFusion does not know.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,15 +47,13 @@ pub(crate) async fn run_copy(
     session: &Session,
     mut copy: CopyTo,
     run_options: &RunOptions,
-) -> Result<Outcome> {
+) -> Result<Written> {
     let (mode, target_file_size) = take_own(&mut copy.options)?;
-    let path = copy.output_url.clone();
-    let written = run(session, copy, Own { mode, target_file_size }, run_options).await?;
-    Ok(outcome(written, &path))
+    run(session, copy, Own { mode, target_file_size }, run_options).await
 }
 
-/// Runs a write. A local target appears whole or not at all; object stores make each
-/// file appear whole by themselves.
+/// Runs a write. A local target appears whole or not at all; the files of an object store
+/// appear when all of them are there.
 ///
 /// # Errors
 /// [`FrameError::Write`] naming the target; those of running the query.
@@ -72,8 +69,7 @@ pub(super) fn run<'a>(
 async fn write(session: &Session, mut copy: CopyTo, own: Own, run: &RunOptions) -> Result<Written> {
     copy.input = Arc::new(name_nulls(&copy)?);
     let Some(target) = local(&copy.output_url) else {
-        let rows = engine(session, copy, run).await?;
-        return Ok(Written { rows, files: 0, bytes: 0 });
+        return remote::write(session, copy, own, run).await;
     };
     let target = Target::new(target, &copy)?;
     target.check(own.mode)?;
@@ -90,14 +86,15 @@ async fn write(session: &Session, mut copy: CopyTo, own: Own, run: &RunOptions) 
     let schema = in_files(&copy);
     let staged = copy.output_url.clone();
     let shown = target.path.display().to_string();
-    let rows = engine(session, copy, run).await.map_err(|e| name_target(e, &data, &shown))?;
+    let rows =
+        engine(session, copy, run).await.map_err(|e| name_target(session, e, &data, &shown))?;
     let failed = |e: &std::io::Error| FrameError::write(&target.path, e);
     let mut made = files(&data).map_err(|e| failed(&e))?;
     if target.folder {
         if let Some(size) = own.target_file_size {
             let sink = split::Sink { file_type: &file_type, options: &options, schema };
             let cut = split::cut(session, &made, size, &sink, run).await;
-            cut.map_err(|e| name_target(e, &data, &shown))?;
+            cut.map_err(|e| name_target(session, e, &data, &shown))?;
         }
         rename_parts(&data, own.mode).map_err(|e| failed(&e))?;
         made = files(&data).map_err(|e| failed(&e))?;
@@ -117,9 +114,13 @@ async fn write(session: &Session, mut copy: CopyTo, own: Own, run: &RunOptions) 
     Ok(written)
 }
 
-async fn engine(session: &Session, copy: CopyTo, run: &RunOptions) -> Result<u64> {
+/// Runs DataFusion's sink; the rows it wrote.
+///
+/// # Errors
+/// Those of running the query.
+pub(super) async fn engine(session: &Session, copy: CopyTo, run: &RunOptions) -> Result<u64> {
     let plan = LogicalPlan::Copy(copy);
-    let Finished { batches, .. } = execute::collect(session, &plan, run).await?;
+    let Finished { batches, .. } = execute::engine(session, &plan, run).await?;
     Ok(count(&batches))
 }
 
@@ -228,22 +229,25 @@ fn foreign(folder: &Path) -> Option<String> {
     None
 }
 
-fn is_part(name: &str) -> bool {
+/// Whether a file is named as [`rename_parts`] does.
+pub(super) fn is_part(name: &str) -> bool {
     let Some((stem, _)) = name.split_once('.') else { return false };
     let Some(rest) = stem.strip_prefix("part-") else { return false };
     let number = rest.rsplit('-').next().unwrap_or_default();
     number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// What tells the files of one appending write from those of others.
+pub(super) fn run_name() -> String {
+    let random = std::hash::RandomState::new().hash_one(std::process::id());
+    format!("{:08x}-", random as u32)
+}
+
 /// Names the files of each folder `part-00000.…`, in the order of DataFusion's numbers.
 /// Files to append also get a random part, to be told from those that are there.
 fn rename_parts(folder: &Path, mode: WriteMode) -> std::io::Result<()> {
     let run = match mode {
-        WriteMode::Append => {
-            let random = tempfile::Builder::new().prefix("").rand_bytes(8).tempfile_in(folder)?;
-            let name = random.path().file_name().unwrap_or_default().to_string_lossy();
-            format!("{}-", name.to_lowercase())
-        }
+        WriteMode::Append => run_name(),
         _ => String::new(),
     };
     let mut all: Vec<(PathBuf, u64, PathBuf)> = files(folder)?
@@ -299,16 +303,16 @@ fn name_nulls(copy: &CopyTo) -> Result<LogicalPlan> {
 }
 
 /// An error of writing below the staging folder is about the target.
-fn name_target(error: FrameError, data: &Path, target: &str) -> FrameError {
+fn name_target(session: &Session, error: FrameError, data: &Path, target: &str) -> FrameError {
+    let failure = Url::from_directory_path(data).ok().and_then(|url| {
+        let folder = object_store::path::Path::from_url_path(url.path()).ok()?;
+        session.stores().of(&url).ok()?.take_failure(&folder)
+    });
     let staged = data.display().to_string();
     match error {
-        // DataFusion keeps the cause of a failed close to itself: writing a little more tells.
-        FrameError::Execution(text) if text.contains("finalizing writes") => {
-            const PROBE: usize = 1 << 20;
-            let reason = match fs::write(data.join("probe"), vec![0u8; PROBE]) {
-                Err(e) => io_reason(&e),
-                Ok(()) => "a file could not be finished".to_string(),
-            };
+        // DataFusion keeps the cause of some failures to itself; the store remembers it.
+        FrameError::Execution(text) if failure.is_some() || text.contains("finalizing writes") => {
+            let reason = failure.unwrap_or_else(|| "a file could not be finished".to_string());
             FrameError::Write { path: target.to_string(), reason }
         }
         FrameError::Execution(text) if text.contains(staged.trim_start_matches('/')) => {

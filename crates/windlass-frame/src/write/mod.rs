@@ -4,18 +4,23 @@
 //! |---|---|
 //! | `options` | [`WriteMode`], [`WriteOptions`], [`Written`] |
 //! | `copy` | running a write: target, staging, engine, commit |
+//! | `insert` | `INSERT INTO` a table over files |
+//! | `remote` | the same to object stores |
 //! | `split` | cutting files that are too large |
 //! | `staging` | the hidden folder and the renames |
 
 mod copy;
+mod insert;
 mod options;
+mod remote;
 mod split;
 mod staging;
 
 pub(crate) use copy::{count, run_copy};
+pub(crate) use insert::run_insert;
 pub use options::{WriteMode, WriteOptions, Written};
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::{
     datasource::file_format::{
@@ -29,7 +34,7 @@ use crate::{
     dataframe::DataFrame,
     error::{FrameError, Result},
     read::FileFormat,
-    statement::{Outcome, RunOptions},
+    statement::RunOptions,
 };
 
 impl DataFrame {
@@ -112,10 +117,4 @@ fn factory(format: FileFormat) -> Result<Arc<dyn FileFormatFactory>> {
             });
         }
     })
-}
-
-/// What a statement's write gave.
-fn outcome(written: Written, path: &str) -> Outcome {
-    let Written { rows, files, bytes } = written;
-    Outcome::Written { rows, files, bytes, path: PathBuf::from(path) }
 }

@@ -11,7 +11,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WriteMode {
     /// A file, or an earlier output of ours in a folder, is replaced as a whole. A folder
-    /// with other files in it is an error.
+    /// with other files in it is an error. An object store has no way to replace a folder at
+    /// once: there the old files go when the new ones have their names.
     #[default]
     Replace,
     /// Files are added to the folder.
@@ -45,7 +46,8 @@ pub struct WriteOptions {
     /// `zstd`, `bzip2`, `xz`. Arrow: none to choose.
     pub compression: Option<String>,
     /// Bytes that a file in a folder should have at most, about. Files are cut after they
-    /// were written, so this costs a second pass over those that are too large.
+    /// were written, so this costs a second pass over those that are too large. Local
+    /// targets only.
     pub target_file_size: Option<u64>,
     /// What happens to what is at the target already.
     pub mode: WriteMode,
@@ -56,9 +58,9 @@ pub struct WriteOptions {
 pub struct Written {
     /// Rows.
     pub rows: u64,
-    /// Files; 0 for object stores, where it is not known.
+    /// Files.
     pub files: u64,
-    /// Their size; 0 for object stores, where it is not known.
+    /// Their size.
     pub bytes: u64,
 }
 

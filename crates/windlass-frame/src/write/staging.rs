@@ -104,7 +104,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Moves the files of [`Staging::data`] into the target folder, one by one, each whole.
+    /// Moves the files of [`Staging::data`] into the target folder. Where one cannot be
+    /// moved, those that were moved are taken away again.
     ///
     /// # Errors
     /// [`FrameError::Write`] naming the target.
@@ -112,11 +113,18 @@ impl Staging {
         let failed = |e: &io::Error| FrameError::write(&self.target, e);
         sync_tree(&self.data()).map_err(|e| failed(&e))?;
         let data = self.data();
+        let mut moved = Vec::new();
         for file in files(&data).map_err(|e| failed(&e))? {
             let to = self.target.join(file.strip_prefix(&data).unwrap_or(&file));
-            fs::create_dir_all(parent(&to)).map_err(|e| failed(&e))?;
-            fs::rename(&file, &to).map_err(|e| failed(&e))?;
+            let done = fs::create_dir_all(parent(&to)).and_then(|()| fs::rename(&file, &to));
+            if let Err(e) = done {
+                for to in &moved {
+                    let _ = fs::remove_file(to);
+                }
+                return Err(failed(&e));
+            }
             sync_folder(&parent(&to));
+            moved.push(to);
         }
         Ok(())
     }
@@ -236,6 +244,28 @@ mod tests {
             assert_eq!(names(&target), [content]);
         }
         assert_eq!(names(&dir.path().join("a")), ["out"]);
+    }
+
+    #[test]
+    fn files_are_added_all_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("old"), "old").unwrap();
+        // A folder stands where the second file would go.
+        fs::create_dir_all(target.join("b/x")).unwrap();
+        let add = || {
+            let staging = Staging::new(&target).unwrap();
+            fs::write(staging.data().join("a"), "new").unwrap();
+            fs::write(staging.data().join("b"), "new").unwrap();
+            staging.commit_into()
+        };
+        let e = add().unwrap_err().to_string();
+        assert!(e.contains("out"), "{e}");
+        assert_eq!(names(&target), ["b", "old"]);
+        fs::remove_dir_all(target.join("b")).unwrap();
+        add().unwrap();
+        assert_eq!(names(&target), ["a", "b", "old"]);
     }
 
     #[test]
