@@ -9,6 +9,8 @@ use datafusion::{
 use windlass_device::DeviceError;
 use windlass_kernels::KernelError;
 
+use crate::nodes::DeviceFailure;
+
 /// A place in an SQL text: both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Position {
@@ -280,8 +282,13 @@ pub(crate) fn find_source<'a, T: StdError + 'static>(
     None
 }
 
-/// The device error below `error`, if a device failed (and not the data).
+/// The device error below `error`, if a device failed (and not the data). An operator that
+/// could not start again by itself is a failure whatever its error was: should it be the
+/// data's, the CPU says so in its own words.
 pub(crate) fn device_failure(error: &DataFusionError) -> Option<String> {
+    if let Some(e) = find_source::<DeviceFailure>(error) {
+        return Some(format!("{e}: {}", e.source));
+    }
     if let Some(e) = find_source::<KernelError>(error) {
         return match e {
             KernelError::Device(_) | KernelError::Unsupported { .. } => Some(e.to_string()),
@@ -474,5 +481,10 @@ mod tests {
         assert!(device_failure(&e).is_some_and(|r| r.contains("was lost")));
         let e = DataFusionError::External(Box::new(KernelError::DivideByZero));
         assert_eq!(device_failure(&e), None);
+        let (device, operator) = ("wgpu:0".to_string(), "DeviceAggregateExec");
+        let failure = DeviceFailure { device, operator, source: KernelError::DivideByZero };
+        let e = DataFusionError::Shared(Arc::new(failure.into()));
+        let reason = device_failure(&e).unwrap();
+        assert_eq!(reason, "DeviceAggregateExec failed on wgpu:0: Divide by zero error");
     }
 }

@@ -15,8 +15,6 @@ pub struct SessionOptions {
     pub memory: Option<usize>,
     /// Cap of each device's memory in bytes. `None`: what the device has.
     pub device_memory: Option<usize>,
-    /// Fixes the order of float sums on devices, at a cost in speed.
-    pub deterministic: bool,
     /// Places every operator that a device can run on the first device of
     /// [`SessionOptions::devices`] other than the host, whatever the cost. For tests.
     pub force_device: bool,

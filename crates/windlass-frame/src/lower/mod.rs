@@ -8,6 +8,14 @@
 //! What has no device form is [`Unsupported`], with a reason for the user; nothing is
 //! lowered approximately.
 //!
+//! A program raises an error in the rows in which DataFusion raises one when it evaluates
+//! them one at a time: CASE, COALESCE, IN, AND and OR evaluate what they need, and nothing is
+//! an error beside a null operand. In two places they differ. An expression over one string
+//! fails for a value of its dictionary even if no row needs that value; every error of a
+//! device sends its rows back to the CPU, so that the query does not fail by it. And where
+//! DataFusion's optimizer computes an expression ahead of the CASE or filter that needs it,
+//! the CPU has errors in rows that the device passes over.
+//!
 //! | module | holds |
 //! |---|---|
 //! | [`types`] | which device type stands for which Arrow type |

@@ -1,8 +1,12 @@
 //! The figures of device nodes. Names are what `EXPLAIN ANALYZE`, `--stats json` and tests
 //! read: `rows`, `batches`, `uploaded_bytes`, `uploaded_bytes[COLUMN]`, `uploads[COLUMN]`,
-//! `downloaded_bytes`, `transfer_time`, `kernel_time`, `fallback_batches`.
+//! `downloaded_bytes`, `transfer_time`, `kernel_time`, `fallback_batches` (with the label
+//! `error`: the first one).
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time,
@@ -19,7 +23,8 @@ pub(crate) struct DeviceMetrics {
     batches: Count,
     kernel: Time,
     transfer: Time,
-    fallbacks: Count,
+    /// Made at the first failure, so that it carries its text.
+    fallbacks: Arc<OnceLock<Count>>,
     output_bytes: Count,
     set: ExecutionPlanMetricsSet,
     partition: usize,
@@ -32,7 +37,7 @@ impl DeviceMetrics {
             batches: MetricBuilder::new(set).counter("batches", partition),
             kernel: MetricBuilder::new(set).subset_time("kernel_time", partition),
             transfer: MetricBuilder::new(set).subset_time("transfer_time", partition),
-            fallbacks: MetricBuilder::new(set).counter("fallback_batches", partition),
+            fallbacks: Arc::default(),
             output_bytes: MetricBuilder::new(set).output_bytes(partition),
             set: set.clone(),
             partition,
@@ -72,7 +77,11 @@ impl DeviceMetrics {
 
     /// A batch, or a whole aggregation, went to the CPU.
     pub(crate) fn fallback(&self, placed: &Placed, operator: &str, error: &KernelError) {
-        self.fallbacks.add(1);
+        let labelled = || {
+            let builder = MetricBuilder::new(&self.set).with_new_label("error", error.to_string());
+            builder.counter("fallback_batches", self.partition)
+        };
+        self.fallbacks.get_or_init(labelled).add(1);
         super::failure::note_loss(placed, error);
         let device = &placed.device.info().name;
         tracing::warn!(%device, operator, %error, "the CPU takes over");

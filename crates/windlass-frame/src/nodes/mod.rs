@@ -184,10 +184,15 @@ pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
 /// DataFusion's own operators.
 pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
     let reason = &placed_of(plan)?.reason;
-    let fallbacks = plan.metrics().and_then(|m| m.sum_by_name("fallback_batches"));
-    Some(match fallbacks.map_or(0, |v| v.as_usize()) {
-        0 => reason.to_string(),
-        n => format!("{reason}; failed {n} times, and the CPU took over"),
+    let metrics = plan.metrics().unwrap_or_default();
+    let fallbacks = metrics.sum_by_name("fallback_batches").map_or(0, |v| v.as_usize());
+    let errors = metrics.iter().flat_map(|m| m.labels()).filter(|l| l.name() == "error");
+    Some(match errors.map(|l| l.value()).next() {
+        Some(error) if fallbacks > 0 => {
+            let times = if fallbacks == 1 { "time" } else { "times" };
+            format!("{reason}; failed {fallbacks} {times}, and the CPU took over: {error}")
+        }
+        _ => reason.to_string(),
     })
 }
 

@@ -104,6 +104,16 @@ fn may_have_gpu(spec: &DeviceSpec) -> bool {
     }
 }
 
+/// Why no device but the host is left, where there were some: each was lost.
+fn all_lost(devices: &DeviceSet) -> Option<String> {
+    let inventory = devices.inventory();
+    let opened = inventory.opened();
+    let names = opened.iter().map(|d| &d.info().name).filter(|n| n.backend() != Backend::Cpu);
+    let lost = |name: &DeviceName| Some(format!("{name} was lost: {}", inventory.lost(name)?));
+    let reasons = names.map(lost).collect::<Option<Vec<_>>>()?;
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
 /// Chooses. `turn` counts the segments placed so far: several wanted devices take turns.
 ///
 /// # Errors
@@ -133,7 +143,9 @@ pub(super) fn choose(
             }
         }
     }
-    let why_no_gpu = if options.force_device.is_some() {
+    let why_no_gpu = if let Some(lost) = all_lost(devices) {
+        Some(lost)
+    } else if options.force_device.is_some() {
         Some("the forced device is out of use or not in the spec".to_string())
     } else if !may_have_gpu(devices.inventory().spec()) {
         Some("no other device in the spec".to_string())

@@ -11,7 +11,7 @@ use windlass_kernels::{
 use super::Expr;
 use crate::lower::{
     Result, Unsupported,
-    builder::{Builder, Guard, Lowered},
+    builder::{Builder, Guard, Lowered, When},
     types::phys_type,
 };
 
@@ -137,8 +137,8 @@ fn decimal(
     let value = match op {
         BinaryOp::Add | BinaryOp::Sub => {
             let digits = s1.max(s2) + (p1 - s1).max(p2 - s2) + 1;
-            let left = scale_up(b, left, s - s1, p1, guard)?;
-            let right = scale_up(b, right, s - s2, p2, guard)?;
+            let left = scale_beside(b, left, right, (s - s1, p1), guard)?;
+            let right = scale_beside(b, right, left, (s - s2, p2), guard)?;
             let checked =
                 if op == BinaryOp::Add { BinaryOp::AddChecked } else { BinaryOp::SubChecked };
             b.binary(if digits > 38 { checked } else { op }, left, right, guard)?
@@ -152,20 +152,36 @@ fn decimal(
             // The dividend may need more digits than the result has.
             let wide = if p1 + pow.max(0) > 18 { PhysType::I128 } else { wide };
             let (left, right) = (b.widen(left, wide)?, b.widen(right, wide)?);
-            let left = scale_up(b, left, pow.max(0), p1, guard)?;
-            let right = scale_up(b, right, (-pow).max(0), p2, guard)?;
+            let left = scale_beside(b, left, right, (pow.max(0), p1), guard)?;
+            let right = scale_beside(b, right, left, ((-pow).max(0), p2), guard)?;
             b.binary(BinaryOp::Div, left, right, guard)?
         }
         BinaryOp::Rem => {
             let wide = if (p1 + s - s1).max(p2 + s - s2) > 18 { PhysType::I128 } else { wide };
             let (left, right) = (b.widen(left, wide)?, b.widen(right, wide)?);
-            let left = scale_up(b, left, s - s1, p1, guard)?;
-            let right = scale_up(b, right, s - s2, p2, guard)?;
+            let left = scale_beside(b, left, right, (s - s1, p1), guard)?;
+            let right = scale_beside(b, right, left, (s - s2, p2), guard)?;
             remainder(b, left, right, guard)?
         }
         _ => return Ok(None),
     };
     Ok(Some(b.widen(value, out)?))
+}
+
+/// As [`scale_up`], of an operand beside another: where the other is null so is the result,
+/// and no error.
+fn scale_beside(
+    b: &mut Builder,
+    value: ValueId,
+    other: ValueId,
+    (by, digits): (i32, i32),
+    guard: &Guard,
+) -> Result<ValueId> {
+    if digits + by <= 38 || !b.program.nullable(other) {
+        return scale_up(b, value, by, digits, guard);
+    }
+    let known = b.program.unary(UnaryOp::IsNotNull, other, None)?;
+    scale_up(b, value, by, digits, &guard.and(known, When::True))
 }
 
 /// A decimal of `digits` digits times 10^`by`, checked where it may pass 38 digits.

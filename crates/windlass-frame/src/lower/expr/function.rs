@@ -216,17 +216,21 @@ fn trunc(b: &mut Builder, expr: &Expr, args: &[Expr], guard: &Guard) -> Result<L
     }
 }
 
-/// -1, 0 or 1; a NaN stays one.
+/// -1, 0 or 1; the positive NaN for either.
 fn signum(b: &mut Builder, expr: &Expr, args: &[Expr], guard: &Guard) -> Result<Lowered> {
     let a = float_argument(b, expr, args, guard)?;
     let x = a.value;
-    let [minus, zero, one, inf] = [-1.0, 0.0, 1.0, f64::INFINITY].map(|v| float(b, x, v));
+    let [minus, zero, one] = [-1.0, 0.0, 1.0].map(|v| float(b, x, v));
+    let [inf, nan] = [f64::INFINITY, f64::NAN].map(|v| float(b, x, v));
     let negative = is_negative(b, x)?;
     let positive = b.program.binary(BinaryOp::Gt, x, zero, None)?;
     let number = b.program.binary(BinaryOp::Le, x, inf, None)?;
     let positive = b.program.binary(BinaryOp::And, positive, number, None)?;
     let is_zero = is_zero(b, x)?;
-    let value = b.select(is_zero, zero, x)?;
+    let null = b.program.null(b.program.ty(x));
+    let is_null = b.unary(UnaryOp::IsNull, x, guard)?;
+    let other = b.select(is_null, null, nan)?;
+    let value = b.select(is_zero, zero, other)?;
     let value = b.select(positive, one, value)?;
     Ok(Lowered::new(b.select(negative, minus, value)?, a.ty))
 }

@@ -26,13 +26,19 @@ pub(super) fn case(
 ) -> Result<Lowered> {
     let ty = result_type(b, expr)?;
     let base = x.expr().map(|base| lower(b, base, guard)).transpose()?;
+    let known = match &base {
+        None => None,
+        Some(base) => Some(b.unary(UnaryOp::IsNotNull, base.value, guard)?),
+    };
     let mut arms = Vec::new();
     let mut rest = guard.clone();
     for (when, then) in x.when_then_expr() {
         let condition = match &base {
             None => boolean(b, when, &rest)?,
             Some(base) => {
-                let when = lower(b, when, &rest)?;
+                // A null base equals nothing: no WHEN is evaluated for it.
+                let tested = known.map_or_else(|| rest.clone(), |k| rest.and(k, When::True));
+                let when = lower(b, when, &tested)?;
                 compare(b, expr, Operator::Eq, base.clone(), when)?.value
             }
         };
@@ -90,20 +96,23 @@ fn result_type(b: &Builder, expr: &Expr) -> Result<DataType> {
     expr.data_type(&b.schema).map_err(|e| Unsupported::new(format!("{expr}: {e}")))
 }
 
-/// IN and NOT IN over a list of constants or expressions.
+/// IN and NOT IN over a list of constants or expressions. An item raises errors only in
+/// the rows in which no item before it was equal.
 pub(super) fn in_list(b: &mut Builder, x: &e::InListExpr, guard: &Guard) -> Result<Lowered> {
     let value = lower(b, x.expr(), guard)?;
     let mut any = b.bool(false);
+    let mut rest = guard.clone();
     // An empty list is false; a null value is null once there is something in the list.
     for item in x.list() {
         let null = item.downcast_ref::<e::Literal>().is_some_and(|l| l.value().is_null());
         let equal = if null {
             b.program.null(windlass_kernels::PhysType::Bool)
         } else {
-            let item = lower(b, item, guard)?;
+            let item = lower(b, item, &rest)?;
             compare(b, x.expr(), Operator::Eq, value.clone(), item)?.value
         };
         any = b.binary(BinaryOp::Or, any, equal, guard)?;
+        rest = guard.and(any, When::NotTrue);
     }
     let out = if x.negated() { b.unary(UnaryOp::Not, any, guard)? } else { any };
     Ok(Lowered::new(out, DataType::Boolean))

@@ -94,6 +94,11 @@ async fn decimals() {
         "d7 IS DISTINCT FROM d18",
         "d25 % 7",
         "d7 / 0.00",
+        // The dividend overflows where it is scaled; that is no error beside a null.
+        "d38 / d7",
+        "d38 / nullif(d7, d7)",
+        "nullif(d38, d38) % d25",
+        "d38 + nullif(d25 * d7, d25 * d7)",
     ])
     .await;
 }
@@ -146,6 +151,13 @@ async fn an_arm_that_is_not_taken_raises_nothing() {
         "k <> 0 AND 10 / k > 1",
         "k = 0 OR 10 / k > 1",
         "CASE WHEN k > 0 THEN CAST(i64 AS SMALLINT) ELSE 0 END",
+        // A null base is compared with no WHEN.
+        "CASE i32 WHEN 10 / k THEN 1 WHEN i64 % k THEN 2 ELSE 3 END",
+        "CASE nullif(k, 0) WHEN 10 / k THEN 1 ELSE 3 END",
+        // The items of a list after the first that is equal are not evaluated.
+        "k + 1 IN (1, 10 / k, 5)",
+        "k + 1 NOT IN (k + 1, 10 / k, 7 % k)",
+        "nullif(k, 0) + 1 IN (k + 1, 10 / k, NULL)",
     ])
     .await;
 }
@@ -313,6 +325,7 @@ async fn functions() {
         "trunc(f64)",
         "trunc(f32)",
         "signum(f64)",
+        "signum(f64) > 1",
         "signum(f32)",
         "sqrt(f64)",
         "power(f64, 2)",

@@ -33,6 +33,7 @@ use crate::batch::{DictionaryLimits, DictionarySet, download, upload};
 
 mod aggregates;
 mod expressions;
+mod random;
 mod strings;
 
 /// Numbers that repeat from a seed (splitmix64).
@@ -233,6 +234,10 @@ pub(super) fn expected(
     if let Some(p) = plan.downcast_ref::<ProjectionExec>() {
         let input = expected(p.input(), batch)?;
         let rows = input.num_rows();
+        if rows == 0 {
+            // A filter passes no empty batch on; constants could fail over one.
+            return Ok(RecordBatch::new_empty(plan.schema()));
+        }
         let columns = p.expr().iter().map(|e| e.expr.evaluate(&input)?.into_array(rows));
         let columns = columns.collect::<datafusion::error::Result<Vec<_>>>()?;
         return Ok(RecordBatch::try_new(plan.schema(), columns)?);
