@@ -18,7 +18,7 @@ use datafusion::{
 use windlass_device::{DeviceName, DeviceOptions, DeviceSpec};
 use windlass_frame::plan::{DeviceSet, PlaceOnDevice, PlacementOptions};
 
-const QUERIES: [(&str, &str); 15] = [
+const QUERIES: [(&str, &str); 26] = [
     ("q1", "select id1, sum(v1) from x group by id1"),
     ("q2", "select id1, id2, sum(v1) from x group by id1, id2"),
     ("q3", "select id3, sum(v1), avg(v3) from x group by id3"),
@@ -37,6 +37,26 @@ const QUERIES: [(&str, &str); 15] = [
     ("filter", "select id6, v1 + v2, v3 * 2 from x where v3 > 90"),
     ("project", "select id6, v1 * 3 + v2 - id4, v3 * v3 + 1.5 from x"),
     ("case", "select case when v2 > 7 then v1 else v2 end c, sum(v3) from x group by 1"),
+    ("join_1e2", "select id6, v1, w from x join d on id4 = d.id where d.id <= 100"),
+    ("join_id6", "select id4, v1, w from x join d on id6 = d.id where d.id <= 100000"),
+    ("join_rows", "select v1, w from x join d on id6 * 100 + id4 = d.id"),
+    ("join_half", "select v1, w from x join d on id6 * 200 + id4 = d.id"),
+    ("join_semi", "select id4, v1 from x where id6 in (select id from d where w > 0.5)"),
+    ("join_text", "select v1, t.w from x join t on id3 = t.id"),
+    ("join_text_few", "select v1, t.w from x join t on id1 = t.short"),
+    ("sort_float", "select v3, id6, v1 from x order by v3"),
+    ("sort_two", "select id4, id6, v1 from x order by id4, id6 desc"),
+    ("sort_text", "select id3, v1 from x order by id3"),
+    ("top_100", "select id6, v1, v3 from x order by v3 desc limit 100"),
+];
+
+/// A table `d` of unique numbers, one for each row of the other table, and a table `t` of
+/// texts: those of `id3`, and those of `id1`.
+const TABLES: [&str; 2] = [
+    "create table d as select value as id, random() as w from generate_series(1, ROWS)",
+    "create table t as select 'id' || lpad(value::text, 10, '0') as id, random() as w, \
+     case when value <= K then 'id' || lpad(value::text, 3, '0') end as short \
+     from generate_series(1, MANY)",
 ];
 
 /// Seconds that all threads of this process have run; wall time where it is not told.
@@ -121,6 +141,11 @@ async fn main() -> Result<()> {
         [("datafusion", session(false, partitions)), ("twins", session(true, partitions))];
     for (_, s) in &sessions {
         s.register_table("x", Arc::clone(&table) as _)?;
+        for text in TABLES {
+            let text = text.replace("ROWS", &rows.to_string()).replace("K ", &format!("{k} "));
+            let many = (rows as u64 / k).max(1).to_string();
+            s.sql(&text.replace("MANY", &many)).await?.collect().await?;
+        }
     }
     for (name, sql) in QUERIES.iter().filter(|(n, _)| only.as_ref().is_none_or(|o| o == n)) {
         for (engine, session) in &sessions {

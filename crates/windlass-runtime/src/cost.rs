@@ -101,6 +101,37 @@ pub struct GroupBy {
     pub accumulators: usize,
 }
 
+/// Nanoseconds of one core for each row of a hash join's build and probe side in
+/// DataFusion. A guess until `operator_rates` has a join: FACTS of the engines' own benches
+/// put 10^7 probe rows against 10^6 build rows at about half a second on two cores.
+const JOIN_NS: (f64, f64) = (60.0, 60.0);
+
+/// Nanoseconds of one core for each row and doubling of the rows that a sort orders, in
+/// DataFusion. A guess, as for joins.
+const SORT_NS: f64 = 8.0;
+
+/// A hash join on the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Join {
+    /// Rows of the build side.
+    pub build: f64,
+    /// Rows of the probe side.
+    pub probe: f64,
+    /// Whether a key is a string.
+    pub text_key: bool,
+}
+
+/// A sort on the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sort {
+    /// Rows that come in.
+    pub rows: f64,
+    /// Rows that are wanted.
+    pub kept: f64,
+    /// Whether a key is a string.
+    pub text_key: bool,
+}
+
 fn on_cores(ns: f64, threads: usize) -> Cost {
     Cost { compute_ms: ns / threads.max(1) as f64 / 1e6, ..Cost::default() }
 }
@@ -148,6 +179,33 @@ impl GroupBy {
         let (low, high) = (pair[0], pair[1]);
         let t = (self.groups / low.0).ln() / (high.0 / low.0).ln();
         (low.1 + (high.1 - low.1) * t, low.2 + (high.2 - low.2) * t)
+    }
+}
+
+impl Join {
+    /// Its cost in DataFusion, on `threads` cores.
+    pub fn cpu(&self, threads: usize) -> Cost {
+        let strings = if self.text_key { STRING_KEY } else { 1.0 };
+        on_cores((self.build * JOIN_NS.0 + self.probe * JOIN_NS.1) * strings, threads)
+    }
+
+    /// Its cost in the CPU's twin, on `threads` cores; `None` while no measurement says
+    /// that the twin is faster. Only for keys that are numbers.
+    pub fn twin(&self, _threads: usize) -> Option<Cost> {
+        None
+    }
+}
+
+impl Sort {
+    /// Its cost in DataFusion, on `threads` cores.
+    pub fn cpu(&self, threads: usize) -> Cost {
+        let strings = if self.text_key { STRING_KEY } else { 1.0 };
+        on_cores(self.rows * self.kept.max(2.0).log2() * SORT_NS * strings, threads)
+    }
+
+    /// As [`Join::twin`].
+    pub fn twin(&self, _threads: usize) -> Option<Cost> {
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 //! Frames end to end, in one binary.
 
+mod breakers;
 mod errors;
 mod frames;
 mod reading;

@@ -82,7 +82,7 @@ fn windlass_as_user(dir: &std::path::Path, args: &[&str]) -> crate::support::Ran
 fn files_that_cannot_be_read_are_named() {
     use std::os::unix::fs::PermissionsExt;
     let dir = people();
-    let closed = std::fs::Permissions::from_mode(0);
+    let closed = std::fs::Permissions::from_mode(0o000);
     std::fs::set_permissions(dir.path().join("people.csv"), closed).unwrap();
     let from = |file: &str| format!("select * from '{file}'");
     windlass_as_user(dir.path(), &["sql", &from("people.csv"), "--device", "cpu"])

@@ -115,6 +115,23 @@ fn word_bits(queue: &mut dyn Queue, words: &DeviceBuffer, rows: usize) -> Result
     Ok(BooleanBuffer::collect_bool(rows, |i| words[4 * i..4 * i + 4] != [0; 4]))
 }
 
+/// The first `n` words of a buffer.
+///
+/// # Errors
+/// The device's.
+pub(crate) fn read_words(queue: &mut dyn Queue, words: &DeviceBuffer, n: usize) -> Result<Buffer> {
+    if words.host_bytes().is_some() {
+        return fetch(queue, words, n * 4);
+    }
+    words.check_range(0, n * 4)?;
+    // Allocated as words, which readers take them for.
+    let mut out = vec![0u32; n];
+    if n > 0 {
+        queue.download(words, 0, bytemuck::cast_slice_mut(&mut out))?;
+    }
+    Ok(Buffer::from_vec(out))
+}
+
 /// The first `len` bytes of a buffer: shared where they lie in host memory, else copied.
 fn fetch(queue: &mut dyn Queue, buffer: &DeviceBuffer, len: usize) -> Result<Buffer> {
     buffer.check_range(0, len)?;

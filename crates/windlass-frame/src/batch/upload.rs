@@ -22,11 +22,11 @@ use crate::lower::{
 /// columns that the plan reads.
 pub fn upload_bytes(batch: &RecordBatch, plan: &InputPlan) -> usize {
     let columns = plan.columns.iter().filter_map(|c| batch.columns().get(c.source));
-    columns.map(|c| column_bytes(c.as_ref())).sum()
+    columns.map(|c| array_bytes(c.as_ref())).sum()
 }
 
 /// Bytes of one column on a device, its buffers rounded to words.
-fn column_bytes(array: &dyn Array) -> usize {
+pub(crate) fn array_bytes(array: &dyn Array) -> usize {
     let rows = array.len();
     let values = match stored_type(array.data_type()).map(PhysType::packed_bytes) {
         Ok(Some(bytes)) => bytes * rows,
@@ -90,7 +90,7 @@ impl HostBytes for ArrowBytes {
 }
 
 /// Puts one array of a fixed-width type on a device, in Arrow's layout.
-pub(super) fn upload_array(
+pub(crate) fn upload_array(
     device: &dyn Device,
     queue: &mut dyn Queue,
     reservation: &mut Reservation,

@@ -12,6 +12,9 @@
 //!   CPU operators, scans
 //! ```
 //!
+//! Joins and sorts are nodes of their own, between record batches: their keys go to the
+//! device and row numbers come back ([`DeviceHashJoinExec`], [`DeviceSortExec`]).
+//!
 //! A device node keeps the CPU operators that it stands for ([`HostChain`]). When the
 //! device fails at a batch, a pipeline gives that batch to them; an aggregation starts
 //! again on them, or, where its input cannot be read twice, fails with [`DeviceFailure`],
@@ -23,8 +26,11 @@
 //! | [`chain`] | [`HostChain`]: the CPU operators that a node stands for |
 //! | [`download`] | [`DeviceDownloadExec`]: device batches to record batches |
 //! | [`failure`] | [`DeviceFailure`]: an error that names its device |
+//! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host |
+//! | `keys` | key expressions of joins and sorts |
 //! | [`metrics`] | the figures of device nodes |
 //! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
+//! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
 
 use std::sync::Arc;
@@ -47,8 +53,11 @@ pub mod aggregate;
 pub mod chain;
 pub mod download;
 pub mod failure;
+pub mod join;
+pub(crate) mod keys;
 pub mod metrics;
 pub mod pipeline;
+pub mod sort;
 #[cfg(test)]
 mod tests;
 pub mod upload;
@@ -57,7 +66,9 @@ pub use aggregate::DeviceAggregateExec;
 pub use chain::HostChain;
 pub use download::DeviceDownloadExec;
 pub use failure::DeviceFailure;
+pub use join::{DeviceHashJoinExec, JoinKeys};
 pub use pipeline::DevicePipelineExec;
+pub use sort::DeviceSortExec;
 pub use upload::{DeviceUploadExec, Uploaded};
 
 /// A device of an inventory, as a node holds it.
@@ -170,6 +181,12 @@ fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceUploadExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceHashJoinExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceSortExec>() {
         return Some(node.placed());
     }
     plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::placed)

@@ -130,17 +130,48 @@ impl DeviceUploadExec {
         .boxed())
     }
 
-    /// Rows of a batch: device-sized, but small enough for the device's buffers and for its
-    /// free memory.
     fn target_rows(&self) -> usize {
-        let device = &self.placed.device;
-        let width = |c: &crate::lower::InputColumn| c.ty.wide_bytes() + 1;
-        let row: usize = self.plan.columns.iter().map(width).sum();
-        let widest = self.plan.columns.iter().map(width).max().unwrap_or(1);
-        let by_buffer = device.info().limits.max_buffer_bytes / widest.max(1);
-        let by_memory = device.pool().available() / (SHARES * row.max(1));
-        DEVICE_ROWS.min(by_buffer).min(by_memory).max(LEAST_ROWS)
+        let widths = self.plan.columns.iter().map(|c| c.ty.wide_bytes() + 1);
+        target_rows(&self.placed, &widths.collect::<Vec<_>>())
     }
+}
+
+/// Rows of a batch whose columns take `widths` bytes a row: device-sized, but small enough
+/// for the device's buffers and for its free memory.
+fn target_rows(placed: &Placed, widths: &[usize]) -> usize {
+    let device = &placed.device;
+    let row: usize = widths.iter().sum();
+    let widest = widths.iter().max().copied().unwrap_or(1);
+    let by_buffer = device.info().limits.max_buffer_bytes / widest.max(1);
+    let by_memory = device.pool().available() / (SHARES * row.max(1));
+    DEVICE_ROWS.min(by_buffer).min(by_memory).max(LEAST_ROWS)
+}
+
+/// The batches of a stream in sizes that suit the device, when columns of `widths` bytes a
+/// row go there. On the host they stay as they are, but for empty ones, which go.
+pub(crate) fn coalesce(
+    input: SendableRecordBatchStream,
+    placed: &Placed,
+    widths: Vec<usize>,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    if placed.is_host() {
+        return input.try_filter(|batch| std::future::ready(batch.num_rows() > 0)).boxed();
+    }
+    let target = target_rows(placed, &widths);
+    let coalescer = Coalescer { target, pending: Vec::new(), rows: 0 };
+    let state = Some((input, coalescer));
+    stream::try_unfold(state, |state| async move {
+        let Some((mut input, mut coalescer)) = state else { return Ok(None) };
+        let batch = input.try_next().await?;
+        let (full, state) = match batch {
+            Some(batch) => (coalescer.push(batch)?, Some((input, coalescer))),
+            None => (coalescer.flush()?.into_iter().collect(), None),
+        };
+        let full = stream::iter(full.into_iter().map(Ok));
+        Ok::<_, DataFusionError>(Some((full, state)))
+    })
+    .try_flatten()
+    .boxed()
 }
 
 /// A node as an upload.

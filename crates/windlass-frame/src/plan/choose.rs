@@ -9,11 +9,7 @@ use windlass_device::{
 use windlass_kernels::KernelError;
 use windlass_runtime::Cost;
 
-use super::{
-    DeviceSet, Estimate, PlacementOptions,
-    estimate::Figures,
-    segment::{Lowered, Segment},
-};
+use super::{DeviceSet, Estimate, PlacementOptions, estimate::Figures};
 
 /// CPU milliseconds below which no device is opened for a segment. A guess: looking for
 /// GPUs, opening one and compiling the first kernels takes longer than this saves.
@@ -43,13 +39,8 @@ pub(super) struct Choice {
     pub(super) unsupported: bool,
 }
 
-/// Whether a device can run a segment, from its features and limits.
-fn supported(segment: &Segment, device: &dyn Device) -> Result<(), KernelError> {
-    match &segment.lowered {
-        Lowered::Pipeline(plan) => plan.kernel.supported(device),
-        Lowered::Aggregate { plan, .. } => plan.kernel.supported(device),
-    }
-}
+/// Whether a device can run the operators in question, from its features and limits.
+pub(super) type Supported<'a> = &'a dyn Fn(&dyn Device) -> Result<(), KernelError>;
 
 fn estimate(device: String, cost: Cost) -> Estimate {
     Estimate {
@@ -119,7 +110,7 @@ fn all_lost(devices: &DeviceSet) -> Option<String> {
 /// # Errors
 /// A named device that does not open.
 pub(super) fn choose(
-    segment: &Segment,
+    supported: Supported<'_>,
     figures: &Figures,
     devices: &DeviceSet,
     options: &PlacementOptions,
@@ -127,7 +118,7 @@ pub(super) fn choose(
 ) -> Result<Choice> {
     let mut estimates = vec![estimate(DeviceName::cpu().to_string(), figures.cpu)];
     if let Some(wanted) = wanted(devices, options)? {
-        return Ok(by_wish(segment, figures, devices, options, (&wanted, turn), estimates));
+        return Ok(by_wish(supported, figures, devices, options, (&wanted, turn), estimates));
     }
     let cpu_ms = figures.cpu.total_ms();
     let mut refused = None;
@@ -136,7 +127,7 @@ pub(super) fn choose(
         && cpu_ms >= LEAST_TWIN_MS
     {
         let cpu = devices.inventory().cpu().map_err(external)?;
-        if options.force_device.is_none() && supported(segment, &*cpu).is_ok() {
+        if options.force_device.is_none() && supported(&*cpu).is_ok() {
             estimates.push(estimate(TWIN.to_string(), cost));
             if cost.total_ms() < TWIN_MARGIN * cpu_ms {
                 best = Some((cpu, cost.total_ms()));
@@ -164,7 +155,7 @@ pub(super) fn choose(
             if device.info().class != DeviceClass::Real {
                 continue;
             }
-            if let Err(e) = supported(segment, &*device) {
+            if let Err(e) = supported(&*device) {
                 refused = Some(e.to_string());
                 continue;
             }
@@ -213,7 +204,7 @@ pub(super) fn choose(
 
 /// The choice where the user named the device.
 fn by_wish(
-    segment: &Segment,
+    supported: Supported<'_>,
     figures: &Figures,
     devices: &DeviceSet,
     options: &PlacementOptions,
@@ -228,7 +219,7 @@ fn by_wish(
             reason = format!("{} was lost: {why}", info.name);
             continue;
         }
-        if let Err(e) = supported(segment, &**device) {
+        if let Err(e) = supported(&**device) {
             reason = e.to_string();
             continue;
         }

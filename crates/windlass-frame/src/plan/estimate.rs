@@ -10,17 +10,28 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
         aggregates::AggregateExec,
+        sorts::sort::SortExec,
         statistics::{StatisticsArgs, StatisticsContext},
     },
 };
 use windlass_device::DeviceClass;
-use windlass_kernels::ir::{Op, Program};
+use windlass_kernels::{
+    PhysType,
+    ir::{Op, Program},
+};
 use windlass_runtime::{
     Calibration, Cost, Work,
-    cost::{GroupBy, cpu_expressions, twin_expressions},
+    cost::{GroupBy, Join, Sort, cpu_expressions, twin_expressions},
 };
 
-use super::segment::{Lowered, Segment};
+use super::{
+    breaker::Breaker,
+    segment::{Lowered, Segment},
+};
+use crate::lower::{
+    PipelinePlan,
+    types::{is_string, phys_type},
+};
 
 /// Share of the rows that a filter keeps when nothing else is known: DataFusion's default.
 const SELECTIVITY: f64 = 0.2;
@@ -138,6 +149,66 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
             Figures { rows: known, groups, cpu, twin, work }
         }
     }
+}
+
+/// Launches and waits for a batch of a join or sort: keys, search or passes, download.
+const BREAKER_LAUNCHES: f64 = 12.0;
+
+/// Bytes of a pair of row numbers, and of one.
+const PAIR_BYTES: f64 = 8.0;
+
+/// The figures of a join or sort for `threads` cores.
+pub(super) fn of_breaker(
+    plan: &Arc<dyn ExecutionPlan>,
+    breaker: &Breaker,
+    threads: usize,
+) -> Figures {
+    let inputs: Vec<Option<u64>> = plan.children().into_iter().map(rows_of).collect();
+    let known: Option<u64> = inputs.iter().copied().sum();
+    let rows = |i: usize| inputs[i].unwrap_or(UNKNOWN_ROWS) as f64;
+    let partitions = plan.output_partitioning().partition_count();
+    let threads = threads.min(partitions).max(1);
+    let (cpu, twin, work) = match breaker {
+        Breaker::Join(keys) => {
+            let (build, probe) = (rows(0), rows(1));
+            let width = |p: &PipelinePlan| {
+                p.input.columns.iter().map(|c| c.ty.wide_bytes()).sum::<usize>() as f64
+            };
+            let texts = keys.left.outputs.iter().any(|k| k.dictionary.is_some());
+            let join = Join { build, probe, text_key: texts };
+            let pairs = statistics_rows(plan).map_or(probe, |n| n as f64);
+            let upload_bytes = build * width(&keys.left) + probe * width(&keys.right);
+            let work = Work {
+                upload_bytes,
+                download_bytes: pairs * PAIR_BYTES,
+                kernel_bytes: 2.0 * upload_bytes + pairs * PAIR_BYTES,
+                probes: build + probe,
+                launches: (probe / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
+            };
+            (join.cpu(threads), (!texts).then(|| join.twin(threads)), work)
+        }
+        Breaker::Sort => {
+            let sort = plan.downcast_ref::<SortExec>();
+            let exprs: Vec<_> = sort.into_iter().flat_map(|s| s.expr().iter()).collect();
+            let schema = plan.schema();
+            let types = exprs.iter().filter_map(|e| e.expr.data_type(&schema).ok());
+            let texts = types.clone().any(|ty| is_string(&ty));
+            let widths = types.map(|ty| phys_type(&ty).map_or(16, PhysType::wide_bytes));
+            let width = widths.sum::<usize>() as f64;
+            let kept = sort.and_then(|s| s.fetch()).map_or(rows(0), |k| rows(0).min(k as f64));
+            let order = Sort { rows: rows(0), kept, text_key: texts };
+            let work = Work {
+                upload_bytes: rows(0) * width,
+                download_bytes: kept * PAIR_BYTES / 2.0,
+                // A pass of eight bits reads and writes the key and the row number.
+                kernel_bytes: rows(0) * width * 2.0 * (width + 4.0),
+                probes: 0.0,
+                launches: (rows(0) / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
+            };
+            (order.cpu(threads), (!texts).then(|| order.twin(threads)), work)
+        }
+    };
+    Figures { rows: known, groups: 0, cpu, twin: twin.flatten(), work }
 }
 
 /// Values that cost something to compute.

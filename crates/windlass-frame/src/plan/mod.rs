@@ -6,9 +6,11 @@
 //! | [`decision`] | [`Decision`]: what was decided about one operator |
 //! | [`rule`] | [`PlaceOnDevice`] and [`place`], its pure function |
 //! | `segment` | the largest runs of operators that one device node can stand for |
+//! | `breaker` | joins and sorts |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `choose` | the device of a segment, with the reason |
 
+mod breaker;
 mod choose;
 pub mod decision;
 pub mod devices;

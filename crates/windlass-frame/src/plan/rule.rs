@@ -20,18 +20,19 @@ use datafusion::{
     },
 };
 use parking_lot::Mutex;
-use windlass_device::{DeviceClass, DeviceName};
+use windlass_device::{Device, DeviceClass, DeviceName};
 use windlass_runtime::EventKind;
 
 use super::{
     Decision, DeviceSet,
+    breaker::{self, Breaker},
     choose::choose,
     estimate,
     segment::{self, Lowered, Segment},
 };
 use crate::nodes::{
-    DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceUploadExec, HostChain,
-    Placed, chain::one_line,
+    DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceSortExec, DeviceUploadExec,
+    HostChain, Placed, chain::one_line,
 };
 
 /// Plans whose decisions are remembered: a session looks its plan up right after planning.
@@ -146,9 +147,45 @@ impl<'a> Placer<'a> {
                 }
             }
             Err(Some(refused)) => self.decisions[id].reason = refused.reason,
-            Err(None) => {}
+            Err(None) => match breaker::find(plan) {
+                Ok(breaker) => return self.breaker(plan, &breaker, id),
+                Err(Some(refused)) => self.decisions[id].reason = refused.reason,
+                Err(None) => {}
+            },
         }
         self.children(plan, id)
+    }
+
+    /// Places a join or sort, and what lies below it.
+    fn breaker(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        breaker: &Breaker,
+        id: usize,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let below = self.children(plan, id)?;
+        let figures = estimate::of_breaker(plan, breaker, self.threads);
+        let supported = |device: &dyn Device| breaker.supported(device);
+        let choice = choose(&supported, &figures, self.devices, self.options, self.placed)?;
+        let decision = &mut self.decisions[id];
+        decision.rows = figures.rows;
+        decision.estimates.clone_from(&choice.estimates);
+        decision.reason.clone_from(&choice.reason);
+        let Some(device) = choice.device else { return Ok(below) };
+        self.mark(id..id + 1, &device.info().name.to_string());
+        self.placed += 1;
+        let inventory = Arc::clone(self.devices.inventory());
+        let placed = Placed { device, inventory, reason: choice.reason.into() };
+        breaker.node(&below, placed)
+    }
+
+    /// Notes that operators are placed on a device.
+    fn mark(&mut self, decisions: std::ops::Range<usize>, device: &str) {
+        for d in &mut self.decisions[decisions] {
+            (d.placed, d.device) = (true, device.to_string());
+            let event = format!("{}: {}", d.operator, d.reason);
+            self.devices.inventory().events().point(EventKind::Decision, &device, &event);
+        }
     }
 
     /// Places a segment whose uppermost operator has decision `id`; `None` when a part of
@@ -163,7 +200,8 @@ impl<'a> Placer<'a> {
             return self.on_cpu(segment, source).map(Some);
         }
         let figures = estimate::figures(segment, self.threads);
-        let choice = choose(segment, &figures, self.devices, self.options, self.placed)?;
+        let supported = |device: &dyn Device| segment.supported(device);
+        let choice = choose(&supported, &figures, self.devices, self.options, self.placed)?;
         for d in &mut self.decisions[id..below] {
             d.rows = figures.rows;
             d.estimates.clone_from(&choice.estimates);
@@ -185,11 +223,7 @@ impl<'a> Placer<'a> {
             self.decisions[below].reason = "one aggregation reads all partitions".to_string();
             end += 1;
         }
-        for d in &mut self.decisions[id..end] {
-            (d.placed, d.device) = (true, name.clone());
-            let event = format!("{}: {}", d.operator, d.reason);
-            self.devices.inventory().events().point(EventKind::Decision, &name, &event);
-        }
+        self.mark(id..end, &name);
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
         let placed = Placed { device, inventory, reason: choice.reason.into() };
@@ -300,6 +334,7 @@ fn takes_any_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<DeviceDownloadExec>()
         || plan.is::<DevicePipelineExec>()
         || plan.is::<DeviceAggregateExec>()
+        || plan.is::<DeviceSortExec>()
         || plan.is::<DeviceUploadExec>()
 }
 

@@ -13,6 +13,8 @@ use datafusion::{
         repartition::RepartitionExec,
     },
 };
+use windlass_device::Device;
+use windlass_kernels::KernelError;
 
 use crate::{
     lower::{AggregatePlan, Lowering, PipelinePlan, Unsupported},
@@ -48,6 +50,14 @@ impl Segment {
         let exchange = source.downcast_ref::<RepartitionExec>().filter(|_| merged)?;
         let spreads = matches!(exchange.partitioning(), Partitioning::RoundRobinBatch(_));
         (spreads && !exchange.preserve_order()).then(|| Arc::clone(source))
+    }
+
+    /// Whether a device can run it, from its features and limits.
+    pub(super) fn supported(&self, device: &dyn Device) -> Result<(), KernelError> {
+        match &self.lowered {
+            Lowered::Pipeline(plan) => plan.kernel.supported(device),
+            Lowered::Aggregate { plan, .. } => plan.kernel.supported(device),
+        }
     }
 
     /// The uppermost operator.

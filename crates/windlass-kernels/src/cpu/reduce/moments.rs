@@ -32,7 +32,7 @@ pub(crate) fn moments(
     let sources = present.iter().map(|c| Source::new(c)).collect::<Result<Vec<_>>>()?;
     let pieces = taken.pieces(|piece| {
         let mut total = CoMoments::default();
-        let mut runs = vec![Vec::with_capacity(RUN); 2];
+        let mut runs = [(); 2].map(|()| Vec::with_capacity(RUN));
         for start in piece.clone().step_by(RUN) {
             let rows = start..(start + RUN).min(piece.end);
             for (run, source) in runs.iter_mut().zip(&sources) {

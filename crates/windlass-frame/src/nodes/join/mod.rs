@@ -1,0 +1,343 @@
+//! Hash joins: the table and the search on the device, the rows on the host.
+
+use std::{fmt, sync::Arc};
+
+use arrow::record_batch::RecordBatch;
+use datafusion::{
+    common::{Statistics, tree_node::TreeNodeRecursion},
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
+    physical_plan::{
+        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+        InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+        joins::{HashJoinExec, PartitionMode},
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        statistics::{ChildStats, StatisticsArgs},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{TryStreamExt, stream};
+use parking_lot::Mutex;
+use windlass_kernels::KernelError;
+
+use super::{
+    DeviceFailure, Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics,
+    upload::coalesce,
+};
+use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
+
+mod build;
+mod probe;
+mod shape;
+
+use build::{Building, Built};
+use probe::Prober;
+use shape::Shape;
+
+/// The node's name, in errors and events.
+const OPERATOR: &str = "DeviceHashJoinExec";
+
+/// Most pairs of a piece on a GPU: 8 MiB of row numbers, a guess at where a download reaches
+/// the link's rate. On the host a piece is a few batches.
+const GPU_PAIRS: usize = 1 << 20;
+
+/// A hash join whose table is on the device.
+///
+/// ```text
+///    left rows ─► keys ─► table                              (built once)
+///   right rows ─► keys ─► search ─► pairs of row numbers ─► filter ─► rows of both sides
+///    host          device                                    host
+/// ```
+///
+/// Only the keys go to the device and only row numbers come back: columns of any type ride
+/// along on the host. The build side is shared by all partitions, but where unmatched build
+/// rows come out of several partitions, each of which then has its own. The join's filter
+/// is evaluated on the host for the pairs found.
+///
+/// Its rows are those of DataFusion's `HashJoinExec` in the order of the probe side; float
+/// keys match by value (-0.0 and 0.0, any NaN and any NaN). A device's failure is a
+/// [`DeviceFailure`].
+#[derive(Debug)]
+pub struct DeviceHashJoinExec {
+    parts: Parts,
+    shared: Mutex<Option<Building>>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What a build needs, cheap to clone.
+#[derive(Debug, Clone)]
+struct Parts {
+    /// The operator that it stands for: its inputs, expressions and properties.
+    join: Arc<HashJoinExec>,
+    shape: Arc<Shape>,
+    placed: Placed,
+    left_keys: Arc<PipelinePlan>,
+    right_keys: Arc<PipelinePlan>,
+    max_pairs: usize,
+}
+
+/// The keys of both sides of a join, lowered.
+#[derive(Debug, Clone)]
+pub struct JoinKeys {
+    /// Of the left side, which is built.
+    pub left: Arc<PipelinePlan>,
+    /// Of the right side, which probes.
+    pub right: Arc<PipelinePlan>,
+}
+
+impl JoinKeys {
+    /// Lowers the keys of a join.
+    ///
+    /// # Errors
+    /// [`Unsupported`] with the reason.
+    pub fn lower(join: &HashJoinExec) -> Result<Self, Unsupported> {
+        let no = |reason: &str| Err(Unsupported::new(reason));
+        if join.null_aware {
+            return no("NOT IN with nulls has no device form");
+        }
+        if join.fetch().is_some() {
+            return no("it stops at a number of rows, which the CPU does sooner");
+        }
+        if *join.partition_mode() == PartitionMode::Auto {
+            return no("its partitioning is not decided");
+        }
+        let (left, right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
+        let left = lower_keys(&join.left().schema(), &left)?;
+        let right = lower_keys(&join.right().schema(), &right)?;
+        let constants = |tables: &HostTables, id: crate::lower::DictionaryId| {
+            !tables.dictionaries[id.0 as usize].constants.is_empty()
+        };
+        let mut renamed = Vec::new();
+        for (l, r) in left.outputs.iter().zip(&right.outputs) {
+            let alike =
+                l.data_type == r.data_type || is_string(&l.data_type) && is_string(&r.data_type);
+            if !alike || l.ty != r.ty {
+                let reason = format!("keys of types {} and {}", l.data_type, r.data_type);
+                return Err(Unsupported::new(reason));
+            }
+            let (Some(a), Some(b)) = (l.dictionary, r.dictionary) else { continue };
+            if constants(&right.tables, b) {
+                return no("a key that is computed with text constants on both sides");
+            }
+            // One dictionary on the right cannot stand for two on the left.
+            if renamed.iter().any(|(x, y)| *y == b && *x != a) {
+                return no("one text column is compared with two");
+            }
+            renamed.push((a, b));
+        }
+        Ok(Self { left: Arc::new(left), right: Arc::new(right) })
+    }
+}
+
+impl DeviceHashJoinExec {
+    /// In the place of `join`, over its inputs.
+    pub fn new(join: HashJoinExec, placed: Placed, keys: JoinKeys) -> Self {
+        let shape = Arc::new(Shape::of(&join));
+        let max_pairs = match placed.is_host() {
+            true => 1 << 15,
+            false => GPU_PAIRS,
+        };
+        let JoinKeys { left: left_keys, right: right_keys } = keys;
+        let join = Arc::new(join);
+        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs };
+        Self { parts, shared: Mutex::default(), metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// Where it runs.
+    pub fn placed(&self) -> &Placed {
+        &self.parts.placed
+    }
+
+    /// The operator that it stands for.
+    pub fn join(&self) -> &HashJoinExec {
+        &self.parts.join
+    }
+
+    /// The same over another state of the operator that it stands for.
+    fn with(&self, join: HashJoinExec) -> Arc<dyn ExecutionPlan> {
+        let keys = JoinKeys {
+            left: Arc::clone(&self.parts.left_keys),
+            right: Arc::clone(&self.parts.right_keys),
+        };
+        Arc::new(Self::new(join, self.parts.placed.clone(), keys))
+    }
+
+    /// Starts to build from the given partitions of the left side.
+    fn start(
+        &self,
+        partitions: std::ops::Range<usize>,
+        probing: usize,
+        metrics: &DeviceMetrics,
+        context: &Arc<TaskContext>,
+    ) -> Result<Building> {
+        let left = self.parts.join.left();
+        let streams = partitions.map(|p| left.execute(p, Arc::clone(context)));
+        let memory = MemoryConsumer::new(OPERATOR).register(context.memory_pool());
+        let streams = streams.collect::<Result<_>>()?;
+        Ok(build::start(self.parts.clone(), streams, memory, metrics.clone(), probing))
+    }
+
+    /// The build side for a partition.
+    fn building(
+        &self,
+        partition: usize,
+        metrics: &DeviceMetrics,
+        context: &Arc<TaskContext>,
+    ) -> Result<Building> {
+        let join = &self.parts.join;
+        let apart = *join.partition_mode() == PartitionMode::Partitioned
+            && self.parts.shape.ends_with_build_rows();
+        if apart {
+            return self.start(partition..partition + 1, 1, metrics, context);
+        }
+        let mut shared = self.shared.lock();
+        if let Some(building) = &*shared {
+            return Ok(building.clone());
+        }
+        let left = join.left().output_partitioning().partition_count();
+        let probing = join.right().output_partitioning().partition_count();
+        let building = self.start(0..left, probing, metrics, context)?;
+        Ok(shared.insert(building).clone())
+    }
+}
+
+/// The failure of a join's device.
+fn failed(placed: &Placed, metrics: &DeviceMetrics, e: KernelError) -> DataFusionError {
+    metrics.fallback(placed, OPERATOR, &e);
+    DeviceFailure { device: placed.name(), operator: OPERATOR, source: e }.into()
+}
+
+/// The result of one partition, batch by batch.
+async fn probe(
+    parts: Parts,
+    building: Building,
+    right: SendableRecordBatchStream,
+    metrics: DeviceMetrics,
+    batch_rows: usize,
+) -> Result<impl futures::Stream<Item = Result<RecordBatch>>> {
+    let built: Arc<Built> = building.await.map_err(DataFusionError::Shared)?;
+    let idle = built.batch.num_rows() == 0 && parts.shape.needs_build_rows();
+    let widths = parts.right_keys.input.columns.iter().map(|c| c.ty.wide_bytes() + 1);
+    let right = coalesce(right, &parts.placed, widths.collect());
+    let prober = Prober {
+        placed: parts.placed,
+        shape: parts.shape,
+        built,
+        metrics,
+        queue: None,
+        batch_rows,
+    };
+    let state = (!idle).then_some((right, prober));
+    let batches = stream::try_unfold(state, |state| async move {
+        let Some((mut right, mut prober)) = state else { return Ok(None) };
+        let batch = right.try_next().await?;
+        let placed = prober.placed.clone();
+        let (prober, ended, out) = placed
+            .run(move || {
+                let out = match &batch {
+                    Some(batch) => prober.probe(batch),
+                    None => prober.end(),
+                };
+                (prober, batch.is_none(), out)
+            })
+            .await?;
+        let out = stream::iter(out?.into_iter().map(Ok));
+        Ok::<_, DataFusionError>(Some((out, (!ended).then_some((right, prober)))))
+    });
+    Ok(batches.try_flatten())
+}
+
+impl DisplayAs for DeviceHashJoinExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (device, join) = (self.parts.placed.name(), one_line(&*self.parts.join));
+        let join = join.strip_prefix("HashJoinExec: ").unwrap_or(&join);
+        write!(f, "DeviceHashJoinExec: device={device}, {join}")
+    }
+}
+
+impl ExecutionPlan for DeviceHashJoinExec {
+    fn name(&self) -> &'static str {
+        "DeviceHashJoinExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.parts.join.properties()
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        self.input_distribution_requirements().into_per_child()
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        self.parts.join.input_distribution_requirements()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        self.parts.join.maintains_input_order()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.parts.join.children()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let join = self.parts.join.builder().recompute_properties();
+        Ok(self.with(join.with_new_children(children)?.build()?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        super::recompute(self, children)
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.with(self.parts.join.builder().reset_state().build()?))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.parts.join.apply_expressions(f)
+    }
+
+    fn dynamic_expressions_produced(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.parts.join.dynamic_expressions_produced()
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let metrics = DeviceMetrics::new(&self.metrics, partition);
+        let building = self.building(partition, &metrics, &context)?;
+        let right = self.parts.join.right().execute(partition, Arc::clone(&context))?;
+        let batch_rows = context.session_config().batch_size();
+        let rows = probe(self.parts.clone(), building, right, metrics, batch_rows);
+        let rows = stream::once(rows).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.parts.join.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.parts.join.statistics_from_inputs(inputs, args)
+    }
+}

@@ -1,0 +1,370 @@
+//! Sorts and top-k: the order on the device, the rows on the host.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
+    buffer::ScalarBuffer,
+    compute::{concat_batches, take},
+    datatypes::DataType,
+};
+use datafusion::{
+    common::{Statistics, tree_node::TreeNodeRecursion},
+    error::{DataFusionError, Result},
+    execution::{
+        SendableRecordBatchStream, TaskContext,
+        memory_pool::{MemoryConsumer, MemoryReservation},
+    },
+    physical_plan::{
+        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
+        PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        sorts::sort::SortExec,
+        statistics::{ChildStats, StatisticsArgs},
+        stream::RecordBatchStreamAdapter,
+    },
+};
+use futures::{TryStreamExt, stream};
+use windlass_device::Queue;
+use windlass_kernels::{
+    DeviceBatch, KernelError,
+    sort::{SortKey, sort_indices, top_k},
+};
+
+use super::{DeviceFailure, Placed, chain::one_line, metrics::DeviceMetrics, upload::coalesce};
+use crate::{
+    batch::{DictionaryLimits, SharedDictionary, array_bytes, read_words, upload_array},
+    lower::{
+        Unsupported,
+        types::{is_string, phys_type},
+    },
+};
+
+const OPERATOR: &str = "DeviceSortExec";
+
+/// First rows kept beside the wanted ones before the surplus is dropped: a few batches, so
+/// that small `LIMIT`s do not sort after every batch. A guess.
+const KEPT_ROWS: usize = 1 << 16;
+
+/// A sort, or the first rows of one, whose order is found on the device.
+///
+/// ```text
+///   rows ─► keys ─► order (row numbers) ─► rows in order
+///   host      device                         host
+/// ```
+///
+/// Text keys become their rank among the texts at hand. With a limit each batch gives its
+/// first rows, and the order of those decides: no more than a few times the limit is kept.
+/// Rows that are equal in all keys keep their order, so the result is determined. A
+/// device's failure is a [`DeviceFailure`], and so is a sort that does not fit the memory
+/// limit: DataFusion's operator spills.
+#[derive(Debug)]
+pub struct DeviceSortExec {
+    sort: Arc<SortExec>,
+    placed: Placed,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// Checks that the keys of a sort have a device form.
+///
+/// # Errors
+/// [`Unsupported`] with the reason.
+pub fn check_sort(sort: &SortExec) -> Result<(), Unsupported> {
+    let schema = sort.input().schema();
+    for key in sort.expr() {
+        let ty = key.expr.data_type(&schema).map_err(|e| Unsupported::new(e.to_string()))?;
+        phys_type(&ty).map_err(|e| Unsupported::new(format!("sort key {key}: {}", e.reason)))?;
+    }
+    Ok(())
+}
+
+impl DeviceSortExec {
+    /// In the place of `sort`, over its input.
+    pub fn new(sort: Arc<SortExec>, placed: Placed) -> Self {
+        Self { sort, placed, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// Where it runs.
+    pub fn placed(&self) -> &Placed {
+        &self.placed
+    }
+
+    /// The operator that it stands for.
+    pub fn sort(&self) -> &SortExec {
+        &self.sort
+    }
+
+    fn over(&self, sort: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let sort = sort.downcast_ref::<SortExec>().cloned().ok_or_else(|| {
+            DataFusionError::Internal(format!("expected SortExec, got {}", sort.name()))
+        })?;
+        Ok(Arc::new(Self::new(Arc::new(sort), self.placed.clone())))
+    }
+}
+
+/// One sort in progress.
+struct Sorter {
+    sort: Arc<SortExec>,
+    placed: Placed,
+    metrics: DeviceMetrics,
+    memory: MemoryReservation,
+    queue: Option<Box<dyn Queue>>,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    /// Rows taken in so far; only to check the result.
+    taken: usize,
+}
+
+impl Sorter {
+    /// Takes a batch in.
+    async fn add(mut self, batch: RecordBatch) -> Result<Self> {
+        self.taken += batch.num_rows();
+        let Some(fetch) = self.sort.fetch() else {
+            self.hold(batch)?;
+            return Ok(self);
+        };
+        let placed = self.placed.clone();
+        let (this, first) = placed
+            .run(move || {
+                let first = self.first(&batch, fetch);
+                (self, first)
+            })
+            .await?;
+        self = this;
+        let first = first?;
+        self.hold(first)?;
+        if self.rows > fetch.saturating_mul(4).max(KEPT_ROWS) {
+            let (mut this, all) = self.ordered().await?;
+            this.hold(all)?;
+            return Ok(this);
+        }
+        Ok(self)
+    }
+
+    /// Keeps a batch, with its memory.
+    fn hold(&mut self, batch: RecordBatch) -> Result<()> {
+        if self.memory.try_grow(batch.get_array_memory_size()).is_err() {
+            let reason = "the rows to sort pass the memory limit, and only the CPU spills".into();
+            return Err(
+                self.failed(KernelError::Unsupported { device: self.placed.name(), reason })
+            );
+        }
+        self.rows += batch.num_rows();
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn failed(&self, e: KernelError) -> DataFusionError {
+        self.metrics.fallback(&self.placed, OPERATOR, &e);
+        DeviceFailure { device: self.placed.name(), operator: OPERATOR, source: e }.into()
+    }
+
+    /// The rows held, in order, and none held any more.
+    async fn ordered(mut self) -> Result<(Self, RecordBatch)> {
+        let batches = std::mem::take(&mut self.batches);
+        self.rows = 0;
+        let all = concat_batches(&self.sort.schema(), &batches)?;
+        drop(batches);
+        let placed = self.placed.clone();
+        let (this, all) = placed
+            .run(move || {
+                let fetch = self.sort.fetch().unwrap_or(usize::MAX);
+                let all = self.first(&all, fetch);
+                (self, all)
+            })
+            .await?;
+        this.memory.free();
+        Ok((this, all?))
+    }
+
+    /// The first rows of a batch, in order.
+    fn first(&mut self, batch: &RecordBatch, k: usize) -> Result<RecordBatch> {
+        let order = self.order(batch, k)?;
+        let columns = batch.columns().iter().map(|c| Ok(take(c.as_ref(), &order, None)?));
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(order.len()));
+        Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+    }
+
+    /// The numbers of the first `k` rows, in order.
+    fn order(&mut self, batch: &RecordBatch, k: usize) -> Result<UInt32Array> {
+        let began = Instant::now();
+        let (mut keys, mut arrays) = (Vec::new(), Vec::new());
+        for (column, key) in self.sort.expr().iter().enumerate() {
+            let values = key.expr.evaluate(batch)?.into_array(batch.num_rows())?;
+            let (descending, nulls_first) = (key.options.descending, key.options.nulls_first);
+            keys.push(SortKey { column, descending, nulls_first });
+            arrays.push(values);
+        }
+        let order = self.on_device(arrays, batch.num_rows(), &keys, k);
+        let order = order.map_err(|e| self.failed(e))?;
+        self.metrics.kernel(&self.placed, "sort", began, batch.num_rows());
+        Ok(order)
+    }
+
+    fn on_device(
+        &mut self,
+        arrays: Vec<ArrayRef>,
+        rows: usize,
+        keys: &[SortKey],
+        k: usize,
+    ) -> Result<UInt32Array, KernelError> {
+        let device = &*self.placed.device;
+        let queue = match &mut self.queue {
+            Some(queue) => queue,
+            none => none.insert(device.queue()?),
+        };
+        let arrays = arrays.into_iter().map(|a| match is_string(a.data_type()) {
+            true => ranks(&a),
+            false => Ok(a),
+        });
+        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, KernelError>>()?;
+        let bytes = match self.placed.is_host() {
+            true => 0,
+            false => arrays.iter().map(|a| array_bytes(a.as_ref())).sum(),
+        };
+        let mut reservation = device.pool().reserve(bytes)?;
+        let columns =
+            arrays.iter().map(|a| upload_array(device, &mut **queue, &mut reservation, a));
+        let columns = columns.collect::<Result<_, KernelError>>()?;
+        let batch = DeviceBatch { rows, columns };
+        let (order, n) = match k < rows {
+            true => top_k(device, &mut **queue, &mut reservation, &batch, keys, k)?,
+            false => (sort_indices(device, &mut **queue, &mut reservation, &batch, keys)?, rows),
+        };
+        let words = read_words(&mut **queue, &order, n)?;
+        Ok(UInt32Array::new(ScalarBuffer::new(words, 0, n), None))
+    }
+}
+
+/// The position of each text among the distinct texts of the array, in their order.
+fn ranks(texts: &ArrayRef) -> Result<ArrayRef, KernelError> {
+    let dictionary = SharedDictionary::new(&[], DictionaryLimits::default())?;
+    let codes = dictionary.encode(texts.as_ref())?;
+    let ranks = dictionary.ranks();
+    // Null rows have any code; there may be no text at all.
+    let rank = |code: &u32| ranks.get(*code as usize).copied().unwrap_or(0);
+    let ranked: Vec<u32> = codes.values().iter().map(rank).collect();
+    Ok(Arc::new(UInt32Array::new(ranked.into(), codes.nulls().cloned())))
+}
+
+impl DisplayAs for DeviceSortExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (device, sort) = (self.placed.name(), one_line(&*self.sort));
+        let sort = sort.strip_prefix("SortExec: ").unwrap_or(&sort);
+        write!(f, "DeviceSortExec: device={device}, {sort}")
+    }
+}
+
+impl ExecutionPlan for DeviceSortExec {
+    fn name(&self) -> &'static str {
+        "DeviceSortExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.sort.properties()
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        self.input_distribution_requirements().into_per_child()
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        self.sort.input_distribution_requirements()
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.sort.children()
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.sort.fetch()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let sort = Arc::clone(&self.sort) as Arc<dyn ExecutionPlan>;
+        self.over(sort.replace_children(children, options)?)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        super::recompute(self, children)
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let sort = Arc::clone(&self.sort) as Arc<dyn ExecutionPlan>;
+        self.over(sort.reset_state()?)
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.sort.apply_expressions(f)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.sort.input().execute(partition, Arc::clone(&context))?;
+        let schema = self.sort.input().schema();
+        let widths = self.sort.expr().iter().map(|key| {
+            let ty = key.expr.data_type(&schema).unwrap_or(DataType::Null);
+            phys_type(&ty).map_or(16, |ty| ty.wide_bytes() + 1)
+        });
+        let mut input = coalesce(input, &self.placed, widths.collect());
+        let batch_rows = context.session_config().batch_size();
+        let metrics = DeviceMetrics::new(&self.metrics, partition);
+        let mut sorter = Sorter {
+            sort: Arc::clone(&self.sort),
+            placed: self.placed.clone(),
+            metrics: metrics.clone(),
+            memory: MemoryConsumer::new(OPERATOR).register(context.memory_pool()),
+            queue: None,
+            batches: Vec::new(),
+            rows: 0,
+            taken: 0,
+        };
+        let fetch = self.sort.fetch();
+        let rows = stream::once(async move {
+            while let Some(batch) = input.try_next().await? {
+                sorter = sorter.add(batch).await?;
+            }
+            let (sorter, all) = sorter.ordered().await?;
+            let expected = sorter.taken.min(fetch.unwrap_or(usize::MAX));
+            debug_assert_eq!(all.num_rows(), expected, "a sort keeps its rows");
+            metrics.baseline.output_rows().add(all.num_rows());
+            let pieces: Vec<_> = super::download::slices(all, batch_rows).map(Ok).collect();
+            Ok::<_, DataFusionError>(stream::iter(pieces))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows.try_flatten())))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.sort.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        self.sort.statistics_from_inputs(inputs, args)
+    }
+}
