@@ -158,6 +158,27 @@ fn queues_work_side_by_side(d: &dyn Device) {
     });
 }
 
+/// Many threads that read back at the same time each get their own bytes.
+fn many_threads_read_back(d: &dyn Device) {
+    const THREADS: u32 = 16;
+    const READS: u32 = 2000;
+    thread::scope(|scope| {
+        for seed in 0..THREADS {
+            scope.spawn(move || {
+                let data: Vec<u32> = (0..64).map(|i| i * THREADS + seed).collect();
+                let b = put(d, &data);
+                let mut q = d.queue().unwrap();
+                for i in 0..READS {
+                    let mut out = vec![0u32; data.len()];
+                    q.download(&b, 0, bytemuck::cast_slice_mut(&mut out))
+                        .unwrap_or_else(|e| panic!("read {i} of thread {seed}: {e}"));
+                    assert!(out == data, "read {i} of thread {seed}");
+                }
+            });
+        }
+    });
+}
+
 /// The pool counts what lives, and refuses what is past its cap.
 fn memory_is_accounted(d: &dyn Device) {
     let before = d.pool().stats().in_use;
@@ -240,6 +261,7 @@ macro_rules! bodies {
             copies_and_fills
             work_is_in_order_and_outlives_its_buffers
             queues_work_side_by_side
+            many_threads_read_back
             memory_is_accounted
             wrong_calls_are_refused
             the_info_is_whole

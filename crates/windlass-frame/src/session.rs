@@ -100,6 +100,7 @@ impl Session {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config(&options))
             .with_runtime_env(runtime)
+            .with_physical_optimizer_rule(Arc::new(read::CountRowsInMemory))
             .with_physical_optimizer_rule(Arc::clone(&rule) as _)
             .with_table_factories(read::table_factories())
             .build();

@@ -206,7 +206,9 @@ fn a_full_disk_is_told_and_leaves_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_fills_up_during_a_copy_is_told_and_leaves_nothing() {
-    let query = "select value, 'some text ' || value as t from range(0, 400000)";
+    // Numbers without a pattern, so that no format makes them small: 4 MB as Parquet.
+    let query = "select value * 2654435761 % 4294967291 as x, \
+                 'text ' || (value * 2246822519 % 4294967279) as t from range(0, 400000)";
     let binary = env!("CARGO_BIN_EXE_windlass");
     let run = |dir: &std::path::Path, limit: &str, copy: &str| {
         let script = format!("{limit}; exec '{binary}' sql \"{copy}\" --device cpu");

@@ -8,3 +8,5 @@ mod remote;
 mod reports;
 mod shell;
 mod support;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -1,6 +1,8 @@
 //! The shell fed by a pipe, and the completion scripts.
 
 use crate::support::{people, run, run_with};
+#[cfg(target_os = "linux")]
+use crate::terminal::Terminal;
 
 #[test]
 fn statements_from_a_pipe_run_one_by_one() {
@@ -55,87 +57,17 @@ fn completion_scripts_name_the_commands() {
     }
 }
 
-/// The shell at a terminal that `script` makes.
-#[cfg(target_os = "linux")]
-struct Terminal {
-    child: std::process::Child,
-    keys: std::sync::Arc<std::sync::Mutex<std::process::ChildStdin>>,
-    seen: std::sync::Arc<std::sync::Mutex<String>>,
-}
-
-#[cfg(target_os = "linux")]
-impl Terminal {
-    /// Opens the shell; `None` where there is no `script`.
-    fn open() -> Option<Self> {
-        use std::{
-            io::{Read, Write},
-            process::{Command, Stdio},
-        };
-        let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("terminal");
-        let shell = format!("{} shell --device cpu", env!("CARGO_BIN_EXE_windlass"));
-        let mut child = Command::new("script")
-            .args(["-qfec", &shell, "/dev/null"])
-            .env("TERM", "xterm")
-            .env("XDG_DATA_HOME", home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let keys = std::sync::Arc::new(std::sync::Mutex::new(child.stdin.take()?));
-        let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-        let (answers, text) = (keys.clone(), seen.clone());
-        let mut screen = child.stdout.take()?;
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = screen.read(&mut buffer) {
-                let part = String::from_utf8_lossy(&buffer[..n]).into_owned();
-                // Where is the cursor? A terminal answers.
-                if part.contains("\x1b[6n") {
-                    let _ = answers.lock().unwrap().write_all(b"\x1b[1;1R");
-                }
-                text.lock().unwrap().push_str(&part);
-            }
-        });
-        Some(Self { child, keys, seen })
-    }
-
-    fn press(&self, keys: &str) {
-        use std::io::Write;
-        self.keys.lock().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(40);
-        while !self.seen.lock().unwrap().contains(text) {
-            let seen = || self.seen.lock().unwrap().clone();
-            assert!(std::time::Instant::now() < until, "{text:?} did not come: {}", seen());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interrupted_statement_does_not_hold_up_the_next() {
-    let Some(terminal) = Terminal::open() else {
-        eprintln!("there is no command script here to make a terminal");
-        return;
-    };
-    terminal.wait_for("windlass> ");
+    let Some(terminal) = Terminal::open() else { return };
     // Gives no row and does not pause for minutes.
     let endless = "select count(*) from range(0, 1000000) a cross join range(0, 1000000) b \
                    where a.value + b.value < 0;\r";
     terminal.press(endless);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // The line was taken, and what follows is the statement's time.
+    terminal.wait_for("b.value < 0;\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(500));
     terminal.press("\x03");
     terminal.wait_for("interrupted");
     terminal.press("select 40 + 2 as answer;\r");
@@ -146,16 +78,15 @@ fn an_interrupted_statement_does_not_hold_up_the_next() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_terminal_completes_names_and_remembers_lines() {
-    let Some(terminal) = Terminal::open() else {
-        eprintln!("there is no command script here to make a terminal");
-        return;
-    };
-    terminal.wait_for("windlass> ");
+    let Some(terminal) = Terminal::open() else { return };
     terminal.press("create table flights as select 7 as departure;\r");
     terminal.wait_for("table flights created");
     terminal.press("select depar\t * 6 as x from fli\t;\r");
     terminal.wait_for("│ 42 │");
     terminal.press("\\d flights\r");
     terminal.wait_for("│ departure │");
+    // Two lines up is the query; its result comes once more.
+    terminal.press("\x1b[A\x1b[A\r");
+    terminal.wait_for_times("│ 42 │", 2);
     terminal.press("\\q\r");
 }

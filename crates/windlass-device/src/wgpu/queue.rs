@@ -235,7 +235,10 @@ impl WgpuQueue {
         if let Some(index) = self.last.clone() {
             self.context.wait(index)?;
         }
-        match mapped.try_recv() {
+        // The work is done, but the poll of another queue's thread may have taken the callback
+        // along with its own, and call it only after our wait has ended. Whoever has it calls
+        // or drops it, so this ends.
+        match mapped.recv() {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(Failure::Other(e.to_string())),
             Err(_) => return Err(Failure::Other("the read-back buffer was not mapped".into())),

@@ -8,6 +8,7 @@
 //! | `infer`, `csv`, `json` | columns and types from samples |
 //! | `arrow` | columns of Arrow IPC files |
 //! | `csv_scan` | reading CSV with texts that mean null |
+//! | `memory` | rows in memory count as read |
 //! | `partitions` | columns in the names of folders |
 //! | `table` | tables over files, for frames and SQL |
 //! | `diagnose` | which record of which file an error is about |
@@ -19,12 +20,14 @@ pub(crate) mod diagnose;
 mod infer;
 mod json;
 mod locate;
+mod memory;
 pub(crate) mod options;
 mod partitions;
 mod sample;
 mod table;
 
 pub(crate) use locate::absolute;
+pub(crate) use memory::CountRowsInMemory;
 pub use options::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
 pub(crate) use partitions::{NULL_FOLDER, NullableFolders, files_of};
 pub(crate) use table::{enable_paths, table_factories};
