@@ -379,14 +379,13 @@ fn first_rows(target: Target) {
 fn check_groups(case: &Case, bench: &mut Bench, groups: usize, k: usize) {
     let (batch, device) = (case.batch(bench), bench.device_arc());
     let mut r = device.pool().reserve(0).unwrap();
-    let groups: Vec<usize> = case.keys[..groups].iter().map(|k| k.column).collect();
-    let keys = &case.keys[groups.len()..];
+    let (group_keys, keys) = case.keys.split_at(groups);
+    let groups: Vec<usize> = group_keys.iter().map(|k| k.column).collect();
     let (rows, n) =
-        sort::top_k_per_group(&*device, bench.queue(), &mut r, &batch, &groups, keys, k).unwrap();
+        sort::top_k_per_group(&*device, bench.queue(), &mut r, &batch, group_keys, keys, k)
+            .unwrap();
     let got = words(bench, &rows, n);
-    let mut whole = case.clone();
-    whole.keys[..groups.len()].iter_mut().for_each(|k| *k = key(k.column, false, true));
-    let order = whole.reference();
+    let order = case.reference();
     let (mut want, mut rank) = (Vec::new(), 0);
     for (row, flag) in order.iter().zip(case.bounds(&groups, &order)) {
         rank = if flag == 1 { 0 } else { rank + 1 };
@@ -413,6 +412,25 @@ fn first_rows_of_groups(target: Target) {
     let case = Case { columns, keys, how: Presented::Packed(6) };
     for (groups, k) in [(2, 2), (1, 30), (2, 0), (2, 100_000), (0, 5)] {
         check_groups(&case, &mut bench, groups, k);
+    }
+    // Keys of groups that are far apart, in few groups and in many; wide orders, and rows that
+    // come with the last of each group first.
+    let far = |m: i64| ints(PhysType::I64, (0..n).map(move |i| (i * 7919 % m) << 40 | 1));
+    let columns = vec![
+        far(97),
+        far(9_000),
+        ints(PhysType::I64, (0..n).map(|i| -i)),
+        data::column(PhysType::F64, n as usize, Nulls::OneIn(9), 6),
+        data::column(PhysType::I128, n as usize, Nulls::OneIn(9), 7),
+    ];
+    for (group, order) in [(0, 2), (1, 2), (0, 3), (1, 3), (0, 4)] {
+        for descending in [false, true] {
+            let keys = vec![key(group, descending, true), key(order, !descending, false)];
+            let case = Case { columns: columns.clone(), keys, how: Presented::Packed(0) };
+            for k in [1, 5, 33] {
+                check_groups(&case, &mut bench, 1, k);
+            }
+        }
     }
 }
 
@@ -553,7 +571,7 @@ fn bad_arguments(target: Target) {
         let results = [
             sort::sort_indices(d, q, &mut r, batch, &keys).map(|_| ()),
             sort::top_k(d, q, &mut r, batch, &keys, 3).map(|_| ()),
-            sort::top_k_per_group(d, q, &mut r, batch, &[column], &keys, 3).map(|_| ()),
+            sort::top_k_per_group(d, q, &mut r, batch, &keys, &keys, 3).map(|_| ()),
             sort::merge(d, q, &mut r, batch, &[batch.rows], &keys).map(|_| ()),
             sort::boundaries(d, q, &mut r, batch, &keys).map(|_| ()),
         ];

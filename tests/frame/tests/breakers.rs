@@ -32,7 +32,7 @@ impl Random {
 }
 
 /// A table with keys of several types, each with nulls and repeats, and a row number.
-fn table(rows: usize, keys: u64, seed: u64) -> RecordBatch {
+pub(super) fn table(rows: usize, keys: u64, seed: u64) -> RecordBatch {
     let mut r = Random(seed);
     let k: Int64Array = (0..rows).map(|_| r.maybe(|v| v as i64 - 3, keys)).collect();
     // One key in half of the rows.
@@ -58,17 +58,17 @@ fn table(rows: usize, keys: u64, seed: u64) -> RecordBatch {
 }
 
 /// A session with the tables `a` (1,500 rows), `b` (400 rows) and `none`.
-fn session(devices: &str) -> Session {
+pub(super) fn session(devices: &str) -> Session {
     let devices: DeviceSpec = devices.parse().unwrap();
     let options = SessionOptions { devices, force_device: true, ..SessionOptions::default() };
     with_tables(session_on(options))
 }
 
-fn session_on(options: SessionOptions) -> Session {
+pub(super) fn session_on(options: SessionOptions) -> Session {
     Session::with_options(SessionOptions { target_partitions: Some(2), ..options }).unwrap()
 }
 
-fn with_tables(session: Session) -> Session {
+pub(super) fn with_tables(session: Session) -> Session {
     let pieces = |batch: &RecordBatch| {
         (0..batch.num_rows())
             .step_by(190)
@@ -83,7 +83,7 @@ fn with_tables(session: Session) -> Session {
 }
 
 /// Rows of a query, and the operators that ran on a device other than DataFusion's.
-async fn run(session: &Session, query: &str) -> (Vec<String>, Vec<String>) {
+pub(super) async fn run(session: &Session, query: &str) -> (Vec<String>, Vec<String>) {
     let frame = session.sql(query).await.unwrap_or_else(|e| panic!("{query}: {e}"));
     let batches = frame.collect().await.unwrap_or_else(|e| panic!("{query}: {e}"));
     let stats = session.last_stats().unwrap();
@@ -91,10 +91,10 @@ async fn run(session: &Session, query: &str) -> (Vec<String>, Vec<String>) {
     (rows(&batches), placed.map(|o| o.name.clone()).collect())
 }
 
-const DEVICES: [&str; 3] = ["cpu", "wgpu:0", "cuda-emulated:0"];
+pub(super) const DEVICES: [&str; 3] = ["cpu", "wgpu:0", "cuda-emulated:0"];
 
 /// The same rows as DataFusion's, in any order or in the query's.
-async fn same(queries: &[String], node: &str, ordered: bool) {
+pub(super) async fn same(queries: &[String], node: &str, ordered: bool) {
     let plain = with_tables(session_with(SessionOptions::default()));
     let mut expected = Vec::new();
     for query in queries {

@@ -6,4 +6,5 @@ mod frames;
 mod reading;
 mod remote_reading;
 mod remote_writing;
+mod windows;
 mod writing;

@@ -31,6 +31,7 @@
 //! | [`metrics`] | the figures of device nodes |
 //! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
+//! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
 
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub mod pipeline;
 pub mod sort;
 #[cfg(test)]
 mod tests;
+pub mod top_k_per_group;
 pub mod upload;
 
 pub use aggregate::DeviceAggregateExec;
@@ -69,6 +71,7 @@ pub use failure::DeviceFailure;
 pub use join::{DeviceHashJoinExec, JoinKeys};
 pub use pipeline::DevicePipelineExec;
 pub use sort::DeviceSortExec;
+pub use top_k_per_group::{DeviceTopKPerGroupExec, GroupTop};
 pub use upload::{DeviceUploadExec, Uploaded};
 
 /// A device of an inventory, as a node holds it.
@@ -187,6 +190,9 @@ fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceSortExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceTopKPerGroupExec>() {
         return Some(node.placed());
     }
     plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::placed)

@@ -25,7 +25,7 @@ use datafusion::{
     },
 };
 use futures::{TryStreamExt, stream};
-use windlass_device::Queue;
+use windlass_device::{Queue, Reservation};
 use windlass_kernels::{
     DeviceBatch, KernelError,
     sort::{SortKey, sort_indices, top_k},
@@ -214,20 +214,7 @@ impl Sorter {
             Some(queue) => queue,
             none => none.insert(device.queue()?),
         };
-        let arrays = arrays.into_iter().map(|a| match is_string(a.data_type()) {
-            true => ranks(&a),
-            false => Ok(a),
-        });
-        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, KernelError>>()?;
-        let bytes = match self.placed.is_host() {
-            true => 0,
-            false => arrays.iter().map(|a| array_bytes(a.as_ref())).sum(),
-        };
-        let mut reservation = device.pool().reserve(bytes)?;
-        let columns =
-            arrays.iter().map(|a| upload_array(device, &mut **queue, &mut reservation, a));
-        let columns = columns.collect::<Result<_, KernelError>>()?;
-        let batch = DeviceBatch { rows, columns };
+        let (batch, mut reservation) = upload_keys(&self.placed, &mut **queue, arrays, rows)?;
         let (order, n) = match k < rows {
             true => top_k(device, &mut **queue, &mut reservation, &batch, keys, k)?,
             false => (sort_indices(device, &mut **queue, &mut reservation, &batch, keys)?, rows),
@@ -235,6 +222,30 @@ impl Sorter {
         let words = read_words(&mut **queue, &order, n)?;
         Ok(UInt32Array::new(ScalarBuffer::new(words, 0, n), None))
     }
+}
+
+/// Key columns on the device, texts as their ranks among those at hand; and the reservation
+/// that what is made of them may grow.
+pub(super) fn upload_keys(
+    placed: &Placed,
+    queue: &mut dyn Queue,
+    arrays: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<(DeviceBatch, Reservation), KernelError> {
+    let device = &*placed.device;
+    let arrays = arrays.into_iter().map(|a| match is_string(a.data_type()) {
+        true => ranks(&a),
+        false => Ok(a),
+    });
+    let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, KernelError>>()?;
+    let bytes = match placed.is_host() {
+        true => 0,
+        false => arrays.iter().map(|a| array_bytes(a.as_ref())).sum(),
+    };
+    let mut reservation = device.pool().reserve(bytes)?;
+    let columns = arrays.iter().map(|a| upload_array(device, queue, &mut reservation, a));
+    let columns = columns.collect::<Result<_, KernelError>>()?;
+    Ok((DeviceBatch { rows, columns }, reservation))
 }
 
 /// The position of each text among the distinct texts of the array, in their order.

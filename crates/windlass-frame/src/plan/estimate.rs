@@ -21,16 +21,19 @@ use windlass_kernels::{
 };
 use windlass_runtime::{
     Calibration, Cost, Work,
-    cost::{GroupBy, Join, Sort, cpu_expressions, twin_expressions},
+    cost::{FirstOfGroups, GroupBy, Join, Sort, cpu_expressions, twin_expressions},
 };
 
 use super::{
     breaker::Breaker,
     segment::{Lowered, Segment},
 };
-use crate::lower::{
-    PipelinePlan,
-    types::{is_string, phys_type},
+use crate::{
+    lower::{
+        PipelinePlan,
+        types::{is_string, phys_type},
+    },
+    nodes::GroupTop,
 };
 
 /// Share of the rows that a filter keeps when nothing else is known: DataFusion's default.
@@ -209,6 +212,33 @@ pub(super) fn of_breaker(
         }
     };
     Figures { rows: known, groups: 0, cpu, twin: twin.flatten(), work }
+}
+
+/// The figures of finding the first rows of each group, in the place of a sort of all rows.
+pub(super) fn of_group_top(
+    sort: &Arc<dyn ExecutionPlan>,
+    top: &GroupTop,
+    threads: usize,
+) -> Figures {
+    let known = rows_of(sort);
+    let rows = known.unwrap_or(UNKNOWN_ROWS) as f64;
+    let threads = threads.min(sort.output_partitioning().partition_count()).max(1);
+    let schema = sort.schema();
+    let types: Vec<_> = top.keys.iter().filter_map(|k| k.expr.data_type(&schema).ok()).collect();
+    let text_key = types.iter().any(is_string);
+    let order = Sort { rows, kept: rows, text_key };
+    let twin = (!text_key).then(|| FirstOfGroups { rows }.twin(threads));
+    let width: usize = types.iter().map(|t| phys_type(t).map_or(16, PhysType::wide_bytes)).sum();
+    let width = width as f64;
+    let work = Work {
+        upload_bytes: rows * width,
+        // Rows kept are not known: those of a filter of which nothing is.
+        download_bytes: rows * SELECTIVITY * PAIR_BYTES / 2.0,
+        kernel_bytes: rows * width * 2.0 * (width + 4.0),
+        probes: 0.0,
+        launches: (rows / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
+    };
+    Figures { rows: known, groups: 0, cpu: order.cpu(threads), twin, work }
 }
 
 /// Values that cost something to compute.

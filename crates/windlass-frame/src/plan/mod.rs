@@ -7,6 +7,7 @@
 //! | [`rule`] | [`PlaceOnDevice`] and [`place`], its pure function |
 //! | `segment` | the largest runs of operators that one device node can stand for |
 //! | `breaker` | joins and sorts |
+//! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `choose` | the device of a segment, with the reason |
 
@@ -15,6 +16,7 @@ mod choose;
 pub mod decision;
 pub mod devices;
 mod estimate;
+mod group_top;
 pub mod rule;
 mod segment;
 

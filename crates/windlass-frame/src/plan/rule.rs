@@ -27,7 +27,7 @@ use super::{
     Decision, DeviceSet,
     breaker::{self, Breaker},
     choose::choose,
-    estimate,
+    estimate, group_top,
     segment::{self, Lowered, Segment},
 };
 use crate::nodes::{
@@ -105,17 +105,20 @@ struct Placer<'a> {
     decisions: Vec<Decision>,
     /// Segments placed so far.
     placed: usize,
+    /// Sorts of which only the first rows of each group are wanted.
+    tops: Vec<group_top::Found>,
     threads: usize,
 }
 
 impl<'a> Placer<'a> {
     fn new(devices: &'a DeviceSet, options: &'a PlacementOptions) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { devices, options, decisions: Vec::new(), placed: 0, threads }
+        Self { devices, options, decisions: Vec::new(), placed: 0, tops: Vec::new(), threads }
     }
 
     /// Makes the decision of each operator, as if nothing were placed.
     fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, depth: usize) {
+        self.tops.extend(group_top::find(plan));
         self.decisions.push(Decision {
             id: self.decisions.len(),
             depth,
@@ -163,20 +166,55 @@ impl<'a> Placer<'a> {
         breaker: &Breaker,
         id: usize,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let below = self.children(plan, id)?;
+        let mut below = self.children(plan, id)?;
+        let pruned = self.prune(plan, &below)?;
+        if let Some((plan, device, reason)) = &pruned {
+            below = Arc::clone(plan);
+            let (d, device) = (&mut self.decisions[id], device.info().name.to_string());
+            d.reason.clone_from(reason);
+            self.mark(id..id + 1, &device);
+        }
         let figures = estimate::of_breaker(plan, breaker, self.threads);
         let supported = |device: &dyn Device| breaker.supported(device);
         let choice = choose(&supported, &figures, self.devices, self.options, self.placed)?;
         let decision = &mut self.decisions[id];
         decision.rows = figures.rows;
         decision.estimates.clone_from(&choice.estimates);
-        decision.reason.clone_from(&choice.reason);
+        let stays = choice.device.is_none() && pruned.is_some();
+        if !stays {
+            decision.reason.clone_from(&choice.reason);
+        }
         let Some(device) = choice.device else { return Ok(below) };
         self.mark(id..id + 1, &device.info().name.to_string());
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
         let placed = Placed { device, inventory, reason: choice.reason.into() };
         breaker.node(&below, placed)
+    }
+
+    /// Where only the first rows of each group of a sort are wanted, the sort over these rows
+    /// alone, if a device finds them faster than the sort; with the device and the reason.
+    #[expect(clippy::type_complexity, reason = "read once, at the only call")]
+    fn prune(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        below: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<(Arc<dyn ExecutionPlan>, Arc<dyn Device>, String)>> {
+        let Some(found) = self.tops.iter().find(|t| Arc::ptr_eq(&t.sort, plan)) else {
+            return Ok(None);
+        };
+        let top = found.top.clone();
+        let figures = estimate::of_group_top(plan, &top, self.threads);
+        let choice = choose(&|_| Ok(()), &figures, self.devices, self.options, self.placed)?;
+        let Some(device) = choice.device else { return Ok(None) };
+        self.placed += 1;
+        let reason = format!("only the first {} of each group reach it: {}", top.k, choice.reason);
+        let inventory = Arc::clone(self.devices.inventory());
+        let placed =
+            Placed { device: Arc::clone(&device), inventory, reason: reason.clone().into() };
+        let old = Arc::clone(below.children()[0]);
+        let new = group_top::prune(&old, &top, placed)?;
+        Ok(Some((with_children(below, vec![old], vec![new])?, device, reason)))
     }
 
     /// Notes that operators are placed on a device.

@@ -104,8 +104,11 @@ pub fn top_k(
 
 /// The first `k` rows of each group in the order of `keys`, and how many they are in all. A
 /// group is the rows whose `group_keys` columns are equal, null being equal to null. The rows
-/// are in the order of the groups' keys, ascending with nulls first, and in the order of
-/// `keys` within a group: SQL's `row_number() OVER (PARTITION BY … ORDER BY …) <= k`.
+/// are in the order of the groups' keys, and in the order of `keys` within a group: SQL's
+/// `row_number() OVER (PARTITION BY … ORDER BY …) <= k`.
+///
+/// On `cpu`, small `k` and few groups beside the rows need no sort of all rows: one pass holds
+/// the best of each group so far.
 ///
 /// # Errors
 /// As for [`sort_indices`].
@@ -114,12 +117,11 @@ pub fn top_k_per_group(
     queue: &mut dyn Queue,
     reservation: &mut Reservation,
     batch: &DeviceBatch,
-    group_keys: &[usize],
+    group_keys: &[SortKey],
     keys: &[SortKey],
     k: usize,
 ) -> Result<(DeviceBuffer, usize)> {
-    let group = |c: &usize| SortKey { column: *c, descending: false, nulls_first: true };
-    let all: Vec<SortKey> = group_keys.iter().map(group).chain(keys.iter().copied()).collect();
+    let all = [group_keys, keys].concat();
     let keys = Keys::new("top-k of groups", device, batch, &all)?;
     match Launcher::new(device, queue, reservation) {
         Some(launcher) => Sorter::new(launcher, keys).top_k_per_group(group_keys.len(), k),

@@ -11,6 +11,7 @@
 //! | `pack` | packed keys, by blocks, in parallel |
 //! | `radix` | the sort of packed elements |
 //! | `order` | whole sorts, narrow and wide |
+//! | `group_top` | the first rows of each group, in one pass |
 //! | `top` | the first rows of all, and of each group |
 //! | `runs` | merges, and the bounds of equal rows |
 
@@ -19,6 +20,7 @@ use windlass_device::{Reservation, pool::Allocation};
 use crate::{cpu::memory::adopt, error::Result};
 
 mod column;
+mod group_top;
 mod order;
 mod pack;
 mod radix;

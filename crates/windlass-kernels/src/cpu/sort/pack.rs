@@ -10,12 +10,18 @@ pub(super) const PIECE: usize = 16 * BLOCK;
 
 /// A packed key above a row's number.
 pub(super) trait Element: Packed + Ord {
+    /// All bits set.
+    const ALL: Self;
     fn from_row(row: u32) -> Self;
     fn low32(self) -> u32;
     /// The bits from `shift` on, as many as a `usize` has; `shift` is less than the width.
     fn digit(self, shift: u32) -> usize;
     /// All bits from `shift` on.
     fn prefix(self, shift: u32) -> Self;
+    /// As [`Element::prefix`], with none of the bits where `shift` is the width.
+    fn prefix_or_none(self, shift: u32) -> Self;
+    /// A hash whose upper half is well mixed.
+    fn mixed(self) -> u64;
     /// Bits in which two differ.
     fn differ(self, other: Self) -> Self;
     /// The highest bit that is set, counted from 1; 0 for none.
@@ -25,6 +31,7 @@ pub(super) trait Element: Packed + Ord {
 macro_rules! element {
     ($($t:ty),*) => {$(
         impl Element for $t {
+            const ALL: Self = <$t>::MAX;
             fn from_row(row: u32) -> Self {
                 <$t>::from(row)
             }
@@ -36,6 +43,16 @@ macro_rules! element {
             }
             fn prefix(self, shift: u32) -> Self {
                 self >> shift
+            }
+            fn prefix_or_none(self, shift: u32) -> Self {
+                self.checked_shr(shift).unwrap_or(0)
+            }
+            fn mixed(self) -> u64 {
+                // Fibonacci hashing (Knuth, vol. 3, 6.4), of both halves where there are two.
+                const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+                let high = (u128::from(self) >> 64) as u64;
+                let mixed = (self as u64 ^ high.wrapping_mul(GOLDEN)).wrapping_mul(GOLDEN);
+                mixed ^ mixed >> 29
             }
             fn differ(self, other: Self) -> Self {
                 self ^ other

@@ -6,6 +6,7 @@ use windlass_device::{Device, DeviceBuffer, Reservation};
 use super::{
     adopt,
     column::{BLOCK, Rows, View},
+    group_top::{Fields, MOST_KEPT, first_of_groups},
     hold,
     order::{leading_from, rows_of, sort_items},
     pack::{self, Element, PIECE, Packing, row_bits},
@@ -157,6 +158,10 @@ pub(crate) fn top_k_per_group(
     }
     let views = View::all(keys)?;
     let layout = pack::layout(&views, n);
+    if let Some(first) = without_sort(reservation, &views, &layout, groups, n, k)? {
+        let count = first.len();
+        return Ok((adopt(device, reservation, first)?, count));
+    }
     let _held = hold::<u64>(reservation, n)?;
     let order = sort_items(reservation, &views, &layout, None, n)?;
     let mut starts = vec![0u32; n];
@@ -179,4 +184,29 @@ pub(crate) fn top_k_per_group(
     }
     let count = first.len();
     Ok((adopt(device, reservation, first)?, count))
+}
+
+/// The first `k` rows of each group by one pass over the rows, where keys are narrow, `k` is
+/// small and the groups are few beside the rows.
+fn without_sort(
+    reservation: &mut Reservation,
+    views: &[View<'_>],
+    layout: &Layout,
+    groups: usize,
+    n: usize,
+    k: usize,
+) -> Result<Option<Vec<u32>>> {
+    let row_bits = row_bits(n);
+    let order_bits: u32 = layout.spans.iter().filter(|s| s.key >= groups).map(|s| s.bits).sum();
+    let fields =
+        Fields { group_bits: layout.bits - order_bits, below: order_bits + row_bits, row_bits };
+    if k > MOST_KEPT || n == 0 {
+        return Ok(None);
+    }
+    let packing = Packing { views, spans: &layout.spans, row_bits, list: None };
+    match layout.bits + row_bits {
+        0..=63 => first_of_groups::<u64>(reservation, packing, fields, n, k),
+        64..=127 => first_of_groups::<u128>(reservation, packing, fields, n, k),
+        _ => Ok(None),
+    }
 }
