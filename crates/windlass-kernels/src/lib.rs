@@ -15,6 +15,7 @@
 //! | [`reduce`] | one value from a column: sums, counts, extremes, moments |
 //! | [`mod@hash`], [`mod@join`], [`partition`] | row hashes, hash joins, partitions of rows |
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
+//! | [`window`] | frames of window functions, and their rows, sums and extremes |
 //! | [`sources`] | the texts of the static kernels |
 //! | `texts` | composition of those texts with their headers and modules |
 //! | `launcher` | device, queue, memory and kernels, for one operation |
@@ -39,6 +40,7 @@ pub mod sort;
 pub mod sources;
 mod texts;
 pub mod types;
+pub mod window;
 
 pub use column::{DeviceBatch, DeviceColumn, Storage, Validity};
 pub use error::{KernelError, Result};

@@ -8,7 +8,7 @@ use windlass_device::{
     source::Access::{self, Read, ReadWrite},
 };
 
-use crate::{aggregate, error::Result, gather, hash, join, partition, reduce, scan, sort};
+use crate::{aggregate, error::Result, gather, hash, join, partition, reduce, scan, sort, window};
 
 /// A kernel in both languages.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +108,7 @@ pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
         reduce::sources,
         scan::sources,
         sort::sources,
+        window::sources,
     ] {
         all.extend(family(language)?);
     }
@@ -150,7 +151,7 @@ mod tests {
             let twins = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cpu").join(family);
             // The kernels of these are steps of one operation, whose twin is one module.
             let twin = match family {
-                "aggregate" | "join" | "partition" | "sort" => twins.join("mod.rs"),
+                "aggregate" | "join" | "partition" | "sort" | "window" => twins.join("mod.rs"),
                 _ => twins.join(format!("{stem}.rs")),
             };
             assert!(twin.exists(), "{} is missing", twin.display());

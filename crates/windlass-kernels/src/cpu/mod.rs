@@ -13,3 +13,4 @@ pub(crate) mod reduce;
 pub mod scan;
 pub(crate) mod sort;
 pub(crate) mod view;
+pub(crate) mod window;
