@@ -1,5 +1,6 @@
 // sum_float: adds 64-bit floats for each group: the values, or their differences from the
-// group's shift, or the squares of these.
+// group's shift, or the squares of these; with PRODUCT, the products of two arguments'
+// differences from their shifts.
 //
 // The three levels are those of sum_int. Differences from a value of the group itself keep
 // sums of squares from cancelling: Chan, Golub, LeVeque, "Algorithms for computing the sample
@@ -11,12 +12,16 @@
 //           state   f64[groups]      the sums
 //           seen    u32[groups]      out: 1 where a row was added; if has_seen
 //           shift   f64[groups]      the groups' shifts; not read when power is 0
+//           others  f64[batch rows]  PRODUCT: the second argument, null where the first is
+//           other_shift f64[groups]  PRODUCT: its shifts
 // Params:   rows, row_base, mode, local_groups, replicas, blocks, power (0: the value, 1: its
 //           difference from the shift, 2: the square of that), has_valid, has_seen
 // Limits:   local_groups * replicas <= 1024.
 // Launch:   blocks blocks of 256 threads, any number; rows are strided over all threads.
 // Result:   state and seen. Not deterministic: the order of additions, and so the rounding,
 //           varies from run to run.
+//
+// PRODUCT may be defined before this text; power is then 1.
 #include "windlass.cuh"
 #include "aggregate/rows.cuh"
 
@@ -25,7 +30,11 @@ struct Params {
 };
 
 extern "C" __global__ void sum_float(const u32* groups, const f64* values, const u32* valid,
-                                   f64* state, u32* seen, const f64* shift, Params p) {
+                                   f64* state, u32* seen, const f64* shift,
+#if defined(PRODUCT)
+                                   const f64* others, const f64* other_shift,
+#endif
+                                   Params p) {
   W_SHARED(f64, local_state, 1024);
   W_SHARED(u32, local_seen, 1024);
   if (blockIdx.x >= p.blocks) return;
@@ -57,6 +66,9 @@ extern "C" __global__ void sum_float(const u32* groups, const f64* values, const
     if (p.power != 0) {
       value -= shift[group];
       if (p.power == 2) value *= value;
+#if defined(PRODUCT)
+      value *= others[source] - other_shift[group];
+#endif
     }
     if (group == run) {
       sum += value;

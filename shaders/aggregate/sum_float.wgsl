@@ -1,5 +1,6 @@
 // sum_float: adds 64-bit floats for each group: the values, or their differences from the
-// group's shift, or the squares of these.
+// group's shift, or the squares of these; with PRODUCT, the products of two arguments'
+// differences from their shifts.
 //
 // An f64 is added to memory by a compare-exchange loop on its 64 bits. The three levels are
 // those of sum_int. Differences from a value of the group itself keep sums of squares from
@@ -11,6 +12,8 @@
 //           state   f64[groups]      the sums, as their 64 bits
 //           seen    u32[groups]      out: 1 where a row was added; if has_seen
 //           shift   f64[groups]      the groups' shifts; not read when power is 0
+//           others  f64[batch rows]  PRODUCT: the second argument, null where the first is
+//           other_shift f64[groups]  PRODUCT: its shifts
 // Params:   rows, row_base, mode, local_groups, replicas, blocks, power (0: the value, 1: its
 //           difference from the shift, 2: the square of that), has_valid, has_seen
 // Limits:   local_groups * replicas <= 1024.
@@ -18,6 +21,8 @@
 // Result:   state and seen. Not deterministic: the order of additions, and so the rounding,
 //           varies from run to run.
 // Needs 64-bit integers and floats, and 64-bit atomics.
+//
+// PRODUCT may be defined for this text; power is then 1.
 #import windlass::aggregate::rows::{NO_GROUP, MODE_ALL, group_from}
 
 struct Params {
@@ -38,7 +43,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> state: array<atomic<u64>>;
 @group(0) @binding(4) var<storage, read_write> seen: array<atomic<u32>>;
 @group(0) @binding(5) var<storage, read> shift: array<f64>;
+#ifdef PRODUCT
+@group(0) @binding(6) var<storage, read> others: array<f64>;
+@group(0) @binding(7) var<storage, read> other_shift: array<f64>;
+@group(0) @binding(8) var<uniform> p: Params;
+#else
 @group(0) @binding(6) var<uniform> p: Params;
+#endif
 
 var<workgroup> local_state: array<atomic<u64>, 1024>;
 var<workgroup> local_seen: array<atomic<u32>, 1024>;
@@ -126,6 +137,9 @@ fn sum_float(
             if p.power == 2u {
                 value *= value;
             }
+#ifdef PRODUCT
+            value *= others[source] - other_shift[group];
+#endif
         }
         if group == run {
             sum += value;

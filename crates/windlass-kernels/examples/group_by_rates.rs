@@ -2,7 +2,11 @@
 //! of groups, beside a `hashbrown` map on the same data: on one thread by its own time, and
 //! on all threads with the merge, by wall time. Prints one JSON object a line.
 //!
-//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS]]`
+//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS | steps]]`
+//!
+//! With `steps` it looks for cliffs: 2^0, 2^1 … 2^23 groups, uniform and with half of the
+//! rows in one group. The last line has the worst ratio of a step to the one before it, in
+//! seconds on all threads, and the worst cost of the skew.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -39,6 +43,94 @@ impl HostBytes for Owner {
     }
 }
 
+/// Numbers from a linear congruential generator (Knuth's MMIX), by their upper bits.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}
+
+/// The group-by on all threads, a part each, and the merge: wall seconds and groups.
+fn parallel(
+    plan: &GroupByPlan,
+    device: &CpuDevice,
+    batches: &[DeviceBatch],
+) -> Result<(f64, usize), Box<dyn std::error::Error>> {
+    let start = Instant::now();
+    let threads = rayon::current_num_threads();
+    let parts: Result<Vec<_>, windlass_kernels::KernelError> = std::thread::scope(|s| {
+        let work: Vec<_> = batches
+            .chunks(batches.len().div_ceil(threads))
+            .map(|part| {
+                s.spawn(move || {
+                    let mut g = CpuGroupBy::new(plan, device, 0)?;
+                    for b in part {
+                        g.update(b, &[])?;
+                    }
+                    Ok(g.into_groups())
+                })
+            })
+            .collect();
+        work.into_iter().map(|t| t.join().expect("no panic")).collect()
+    });
+    let merged = black_box(merge_all(plan, parts?)?);
+    Ok((start.elapsed().as_secs_f64(), merged.groups))
+}
+
+fn batches(device: &CpuDevice, keys: &[i64], values: &[i64]) -> Vec<DeviceBatch> {
+    keys.chunks(BATCH)
+        .zip(values.chunks(BATCH))
+        .map(|(k, v)| {
+            let columns = [k, v].map(|c| column(adopt(device, c))).into();
+            DeviceBatch { rows: k.len(), columns }
+        })
+        .collect()
+}
+
+/// 2^0 to 2^23 groups, uniform and skewed, best of three.
+fn steps(
+    rows: usize,
+    plan: &GroupByPlan,
+    device: &CpuDevice,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut before, mut worst_step, mut worst_skew) = (None::<f64>, 0f64, 0f64);
+    let mut random = Random(1);
+    let values: Vec<i64> = (0..rows).map(|_| random.next() as i64).collect();
+    for power in 0..24 {
+        let groups = 1u64 << power;
+        let mut seconds = [0.0; 2];
+        for (skewed, best) in [false, true].into_iter().zip(&mut seconds) {
+            // Neither dense nor in order, so that no key is its own index.
+            let key = |r: &mut Random| match skewed && r.next() % 2 == 0 {
+                true => 0,
+                false => (r.next() % groups).wrapping_mul(0x9e37_79b9_7f4a_7c15) as i64,
+            };
+            let keys: Vec<i64> = (0..rows).map(|_| key(&mut random)).collect();
+            let input = batches(device, &keys, &values);
+            let runs = (0..3).map(|_| parallel(plan, device, &input).map(|(s, _)| s));
+            *best = runs.collect::<Result<Vec<_>, _>>()?.into_iter().fold(f64::MAX, f64::min);
+        }
+        let [uniform, skewed] = seconds;
+        let step = before.map_or(1.0, |b| uniform / b);
+        before = Some(uniform);
+        worst_step = worst_step.max(step).max(1.0 / step);
+        worst_skew = worst_skew.max(skewed / uniform);
+        println!(
+            "{{\"bench\":\"group_by_steps\",\"rows\":{rows},\"groups\":{groups},\"threads\":{},\
+             \"seconds\":{uniform:.4},\"seconds_skewed\":{skewed:.4},\"step\":{step:.2},\
+             \"skew\":{:.2}}}",
+            rayon::current_num_threads(),
+            skewed / uniform,
+        );
+    }
+    println!("{{\"worst_step\":{worst_step:.2},\"worst_skew\":{worst_skew:.2}}}");
+    Ok(())
+}
+
 /// Rows of a batch, as a scan gives them.
 const BATCH: usize = 65_536;
 
@@ -51,16 +143,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let calls =
         vec![call(Accumulator::Sum { wide: false }, Some(v)), call(Accumulator::CountRows, None)];
     let plan = GroupByPlan { program: p, filter: None, keys: vec![k], calls };
+    if std::env::args().nth(2).is_some_and(|a| a == "steps") {
+        return steps(rows, &plan, &device);
+    }
     let groups = std::env::args().nth(2).map(|a| a.parse()).transpose()?;
     for groups in groups.map_or(vec![1usize, 10, 1_000, 100_000, 10_000_000], |g| vec![g]) {
         for (spread, scale) in [("dense", 1i64), ("sparse", 0x1_0000_0001)] {
-            let mut x = 1u64;
-            let mut next = || {
-                x = x
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                x >> 33
-            };
+            let mut random = Random(1);
+            let mut next = || random.next();
             let keys: Vec<i64> =
                 (0..rows).map(|_| (next() % groups as u64) as i64 * scale).collect();
             let values: Vec<i64> = (0..rows).map(|_| next() as i64).collect();
@@ -75,14 +165,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let baseline = thread_seconds(clock) - start;
 
-            let batches: Vec<DeviceBatch> = keys
-                .chunks(BATCH)
-                .zip(values.chunks(BATCH))
-                .map(|(k, v)| {
-                    let columns = [k, v].map(|c| column(adopt(&device, c))).into();
-                    DeviceBatch { rows: k.len(), columns }
-                })
-                .collect();
+            let batches = batches(&device, &keys, &values);
             let (start, cpu) = (thread_seconds(clock), process_seconds());
             let mut g = CpuGroupBy::new(&plan, &device, 0)?;
             for b in &batches {
@@ -95,28 +178,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let total = process_seconds().zip(cpu).map_or(one, |(after, before)| after - before);
             assert_eq!(result.groups, map.len());
 
-            let (start, cpu) = (Instant::now(), process_seconds());
+            let cpu = process_seconds();
             let threads = rayon::current_num_threads();
-            let parts: Result<Vec<_>, windlass_kernels::KernelError> = std::thread::scope(|s| {
-                let work: Vec<_> = batches
-                    .chunks(batches.len().div_ceil(threads))
-                    .map(|part| {
-                        let (plan, device) = (&plan, &device);
-                        s.spawn(move || {
-                            let mut g = CpuGroupBy::new(plan, device, 0)?;
-                            for b in part {
-                                g.update(b, &[])?;
-                            }
-                            Ok(g.into_groups())
-                        })
-                    })
-                    .collect();
-                work.into_iter().map(|t| t.join().expect("no panic")).collect()
-            });
-            let merged = black_box(merge_all(&plan, parts?)?);
-            let all = start.elapsed().as_secs_f64();
+            let (all, merged) = parallel(&plan, &device, &batches)?;
             let cpu = process_seconds().zip(cpu).map_or(all, |(after, before)| after - before);
-            assert_eq!(merged.groups, map.len());
+            assert_eq!(merged, map.len());
             let rate = |seconds: f64| rows as f64 / seconds / 1e6;
             println!(
                 "{{\"bench\":\"group_by_sum_i64\",\"rows\":{rows},\"groups\":{groups},\

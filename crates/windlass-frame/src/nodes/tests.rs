@@ -143,6 +143,16 @@ const QUERIES: &[(&str, &str)] = &[
     ("select extract(year from t) y, count(*) from x group by 1", "Aggregate"),
     ("select k + 1 kk, stddev(b), var_pop(b) from x group by k + 1", "Aggregate"),
     ("select distinct k, c from x", "Aggregate"),
+    ("select k, corr(a, b), covar_samp(a, b), regr_slope(b, a) from x group by k", "Aggregate"),
+    ("select covar_pop(a, b), regr_r2(a, b), corr(b, a) filter (where c) from x", "Aggregate"),
+    ("select g, median(b), median(d), stddev(b), median(a) from x group by g", "Aggregate"),
+    ("select k, count(distinct g), count(distinct a), sum(a) from x group by k", "Aggregate"),
+    ("select bit_and(a), bit_or(k), bit_xor(id) filter (where a > 0) from x where c", "Aggregate"),
+    (
+        "select percentile_cont(0.9) within group (order by b), count(distinct s), avg(b), \
+         median(b) from x where a > 0",
+        "Aggregate",
+    ),
     (
         "select case when a > 0 then 'up' when a < 0 then 'down' end w, count(*) from x group by 1",
         "Aggregate",
@@ -225,6 +235,16 @@ fn names(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
         node = child;
     }
     out
+}
+
+#[tokio::test]
+async fn lists_of_values_stay_on_the_cpu_with_the_reason() {
+    let rule = rule("cpu", false, FaultPlan::default());
+    let context = context(Some(Arc::clone(&rule)));
+    let placed = plan(&context, "select k, median(b) from x group by k").await;
+    let decisions = rule.decisions(&placed).unwrap();
+    let partial = decisions.iter().find(|d| d.operator.contains("mode=Partial")).unwrap();
+    assert!(!partial.placed && partial.reason.contains("lists of values"), "{}", partial.reason);
 }
 
 #[tokio::test]

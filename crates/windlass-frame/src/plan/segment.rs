@@ -212,6 +212,9 @@ fn aggregation(
             alone.map_err(|_| Some(reason))?
         }
     };
+    if let Some(reason) = lowered.whole_only().filter(|_| stage == Stage::Partial) {
+        return Err(Some(reason));
+    }
     nodes.extend(above.into_iter().rev());
     let limit = aggregate.limit_options().map(|l| l.limit());
     let lowered = Lowered::Aggregate { plan: Arc::new(lowered), stage, limit };

@@ -51,6 +51,8 @@ pub(super) struct Rows {
     pub groups: DeviceBuffer,
     /// Number of groups so far.
     pub group_count: u32,
+    /// [`Columns::selected`] of the batch.
+    pub selected: Option<DeviceBuffer>,
 }
 
 /// The pipeline in parts that a device can run: one, or where its columns are more buffers

@@ -35,8 +35,11 @@ const MAX_BATCH_ROWS: usize = (1 << 31) - 1;
 /// makes them have room for. Guesses: one page of a GPU, and a size any GPU has.
 const FIRST_GROUPS: std::ops::RangeInclusive<usize> = 256..=1 << 20;
 
-/// Most buffers of one kernel of the family.
+/// Most buffers of one kernel of the family, but for [`PAIR_BUFFERS`].
 const MAX_BUFFERS: u32 = 6;
+
+/// Buffers of the kernel for pairs of arguments.
+const PAIR_BUFFERS: u32 = 8;
 
 /// Whether a GPU can run the plan.
 pub(super) fn supported(plan: &GroupByPlan, device: &dyn Device) -> Result<()> {
@@ -49,9 +52,11 @@ fn check(lowered: &Lowered, device: &dyn Device) -> Result<Vec<FilterProject>> {
     let (limits, features) = (&info.limits, info.features);
     let no =
         |reason: String| Err(KernelError::Unsupported { device: info.name.to_string(), reason });
-    if limits.max_buffers < MAX_BUFFERS {
+    let pairs = lowered.calls.iter().any(|c| c.kind == Kind::CoMoments);
+    let buffers = if pairs { PAIR_BUFFERS } else { MAX_BUFFERS };
+    if limits.max_buffers < buffers {
         return no(format!(
-            "a group-by needs {MAX_BUFFERS} buffers in one kernel, the device takes {}",
+            "a group-by needs {buffers} buffers in one kernel, the device takes {}",
             limits.max_buffers
         ));
     }
@@ -69,7 +74,7 @@ fn check(lowered: &Lowered, device: &dyn Device) -> Result<Vec<FilterProject>> {
         ));
     }
     let floats = features.float64 && features.int64_atomics;
-    let f64_sum = |k: &Kind| matches!(k, Kind::SumF64 | Kind::Moments);
+    let f64_sum = |k: &Kind| matches!(k, Kind::SumF64 | Kind::Moments | Kind::CoMoments);
     if info.backend == Backend::Wgpu && !floats && lowered.calls.iter().any(|c| f64_sum(&c.kind)) {
         let missing = match (features.float64, features.int64_atomics) {
             (false, false) => "64-bit floats and 64-bit atomics",
@@ -115,8 +120,8 @@ impl GpuGroupBy {
     /// Makes the states and, with keys, the table on first use.
     fn prepare(&mut self, queue: &mut dyn Queue) -> Result<()> {
         if self.states.is_none() {
-            let calls = &self.lowered.calls;
-            self.states = Some(States::new(&mut self.gpu, queue, calls, self.first_groups)?);
+            let (calls, keyed) = (&self.lowered.calls, !self.lowered.keys.is_empty());
+            self.states = Some(States::new(&mut self.gpu, queue, calls, self.first_groups, keyed)?);
         }
         if self.table.is_none() && !self.lowered.keys.is_empty() {
             let words = self.lowered.key_words;
@@ -137,18 +142,22 @@ impl GpuGroupBy {
                 Some(flags) => (Mode::Selected, flags.clone()),
                 None => (Mode::All, self.gpu.unread()),
             };
-            return Ok(Rows { rows: left as u32, row_base: 0, mode, groups, group_count: 1 });
+            let selected = columns.selected.clone();
+            let (rows, row_base) = (left as u32, 0);
+            return Ok(Rows { rows, row_base, mode, groups, group_count: 1, selected });
         };
         let rows = table.chunk_rows(&self.gpu, left) as u32;
         let (before, row_base) = (table.groups(), row_base as u32);
         let selected = columns.selected.as_ref();
         let (gpu, keys) = (&mut self.gpu, &self.lowered.keys);
-        let found = table.find(gpu, queue, keys, &columns.columns, selected, (row_base, rows))?;
+        let found =
+            table.find(gpu, queue, keys, &columns.columns, selected, (row_base, rows), 0)?;
         let groups = table.row_groups();
         if let Some(states) = &mut self.states {
             states.make_room(gpu, queue, before, found)?;
         }
-        Ok(Rows { rows, row_base, mode: Mode::Groups, groups, group_count: found as u32 })
+        let (mode, group_count) = (Mode::Groups, found as u32);
+        Ok(Rows { rows, row_base, mode, groups, group_count, selected: columns.selected.clone() })
     }
 }
 
@@ -174,8 +183,8 @@ impl GroupBy for GpuGroupBy {
         let mut done = 0;
         while done < batch.rows {
             let chunk = self.chunk(queue, &columns, (done, batch.rows - done))?;
-            if let Some(states) = self.states.as_ref().filter(|_| chunk.group_count > 0) {
-                states.accumulate(&self.gpu, queue, &chunk, &columns.columns)?;
+            if let Some(states) = self.states.as_mut().filter(|_| chunk.group_count > 0) {
+                states.accumulate(&mut self.gpu, queue, &chunk, &columns.columns)?;
             }
             done += chunk.rows as usize;
         }
@@ -202,7 +211,7 @@ impl GroupBy for GpuGroupBy {
             None => Vec::new(),
         };
         let states = match &self.states {
-            Some(states) => states.download(queue, groups)?,
+            Some(states) => states.download(&mut self.gpu, queue, groups)?,
             None => Vec::new(),
         };
         queue.synchronize()?;

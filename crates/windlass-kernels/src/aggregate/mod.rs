@@ -14,6 +14,7 @@
 //! | `memory` | the device's memory and kernels, for all of these |
 //! | `table` | the group table: packed keys, hash table, group keys |
 //! | `state` | the accumulators' states and launches |
+//! | `kept` | states that keep values: quantiles and distinct counts |
 //! | `result` | Arrow arrays from the words that the kernels leave |
 //! | `sources` | the kernels' texts |
 //!
@@ -23,7 +24,8 @@
 //! and `Moments` do: they differ between runs, devices and partitions by the rounding of
 //! reassociated additions. `Moments` are computed by shifted data (Chan, Golub, LeVeque
 //! 1983) with a group's first argument as its shift, so their rounding error grows with the
-//! distance of that argument from the mean, in units of the standard deviation.
+//! distance of that argument from the mean, in units of the standard deviation; the same
+//! holds for `CoMoments`. Bits, distinct counts and quantiles depend on no order.
 
 use std::sync::Arc;
 
@@ -40,6 +42,7 @@ use crate::{
 
 mod batch;
 mod gpu;
+mod kept;
 mod memory;
 mod plan;
 mod result;
@@ -48,6 +51,44 @@ mod state;
 mod table;
 
 pub use sources::sources;
+
+/// Where a quantile lies, as a share of the values: 0 is the smallest, 1 the largest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Share(u64);
+
+impl Share {
+    /// The median's.
+    pub const HALF: Self = Self(0.5f64.to_bits());
+
+    /// `None` for what is not between 0 and 1.
+    pub fn new(share: f64) -> Option<Self> {
+        // Adding zero makes -0.0 equal to 0.0.
+        (0.0..=1.0).contains(&share).then(|| Self((share + 0.0).to_bits()))
+    }
+
+    /// The share.
+    pub fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+
+    /// The places, in ascending order of `n > 0` values, around `share * (n - 1)`.
+    pub fn places(self, n: usize) -> (usize, usize) {
+        let place = self.get() * (n - 1) as f64;
+        // Rounding up in a product near n cannot pass the last value.
+        ((place.floor() as usize).min(n - 1), (place.ceil() as usize).min(n - 1))
+    }
+}
+
+/// An operation on the bits of integers; the values are those of `bits.cu` and `bits.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BitOp {
+    /// 1 where all values have 1.
+    And = 0,
+    /// 1 where some value has 1.
+    Or = 1,
+    /// 1 where an odd number of values has 1.
+    Xor = 2,
+}
 
 /// What is accumulated for a group. Null arguments are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,6 +112,24 @@ pub enum Accumulator {
     /// Count, mean and sum of squared deviations of an `F64`. State: `[count: Int64, mean:
     /// Float64, m2: Float64]`; 0, 0, 0 in a group with no argument.
     Moments,
+    /// Moments of pairs: the argument, an `F64`, and `other`, an `F64` too; pairs with a null
+    /// are skipped. State: `[count: Int64, mean: Float64, m2: Float64, mean of other:
+    /// Float64, m2 of other: Float64, co: Float64]`, `co` the sum of products of both
+    /// deviations; zeros in a group with no pair.
+    CoMoments {
+        /// The second argument.
+        other: ValueId,
+    },
+    /// Bits of integers of up to 64 bits. State: `[bits]` in the argument's type, null in a
+    /// group with no argument.
+    Bits(BitOp),
+    /// Number of different arguments of any type; floats by their bits. State: `[count:
+    /// Int64]`, never null. The values are kept until the end.
+    Distinct,
+    /// The arguments, of any type and in ascending order (floats in totalOrder), at the two
+    /// places around a share of the way. State: `[count: Int64, lower, upper]`, the count of
+    /// arguments, and null where it is 0. The values are kept until the end.
+    Quantile(Share),
 }
 
 /// One aggregate of a group-by.
@@ -140,15 +199,29 @@ pub trait GroupBy: Send {
 }
 
 impl Accumulator {
+    /// The second argument.
+    pub fn other(self) -> Option<ValueId> {
+        match self {
+            Self::CoMoments { other } => Some(other),
+            _ => None,
+        }
+    }
+
     /// The types of the state arrays for an argument type.
     pub fn state_types(self, argument: Option<PhysType>) -> Vec<PhysType> {
         let arg = argument.unwrap_or(PhysType::I64);
         match self {
-            Self::CountRows | Self::Count => vec![PhysType::I64],
+            Self::CountRows | Self::Count | Self::Distinct => vec![PhysType::I64],
             Self::Sum { wide: true } => vec![PhysType::I128],
             Self::Sum { wide: false } if arg == PhysType::F32 => vec![PhysType::F64],
-            Self::Sum { wide: false } | Self::Min | Self::Max => vec![arg],
+            Self::Sum { wide: false } | Self::Min | Self::Max | Self::Bits(_) => vec![arg],
             Self::Moments => vec![PhysType::I64, PhysType::F64, PhysType::F64],
+            Self::CoMoments { .. } => {
+                let mut types = vec![PhysType::F64; 6];
+                types[0] = PhysType::I64;
+                types
+            }
+            Self::Quantile(_) => vec![PhysType::I64, arg, arg],
         }
     }
 }

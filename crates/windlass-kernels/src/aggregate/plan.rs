@@ -5,10 +5,10 @@
 //! every accumulator but `CountRows` skips nulls, and a filtered `CountRows` counts the rows
 //! in which that expression over the filter itself is not null.
 
-use super::{Accumulator, AggregateCall, GroupByPlan};
+use super::{Accumulator, AggregateCall, BitOp, GroupByPlan, Share};
 use crate::{
     error::{KernelError, Result},
-    ir::{CastMode, Program, ValueId},
+    ir::{BinaryOp, CastMode, Program, UnaryOp, ValueId},
     pipeline::FilterProject,
     types::PhysType,
 };
@@ -23,6 +23,8 @@ pub(super) struct KeyLayout {
     pub null: Option<(u32, u32)>,
     /// Its first value word in the packed key.
     pub offset: u32,
+    /// Whether the column begins with the chunk at hand, not with the batch.
+    pub of_chunk: bool,
 }
 
 /// What a call accumulates on a GPU.
@@ -38,6 +40,14 @@ pub(super) enum Kind {
     MinMax { is_min: bool },
     /// Count, mean and sum of squared deviations of 64-bit floats.
     Moments,
+    /// Moments of pairs of 64-bit floats.
+    CoMoments,
+    /// Bits of integers.
+    Bits(BitOp),
+    /// Different arguments.
+    Distinct,
+    /// The values around a share.
+    Quantile(Share),
 }
 
 /// One call of the plan, lowered.
@@ -46,6 +56,8 @@ pub(super) struct CallLayout {
     pub kind: Kind,
     /// Output column of the pipeline and its type; `None` to count all rows.
     pub argument: Option<(usize, PhysType)>,
+    /// Output column of the second argument; null where the first is.
+    pub other: Option<usize>,
     /// Whether a group may have no argument, so that a null result must be told apart.
     pub may_be_empty: bool,
     /// Types of the result's state arrays.
@@ -115,7 +127,13 @@ pub(super) fn lower(plan: &GroupByPlan) -> Result<Lowered> {
             next_null += 1;
             ((next_null - 1) / 32, (next_null - 1) % 32)
         });
-        keys.push(KeyLayout { column: output(&mut outputs, *key), ty, null, offset });
+        keys.push(KeyLayout {
+            column: output(&mut outputs, *key),
+            ty,
+            null,
+            offset,
+            of_chunk: false,
+        });
         offset += ty.words() as u32;
     }
 
@@ -153,6 +171,10 @@ fn lower_call(
         (Accumulator::Min, _) => Kind::MinMax { is_min: true },
         (Accumulator::Max, _) => Kind::MinMax { is_min: false },
         (Accumulator::Moments, PhysType::F64) => Kind::Moments,
+        (Accumulator::CoMoments { .. }, PhysType::F64) => Kind::CoMoments,
+        (Accumulator::Bits(op), ty) if ty.is_integer() && ty.words() <= 2 => Kind::Bits(op),
+        (Accumulator::Distinct, _) => Kind::Distinct,
+        (Accumulator::Quantile(share), _) => Kind::Quantile(share),
         (a, ty) => return Err(invalid(format!("an argument type of {a:?}"), ty.to_string())),
     };
     let states = call.accumulator.state_types(ty.filter(|_| call.argument.is_some()));
@@ -160,15 +182,39 @@ fn lower_call(
     if let (Some(id), PhysType::F32, Kind::SumF64) = (value, ty.unwrap_or(PhysType::I64), kind) {
         value = Some(program.cast(id, PhysType::F64, CastMode::Wrap, None)?);
     }
-    if let (Some(id), Some(filter)) = (value, call.filter) {
-        let null = program.null(program.ty(id));
-        value = Some(program.select(filter, id, null)?);
+    let mut other = None;
+    if let (Some(id), Accumulator::CoMoments { other: second }) = (value, call.accumulator) {
+        check_value(program, second)?;
+        let (first, second) = pair(program, id, second)?;
+        (value, other) = (Some(first), Some(second));
+    }
+    if let Some(filter) = call.filter {
+        for id in [&mut value, &mut other].into_iter().flatten() {
+            let null = program.null(program.ty(*id));
+            *id = program.select(filter, *id, null)?;
+        }
     }
     // What is never null counts every row.
     let value = value.filter(|id| kind != Kind::Count || program.nullable(*id));
     let argument = value.map(|id| (output(outputs, id), program.ty(id)));
+    let other = other.map(|id| output(outputs, id));
     let may_be_empty = no_keys || value.is_some_and(|id| program.nullable(id));
-    Ok(CallLayout { kind, argument, may_be_empty, states })
+    Ok(CallLayout { kind, argument, other, may_be_empty, states })
+}
+
+/// Two arguments, each null where the other is.
+fn pair(program: &mut Program, a: ValueId, b: ValueId) -> Result<(ValueId, ValueId)> {
+    if program.ty(b) != PhysType::F64 {
+        return Err(invalid("a second argument of f64", program.ty(b).to_string()));
+    }
+    if !program.nullable(a) && !program.nullable(b) {
+        return Ok((a, b));
+    }
+    let a_is = program.unary(UnaryOp::IsNotNull, a, None)?;
+    let b_is = program.unary(UnaryOp::IsNotNull, b, None)?;
+    let both = program.binary(BinaryOp::And, a_is, b_is, None)?;
+    let null = program.null(PhysType::F64);
+    Ok((program.select(both, a, null)?, program.select(both, b, null)?))
 }
 
 #[cfg(test)]

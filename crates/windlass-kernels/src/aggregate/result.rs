@@ -30,7 +30,8 @@ pub(super) fn build(
     let keys = lowered.keys.iter().map(|k| key_array(groups, width, key_words, k)).collect();
     let states = states.iter().map(|(call, arrays)| {
         let flags = match call.kind {
-            Kind::Count | Kind::Moments => None,
+            Kind::Count | Kind::Moments | Kind::CoMoments | Kind::Distinct => None,
+            Kind::Quantile(_) => None,
             _ => arrays.last().filter(|_| call.may_be_empty),
         };
         let valid = flags.map(|f| NullBuffer::from_iter(f.iter().map(|w| *w != 0)));
@@ -43,7 +44,9 @@ pub(super) fn build(
                 let bits = |g: usize| decode(code(g), argument, is_min);
                 vec![array(call.states[0], groups, valid, bits)]
             }
-            Kind::Count | Kind::SumInt { .. } | Kind::SumF64 => {
+            Kind::CoMoments => co_moments(groups, arrays),
+            Kind::Quantile(_) => quantile(groups, arrays, argument),
+            Kind::Bits(_) | Kind::Distinct | Kind::Count | Kind::SumInt { .. } | Kind::SumF64 => {
                 let ty = call.states[0];
                 let words = ty.words();
                 let bits = |g: usize| low_first(&arrays[0][g * words..][..words]);
@@ -87,27 +90,63 @@ fn key_array(groups: usize, width: usize, words: &[u32], key: &KeyLayout) -> Arr
     array(key.ty, groups, valid, |g| low_first(&words[g * width + offset..][..len]))
 }
 
-/// Count, mean and sum of squared deviations from the count, shift and shifted sums of a
-/// group: Chan, Golub, LeVeque (1983), equation for shifted data.
+fn bits64(array: &[u32], g: usize) -> u64 {
+    low_first(&array[g * 2..][..2]) as u64
+}
+
+fn floats(groups: usize, value: impl Fn(usize) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values((0..groups).map(value)))
+}
+
+fn counts(groups: usize, array: &[u32]) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values((0..groups).map(|g| bits64(array, g) as i64)))
+}
+
+/// The value of `f` for a group's count; 0 where that is 0.
+fn of_count(count: &[u32], g: usize, f: impl Fn(f64) -> f64) -> f64 {
+    match bits64(count, g) {
+        0 => 0.0,
+        n => f(n as f64),
+    }
+}
+
+/// Mean and sum of squared deviations from the count, and from the shift and shifted sums of
+/// a group: Chan, Golub, LeVeque (1983), equation for shifted data.
+fn mean_and_m2(groups: usize, count: &[u32], shifted: &[Vec<u32>]) -> [ArrayRef; 2] {
+    let float = |a: usize, g: usize| f64::from_bits(bits64(&shifted[a], g));
+    let mean = |g: usize| of_count(count, g, |n| float(0, g) + float(1, g) / n);
+    let m2 = |g: usize| {
+        let m2 = of_count(count, g, |n| float(2, g) - float(1, g) * (float(1, g) / n));
+        // Rounding may leave it just below zero.
+        if m2 < 0.0 { 0.0 } else { m2 }
+    };
+    [floats(groups, mean), floats(groups, m2)]
+}
+
 fn moments(groups: usize, arrays: &[Vec<u32>]) -> Vec<ArrayRef> {
-    let bits = |a: usize, g: usize| low_first(&arrays[a][g * 2..][..2]) as u64;
-    let float = |a: usize, g: usize| f64::from_bits(bits(a, g));
-    let count = Int64Array::from_iter_values((0..groups).map(|g| bits(0, g) as i64));
-    let mean = |g: usize| match bits(0, g) {
-        0 => 0.0,
-        n => float(1, g) + float(2, g) / n as f64,
+    let [mean, m2] = mean_and_m2(groups, &arrays[0], &arrays[1..4]);
+    vec![counts(groups, &arrays[0]), mean, m2]
+}
+
+/// As [`moments`], of both arguments, and the sum of products of deviations from the sum of
+/// products of shifted values.
+fn co_moments(groups: usize, arrays: &[Vec<u32>]) -> Vec<ArrayRef> {
+    let count = &arrays[0];
+    let [mean, m2] = mean_and_m2(groups, count, &arrays[1..4]);
+    let [other_mean, other_m2] = mean_and_m2(groups, count, &arrays[5..8]);
+    let float = |a: usize, g: usize| f64::from_bits(bits64(&arrays[a], g));
+    let co = |g: usize| of_count(count, g, |n| float(9, g) - float(2, g) * (float(6, g) / n));
+    vec![counts(groups, count), mean, m2, other_mean, other_m2, floats(groups, co)]
+}
+
+/// The count of arguments, and the two values around a share.
+fn quantile(groups: usize, arrays: &[Vec<u32>], ty: PhysType) -> Vec<ArrayRef> {
+    let words = ty.words();
+    let value = |a: usize| {
+        let valid = NullBuffer::from_iter((0..groups).map(|g| bits64(&arrays[0], g) != 0));
+        array(ty, groups, Some(valid), |g| low_first(&arrays[a][g * words..][..words]))
     };
-    let m2 = |g: usize| match bits(0, g) {
-        0 => 0.0,
-        n => {
-            let m2 = float(3, g) - float(2, g) * (float(2, g) / n as f64);
-            // Rounding may leave it just below zero.
-            if m2 < 0.0 { 0.0 } else { m2 }
-        }
-    };
-    let mean = Float64Array::from_iter_values((0..groups).map(mean));
-    let m2 = Float64Array::from_iter_values((0..groups).map(m2));
-    vec![Arc::new(count), Arc::new(mean), Arc::new(m2)]
+    vec![counts(groups, &arrays[0]), value(1), value(2)]
 }
 
 /// An array of a type from its values' low bits.

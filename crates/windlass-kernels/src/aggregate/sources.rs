@@ -35,6 +35,12 @@ pub(super) enum KernelId {
     },
     MinMaxMerge,
     SumFloat,
+    /// A sum of products of two arguments.
+    SumProduct,
+    /// Bits of values of this many 32-bit words.
+    Bits {
+        words: u32,
+    },
     ClaimShift,
     SetShift,
 }
@@ -53,6 +59,9 @@ impl KernelId {
             Self::MinMax { words: 1 },
             Self::MinMaxMerge,
             Self::SumFloat,
+            Self::SumProduct,
+            Self::Bits { words: 1 },
+            Self::Bits { words: 2 },
             Self::ClaimShift,
             Self::SetShift,
         ];
@@ -73,6 +82,8 @@ impl KernelId {
             Self::MinMax { .. } => text!("aggregate", "min_max", "min_max", "rrrww", 12),
             Self::MinMaxMerge => text!("aggregate", "min_max_merge", "min_max_merge", "rw", 2),
             Self::SumFloat => text!("aggregate", "sum_float", "sum_float", "rrrwwr", 9),
+            Self::SumProduct => text!("aggregate", "sum_float", "sum_float", "rrrwwrrr", 9),
+            Self::Bits { .. } => text!("aggregate", "bits", "bits", "rrrww", 10),
             Self::ClaimShift => text!("aggregate", "shift", "claim_shift", "rrw", 4),
             Self::SetShift => text!("aggregate", "shift", "set_shift", "rrwrw", 4),
         }
@@ -83,6 +94,8 @@ impl KernelId {
         match self {
             Self::SumInt { words } => Some(("UNITS", words / unit)),
             Self::MinMax { words } => Some(("UNIT_BITS", words * 32)),
+            Self::SumProduct => Some(("PRODUCT", 1)),
+            Self::Bits { words } => Some(("WORDS", words)),
             Self::SetShift => Some(("SET", 1)),
             _ => None,
         }
@@ -123,7 +136,7 @@ mod tests {
             let module = naga::front::wgsl::parse_str(&s.text)
                 .unwrap_or_else(|e| panic!("{}: {e:?}\n{}", s.name, s.text));
             let capabilities = match id {
-                KernelId::SumFloat => naga::valid::Capabilities::all(),
+                KernelId::SumFloat | KernelId::SumProduct => naga::valid::Capabilities::all(),
                 _ => naga::valid::Capabilities::default(),
             };
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)

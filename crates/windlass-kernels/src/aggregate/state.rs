@@ -4,7 +4,9 @@
 use windlass_device::{DeviceBuffer, Queue};
 
 use super::{
+    BitOp,
     batch::{Column, Mode, Rows},
+    kept::Kept,
     memory::Gpu,
     plan::{CallLayout, Kind},
     sources::{KernelId, LOCAL_GROUPS, LOCAL_WORDS},
@@ -27,6 +29,8 @@ struct Array {
 struct CallState {
     layout: CallLayout,
     arrays: Vec<Array>,
+    /// Values that are kept until the end.
+    kept: Option<Kept>,
 }
 
 /// The states of all calls.
@@ -42,12 +46,23 @@ pub(super) struct States {
 /// * `Count`: the count;
 /// * `SumInt`, `SumF64`: the sum, then the flag of groups with an argument if `may_be_empty`;
 /// * `MinMax`: the code, the code of the chunk at hand where it has several units, the flag;
-/// * `Moments`: count, shift, sum, sum of squares, first row (see `shift.cu`).
+/// * `Moments`: count, shift, sum, sum of squares, first row (see `shift.cu`);
+/// * `CoMoments`: the same, all but the count for the second argument too, sum of products;
+/// * `Bits`: the bits, the flag;
+/// * `Distinct`: none;
+/// * `Quantile`: the count of arguments, the count of rows.
 fn arrays_of(layout: &CallLayout, unit_words: u32) -> Vec<(u32, u32)> {
     let argument_words = layout.argument.map_or(0, |(_, ty)| ty.words() as u32);
     let mut arrays = match layout.kind {
         Kind::Count => return vec![(2, 0)],
         Kind::Moments => return vec![(2, 0), (2, 0), (2, 0), (2, 0), (1, u32::MAX)],
+        Kind::CoMoments => {
+            let argument = [(2, 0), (2, 0), (2, 0), (1, u32::MAX)];
+            return [&[(2, 0)], &argument[..], &argument[..], &[(2, 0)]].concat();
+        }
+        Kind::Distinct => return Vec::new(),
+        Kind::Quantile(_) => return vec![(2, 0); 2],
+        Kind::Bits(op) => vec![(argument_words, neutral(op))],
         Kind::SumInt { wide } => vec![(if wide { 4 } else { 2 }, 0)],
         Kind::SumF64 => vec![(2, 0)],
         Kind::MinMax { .. } if argument_words > unit_words => vec![(argument_words, 0); 2],
@@ -57,6 +72,14 @@ fn arrays_of(layout: &CallLayout, unit_words: u32) -> Vec<(u32, u32)> {
         arrays.push((1, 0));
     }
     arrays
+}
+
+/// The bits that change nothing.
+fn neutral(op: BitOp) -> u32 {
+    match op {
+        BitOp::And => u32::MAX,
+        BitOp::Or | BitOp::Xor => 0,
+    }
 }
 
 /// How many groups have a place in a block's local table, and how many replicas of it there
@@ -73,6 +96,7 @@ impl States {
         queue: &mut dyn Queue,
         calls: &[CallLayout],
         capacity: usize,
+        keyed: bool,
     ) -> Result<Self> {
         let unit = gpu.unit_words();
         let mut states = Vec::with_capacity(calls.len());
@@ -86,14 +110,16 @@ impl States {
                 queue.fill(&buffer, init)?;
                 arrays.push(Array { buffer, words, init });
             }
-            states.push(CallState { layout: layout.clone(), arrays });
+            let kept = Kept::new(gpu, queue, layout, keyed)?;
+            states.push(CallState { layout: layout.clone(), arrays, kept });
         }
         Ok(Self { calls: states, capacity })
     }
 
     /// Bytes of device memory held.
     pub(super) fn bytes(&self) -> usize {
-        self.calls.iter().flat_map(|c| &c.arrays).map(|a| a.buffer.len()).sum()
+        let arrays: usize = self.calls.iter().flat_map(|c| &c.arrays).map(|a| a.buffer.len()).sum();
+        arrays + self.calls.iter().filter_map(|c| c.kept.as_ref()).map(Kept::bytes).sum::<usize>()
     }
 
     /// Makes room for `groups` groups, of which the first `used` have states.
@@ -121,22 +147,28 @@ impl States {
 
     /// Adds the rows of a chunk to the states of their groups.
     pub(super) fn accumulate(
-        &self,
-        gpu: &Gpu,
+        &mut self,
+        gpu: &mut Gpu,
         queue: &mut dyn Queue,
         rows: &Rows,
         columns: &[Column],
     ) -> Result<()> {
-        for call in &self.calls {
+        for call in &mut self.calls {
             let column = call.layout.argument.map(|(c, ty)| (&columns[c], ty));
-            Accumulate { gpu, rows, column, call }.run(queue)?;
+            if let (Some(kept), Some((column, _))) = (&mut call.kept, column) {
+                kept.add(gpu, queue, rows, column)?;
+            }
+            let other = call.layout.other.map(|c| &columns[c]);
+            Accumulate { gpu, rows, column, other, call }.run(queue)?;
         }
         Ok(())
     }
 
-    /// Reads the words of all arrays back, for each call and array.
+    /// Reads the words of all arrays back, for each call and array; the values that a
+    /// quantile or a distinct count comes to follow what it counted.
     pub(super) fn download(
         &self,
+        gpu: &mut Gpu,
         queue: &mut dyn Queue,
         groups: usize,
     ) -> Result<Vec<(CallLayout, Vec<Vec<u32>>)>> {
@@ -149,6 +181,9 @@ impl States {
                     queue.download(&array.buffer, 0, bytemuck::cast_slice_mut(&mut words))?;
                 }
                 arrays.push(words);
+            }
+            if let Some(kept) = &call.kept {
+                arrays = kept.finish(gpu, queue, groups, arrays)?;
             }
             out.push((call.layout.clone(), arrays));
         }
@@ -177,6 +212,19 @@ fn kernels_of(layout: &CallLayout, unit_words: u32) -> Vec<KernelId> {
             KernelId::ClaimShift,
             KernelId::SetShift,
         ],
+        Kind::CoMoments => vec![
+            KernelId::SumInt { words: 2 },
+            KernelId::SumFloat,
+            KernelId::SumProduct,
+            KernelId::ClaimShift,
+            KernelId::SetShift,
+        ],
+        Kind::Bits(_) => {
+            let words = layout.argument.map_or(1, |(_, ty)| ty.words() as u32);
+            vec![KernelId::Bits { words }]
+        }
+        Kind::Distinct => Vec::new(),
+        Kind::Quantile(_) => vec![KernelId::SumInt { words: 2 }],
     }
 }
 
@@ -185,6 +233,8 @@ struct Accumulate<'a> {
     gpu: &'a Gpu,
     rows: &'a Rows,
     column: Option<(&'a Column, PhysType)>,
+    /// The second argument.
+    other: Option<&'a Column>,
     call: &'a CallState,
 }
 
@@ -202,7 +252,49 @@ impl Accumulate<'_> {
                 self.sum_float(queue, &arrays[2], None, Some(&arrays[1]), 1)?;
                 self.sum_float(queue, &arrays[3], None, Some(&arrays[1]), 2)
             }
+            Kind::CoMoments => self.co_moments(queue),
+            Kind::Bits(op) => self.bits(queue, op),
+            Kind::Distinct => Ok(()),
+            Kind::Quantile(_) => {
+                self.sum_int(queue, &arrays[0], None, false)?;
+                let rows = Self { column: None, ..*self };
+                rows.sum_int(queue, &arrays[1], None, false)
+            }
         }
+    }
+
+    fn co_moments(&self, queue: &mut dyn Queue) -> Result<()> {
+        let arrays = &self.call.arrays;
+        let Some(other) = self.other else { return Ok(()) };
+        self.sum_int(queue, &arrays[0], None, false)?;
+        let other = Self { column: Some((other, PhysType::F64)), other: None, ..*self };
+        for (argument, arrays) in [(self, &arrays[1..5]), (&other, &arrays[5..9])] {
+            argument.shift(queue, &arrays[3], &arrays[0])?;
+            argument.sum_float(queue, &arrays[1], None, Some(&arrays[0]), 1)?;
+            argument.sum_float(queue, &arrays[2], None, Some(&arrays[0]), 2)?;
+        }
+        let (blocks, mut params) = self.head(2);
+        params.extend([1, u32::from(self.valid().is_some()), 0]);
+        let mut buffers = self.buffers(&arrays[9], None, true);
+        buffers.push(arrays[1].buffer.clone());
+        buffers.extend(other.column.map(|(c, _)| c.values.clone()));
+        buffers.push(arrays[5].buffer.clone());
+        let buffers: Vec<_> = buffers.iter().collect();
+        self.gpu.launch(queue, KernelId::SumProduct, blocks, &buffers, &params)
+    }
+
+    fn bits(&self, queue: &mut dyn Queue, op: BitOp) -> Result<()> {
+        let (state, seen) = (&self.call.arrays[0], self.seen(1));
+        let (blocks, mut params) = self.head(state.words);
+        params.extend([
+            op as u32,
+            neutral(op),
+            u32::from(self.valid().is_some()),
+            u32::from(seen.is_some()),
+        ]);
+        let buffers = self.buffers(state, seen, true);
+        let id = KernelId::Bits { words: state.words };
+        self.gpu.launch(queue, id, blocks, &buffers.iter().collect::<Vec<_>>(), &params)
     }
 
     /// The flags of groups with an argument, which follow `at` arrays.

@@ -29,6 +29,7 @@ const MIN_SLOTS: usize = 1 << 10;
 const MAX_SLOTS: usize = 1 << 30;
 
 /// The groups found so far, and the rows of the chunk at hand.
+#[derive(Debug)]
 pub(super) struct GroupTable {
     key_words: u32,
     slots: Option<DeviceBuffer>,
@@ -127,6 +128,8 @@ impl GroupTable {
     }
 
     /// Finds or adds the group of each selected row of a chunk; returns the number of groups.
+    /// The rows begin with row `row_base` of the batch, and with row `chunk_base` of columns
+    /// that hold a chunk only.
     pub(super) fn find(
         &mut self,
         gpu: &mut Gpu,
@@ -135,17 +138,20 @@ impl GroupTable {
         columns: &[Column],
         selected: Option<&DeviceBuffer>,
         (row_base, rows): (u32, u32),
+        chunk_base: u32,
     ) -> Result<usize> {
         self.make_room(gpu, queue, rows as usize)?;
+        let base = |key: &KeyLayout| if key.of_chunk { chunk_base } else { row_base };
         let packed = match keys {
-            [key] if row_base == 0 && key.null.is_none() && !key.ty.is_float() => {
+            [key] if base(key) == 0 && key.null.is_none() && !key.ty.is_float() => {
                 // The column is its own packed key.
                 columns[key.column].values.clone()
             }
             _ => {
                 let row_keys = self.row_keys(gpu, rows as usize)?;
                 for key in keys {
-                    self.pack(gpu, queue, key, &columns[key.column], (row_base, rows), &row_keys)?;
+                    let range = (base(key), rows);
+                    self.pack(gpu, queue, key, &columns[key.column], range, &row_keys)?;
                 }
                 row_keys
             }

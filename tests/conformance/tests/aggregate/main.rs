@@ -88,6 +88,18 @@ macro_rules! suite {
 
             #[test]
             $(#[$ignore])?
+            fn bits_and_pairs() {
+                suite::bits_and_pairs(&device());
+            }
+
+            #[test]
+            $(#[$ignore])?
+            fn kept_values() {
+                suite::kept_values(&device(), &[0, 1, 40, 900]);
+            }
+
+            #[test]
+            $(#[$ignore])?
             fn floats() {
                 suite::floats(&device());
             }
@@ -131,6 +143,7 @@ suite! {
 fn checked_emulator() {
     let device = emulated_checked();
     suite::accumulators(&device, &[40]);
+    suite::kept_values(&device, &[40]);
     suite::skewed(&device);
     suite::group_counts(&device, &[1, 129, 1025]);
 }
@@ -144,6 +157,11 @@ fn wide_inputs_on_wgpu() {
 #[test]
 fn wide_inputs_on_emulated() {
     suite::wide_inputs(&Target::Emulated.open());
+}
+
+#[test]
+fn many_kept_values_on_the_host() {
+    suite::many_kept_values(&Target::Cpu.open());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::HashMap, fmt};
 
 use windlass_kernels::{
     PhysType,
-    aggregate::{Accumulator, GroupByResult},
+    aggregate::{Accumulator, BitOp, GroupByResult},
 };
 
 use crate::column::{self, HostColumn};
@@ -159,6 +159,13 @@ impl Query {
             assert_eq!(got, [Some(rows.count() as u128)], "{what}");
             return;
         };
+        if let Accumulator::CoMoments { other } = call.accumulator {
+            let value =
+                |c: usize, r: &usize| self.columns[c].rows[*r].map(|b| float(PhysType::F64, b));
+            let pair = |r: &usize| value(argument, r).zip(value(other.0 as usize, r));
+            check_pairs(&rows.filter_map(pair).collect::<Vec<_>>(), got, what);
+            return;
+        }
         let ty = self.columns[argument].ty;
         let values: Vec<u128> = rows.filter_map(|r| self.columns[argument].rows[*r]).collect();
         let n = values.len();
@@ -188,6 +195,27 @@ impl Query {
                 let sum = column::truncate(state, sum);
                 assert_eq!(got, [(n > 0).then_some(sum)], "{what} (wide: {wide})");
             }
+            Accumulator::Bits(op) => {
+                let of = |a: u128, b: u128| match op {
+                    BitOp::And => a & b,
+                    BitOp::Or => a | b,
+                    BitOp::Xor => a ^ b,
+                };
+                assert_eq!(got, [values.into_iter().reduce(of)], "{what}");
+            }
+            Accumulator::Distinct => {
+                let different: std::collections::HashSet<u128> = values.into_iter().collect();
+                assert_eq!(got, [Some(different.len() as u128)], "{what}");
+            }
+            Accumulator::Quantile(share) => {
+                let mut values = values;
+                values.sort_by(|a, b| order(ty, *a, *b));
+                let place = share.get() * (n as f64 - 1.0);
+                let at = |p: f64| values.get(p as usize).copied();
+                let want = [Some(n as u128), at(place.floor()), at(place.ceil())];
+                assert_eq!(got, want, "{what}");
+            }
+            Accumulator::CoMoments { .. } => unreachable!("checked above"),
             Accumulator::Moments => {
                 let values: Vec<f64> = values.iter().map(|b| float(ty, *b)).collect();
                 assert_eq!(got[0], Some(n as u128), "{what}: count");
@@ -201,6 +229,29 @@ impl Query {
             }
         }
     }
+}
+
+/// Checks count, means, sums of squared deviations and of their products. The bound of the
+/// last is that of the sums of squares, with the geometric mean of both variables' terms.
+fn check_pairs(pairs: &[(f64, f64)], got: &[Option<u128>], what: &What<'_>) {
+    let n = pairs.len();
+    assert_eq!(got[0], Some(n as u128), "{what}: count");
+    let (x, y): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+    let mean = |v: &[f64]| if n == 0 { 0.0 } else { v.iter().sum::<f64>() / n as f64 };
+    let m2 = |v: &[f64]| v.iter().map(|a| (a - mean(v)) * (a - mean(v))).sum::<f64>();
+    let squares = |v: &[f64]| v.iter().map(|a| a * a).sum::<f64>();
+    let got = |i: usize| got[i].map(|b| f64::from_bits(b as u64));
+    for (v, at) in [(&x, 1), (&y, 3)] {
+        let magnitude = v.iter().map(|v| v.abs()).sum::<f64>() / n.max(1) as f64;
+        close(got(at), Some(mean(v)), sum_tolerance(n + 2, magnitude), what);
+        close(got(at + 1), Some(m2(v)), m2_tolerance(n, m2(v), squares(v)), what);
+    }
+    let (mean_x, mean_y) = (mean(&x), mean(&y));
+    let co = pairs.iter().map(|(a, b)| (a - mean_x) * (b - mean_y)).sum();
+    let both = |a: f64, b: f64| (a * b).sqrt();
+    let tolerance = m2_tolerance(n, both(m2(&x), m2(&y)), both(squares(&x), squares(&y)));
+    let skewed = both(m2(&x), squares(&y)) + both(m2(&y), squares(&x));
+    close(got(5), Some(co), tolerance + 8.0 * f64::EPSILON * skewed, what);
 }
 
 fn close(got: Option<f64>, want: Option<f64>, tolerance: f64, what: &What<'_>) {

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use windlass_device::{Backend, Device};
-use windlass_kernels::{KernelError, PhysType, aggregate::Accumulator};
+use windlass_kernels::{
+    KernelError, PhysType,
+    aggregate::{Accumulator, BitOp, Share},
+    ir::ValueId,
+};
 
 use crate::{
     column::HostColumn,
@@ -266,6 +270,108 @@ pub(crate) fn accumulators(device: &Arc<dyn Device>, groups: &[usize]) {
     }
 }
 
+/// Bits of all integers, and moments of pairs, with nulls and FILTER clauses.
+pub(crate) fn bits_and_pairs(device: &Arc<dyn Device>) {
+    let mut random = Random::new(12);
+    let ops = [BitOp::And, BitOp::Or, BitOp::Xor];
+    for groups in [0, 1, 40, 1200] {
+        let rows = 1500.max(groups * 2);
+        let key = |r: &mut Random| r.below(groups.max(1)) as i64;
+        let keys = if groups == 0 { vec![] } else { vec![0] };
+        let mut columns = vec![
+            HostColumn::ints(PhysType::I32, (0..rows).map(|_| key(&mut random))),
+            HostColumn::random(&mut random, PhysType::Bool, rows, 4, 2),
+        ];
+        let mut calls = Vec::new();
+        for (i, ty) in PhysType::ALL.into_iter().filter(|t| has(&**device, *t)).enumerate() {
+            if !ty.is_integer() || ty == PhysType::I128 {
+                continue;
+            }
+            let (at, nulls) = (columns.len(), [0, 3, 1][i % 3]);
+            columns.push(HostColumn::random(&mut random, ty, rows, nulls, 5000));
+            let filter = (i % 4 == 1).then_some(1);
+            let call = |op| Call { accumulator: Accumulator::Bits(op), argument: Some(at), filter };
+            calls.extend(ops.map(call));
+        }
+        let query = Query { columns, filter: None, keys: keys.clone(), calls };
+        check(&query, device, 1100, &format!("bits, {groups} groups"));
+        if !has(&**device, PhysType::F64) {
+            continue;
+        }
+        let mut columns = query.columns[..2].to_vec();
+        for nulls in [0, 3, 5, 1] {
+            columns.push(argument(&mut random, PhysType::F64, rows, nulls));
+        }
+        columns.push(HostColumn::floats((0..rows).map(|_| 1e6 + random.unit())));
+        let mut calls = Vec::new();
+        for (x, y) in [(2, 3), (3, 4), (2, 6), (6, 6), (4, 5), (5, 2)] {
+            let accumulator = Accumulator::CoMoments { other: ValueId(y) };
+            calls.push(call(accumulator, x));
+            calls.push(Call { accumulator, argument: Some(x), filter: Some(1) });
+        }
+        let query = Query { columns, filter: None, keys, calls };
+        check(&query, device, 1100, &format!("pairs, {groups} groups"));
+    }
+}
+
+/// Distinct counts and quantiles of every type, with nulls, filters and extremes.
+pub(crate) fn kept_values(device: &Arc<dyn Device>, groups: &[usize]) {
+    let mut random = Random::new(13);
+    let quarter = Share::new(0.25).unwrap_or(Share::HALF);
+    for &groups in groups {
+        for (i, ty) in PhysType::ALL.into_iter().filter(|t| has(&**device, *t)).enumerate() {
+            let rows = 700.max(groups * 2);
+            let key = |r: &mut Random| r.below(groups.max(1)) as i64;
+            let nulls = [0, 3, 7][i % 3];
+            let columns = vec![
+                HostColumn::ints(PhysType::I32, (0..rows).map(|_| key(&mut random))),
+                HostColumn::random(&mut random, PhysType::Bool, rows, 4, 2),
+                HostColumn::random(&mut random, ty, rows, nulls, 30),
+                HostColumn::random(&mut random, ty, rows, 1, 5),
+            ];
+            let filtered = |accumulator| Call { accumulator, argument: Some(2), filter: Some(1) };
+            let calls = vec![
+                call(Accumulator::Distinct, 2),
+                call(Accumulator::Quantile(Share::HALF), 2),
+                call(Accumulator::Quantile(quarter), 3),
+                call(Accumulator::Distinct, 3),
+                filtered(Accumulator::Distinct),
+                filtered(Accumulator::Quantile(quarter)),
+            ];
+            let keys = if groups == 0 { vec![] } else { vec![0] };
+            let filter = (i % 2 == 1).then_some(1);
+            let query = Query { columns, filter, keys, calls };
+            check(&query, device, 500, &format!("kept values of {ty}, {groups} groups"));
+        }
+    }
+    for keys in [vec![], vec![0]] {
+        let columns =
+            vec![HostColumn::ints(PhysType::I32, []), HostColumn::ints(PhysType::I64, [])];
+        let calls = vec![call(Accumulator::Distinct, 1), call(Accumulator::Quantile(quarter), 1)];
+        let query = Query { columns, keys, calls, filter: None };
+        check(&query, device, 1, "kept values of no rows");
+    }
+}
+
+/// More values than a host keeps without dropping repeated ones, and than one thread sorts.
+pub(crate) fn many_kept_values(device: &Arc<dyn Device>) {
+    let mut random = Random::new(14);
+    let rows = 300_000;
+    for (groups, distinct) in [(1, 400), (300, 90_000), (100_000, 1000)] {
+        let columns = vec![
+            HostColumn::ints(PhysType::I32, (0..rows).map(|_| random.below(groups) as i64)),
+            HostColumn::random(&mut random, PhysType::I64, rows, 9, distinct),
+        ];
+        let calls =
+            vec![call(Accumulator::Distinct, 1), call(Accumulator::Quantile(Share::HALF), 1)];
+        for keys in [vec![], vec![0]] {
+            let (columns, calls) = (columns.clone(), calls.clone());
+            let query = Query { columns, keys, calls, filter: None };
+            check(&query, device, 70_000, &format!("{groups} groups of {distinct} values"));
+        }
+    }
+}
+
 /// Sums of infinities and NaN, and moments of a large mean with a small spread.
 pub(crate) fn floats(device: &Arc<dyn Device>) {
     if !has(&**device, PhysType::F64) {
@@ -429,10 +535,17 @@ pub(crate) fn random_query(device: &Arc<dyn Device>, seed: u64) {
     for _ in 0..random.below(4) {
         let (ty, nulls) = (types[random.below(types.len())], random.below(5));
         let mut takes = vec![Accumulator::Count, Accumulator::Min, Accumulator::Max];
+        takes.extend([Accumulator::Distinct, Accumulator::Quantile(Share::HALF)]);
+        if ty.is_integer() && ty != PhysType::I128 {
+            takes.extend([BitOp::And, BitOp::Or, BitOp::Xor].map(Accumulator::Bits));
+        }
         match ty {
             PhysType::I64 | PhysType::I128 => takes.extend([SUM, WIDE]),
             PhysType::U64 => takes.push(SUM),
-            PhysType::F64 => takes.extend([SUM, Accumulator::Moments]),
+            PhysType::F64 => {
+                let other = ValueId(columns.len() as u32);
+                takes.extend([SUM, Accumulator::Moments, Accumulator::CoMoments { other }]);
+            }
             PhysType::F32 if has(&**device, PhysType::F64) => takes.push(SUM),
             _ => {}
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array},
-    datatypes::{DataType, Decimal128Type, Float64Type, Int64Type},
+    array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray},
+    datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type},
 };
 use windlass_kernels::{KernelError, Result};
 
@@ -13,7 +13,7 @@ use super::{Aggregate, Kind, invalid};
 /// The value of an aggregate.
 pub(super) fn value(aggregate: &Aggregate, states: &[&ArrayRef]) -> Result<ArrayRef> {
     match (aggregate.kind, states) {
-        (Kind::State, [state]) => Ok(Arc::clone(state)),
+        (Kind::State | Kind::Whole, [state]) => Ok(Arc::clone(state)),
         (Kind::Average, [count, sum]) => {
             let sum = sum
                 .as_primitive_opt::<Float64Type>()
@@ -47,11 +47,95 @@ pub(super) fn value(aggregate: &Aggregate, states: &[&ArrayRef]) -> Result<Array
             let values: Float64Array = counts(count)?.iter().zip(m2).map(variance).collect();
             Ok(Arc::new(values))
         }
+        (Kind::Covariance { .. } | Kind::Correlation | Kind::Regression(_), states) => {
+            super::pairs::value(aggregate.kind, states)
+        }
+        (Kind::Median, [_, lower, upper]) => median(lower, upper),
+        (Kind::Percentile(share), [count, lower, upper]) => {
+            percentile(counts(count)?, lower, upper, share.get())
+        }
         _ => Err(invalid(
             format!("the states of {}", aggregate.name),
             format!("{} of them", states.len()),
         )),
     }
+}
+
+/// The middle of two values, element by element; of integers cut off, without overflow.
+fn median(lower: &ArrayRef, upper: &ArrayRef) -> Result<ArrayRef> {
+    macro_rules! middle {
+        ($t:ty, $of:expr) => {
+            match (lower.as_primitive_opt::<$t>(), upper.as_primitive_opt::<$t>()) {
+                (Some(a), Some(b)) => {
+                    let of = |(a, b): (Option<_>, Option<_>)| a.zip(b).map($of);
+                    let values: PrimitiveArray<$t> = a.iter().zip(b).map(of).collect();
+                    return Ok(Arc::new(values.with_data_type(lower.data_type().clone())));
+                }
+                _ => {}
+            }
+        };
+    }
+    // An odd number of values has the same one twice, which the mean would keep but for
+    // overflow to infinity.
+    middle!(Float64Type, |(a, b): (f64, f64)| if a.to_bits() == b.to_bits() {
+        a
+    } else {
+        (a + b) / 2.0
+    });
+    middle!(Float32Type, |(a, b): (f32, f32)| if a.to_bits() == b.to_bits() {
+        a
+    } else {
+        (a + b) / 2.0
+    });
+    middle!(Int64Type, |(a, b): (i64, i64)| match a.checked_add(b) {
+        Some(sum) => sum / 2,
+        None => a / 2 + b / 2 + (a % 2 + b % 2) / 2,
+    });
+    middle!(Decimal128Type, |(a, b): (i128, i128)| match a.checked_add(b) {
+        Some(sum) => sum / 2,
+        None => a / 2 + b / 2 + (a % 2 + b % 2) / 2,
+    });
+    Err(invalid("floats or decimals", lower.data_type().to_string()))
+}
+
+/// Steps into which DataFusion divides the way between two values.
+const STEPS: f64 = 1e6;
+
+/// Values at a share of the way, between the two around it as DataFusion's
+/// `percentile_cont` interpolates.
+fn percentile(
+    counts: &Int64Array,
+    lower: &ArrayRef,
+    upper: &ArrayRef,
+    share: f64,
+) -> Result<ArrayRef> {
+    let weight = |count: i64| {
+        let place = share * (count - 1) as f64;
+        let fraction = place - place.floor();
+        (fraction * STEPS).trunc() / STEPS
+    };
+    macro_rules! between {
+        ($t:ty, $native:ty) => {
+            match (lower.as_primitive_opt::<$t>(), upper.as_primitive_opt::<$t>()) {
+                (Some(a), Some(b)) => {
+                    let values = counts.iter().zip(a.iter().zip(b)).map(|(n, (a, b))| {
+                        let (n, a, b) = (n?, a?, b?);
+                        if a.to_bits() == b.to_bits() {
+                            return Some(a);
+                        }
+                        let (from, to) = (f64::from(a), f64::from(b));
+                        Some((from + (to - from) * weight(n)) as $native)
+                    });
+                    let values: PrimitiveArray<$t> = values.collect();
+                    return Ok(Arc::new(values));
+                }
+                _ => {}
+            }
+        };
+    }
+    between!(Float64Type, f64);
+    between!(Float32Type, f32);
+    Err(invalid("floats", lower.data_type().to_string()))
 }
 
 fn counts(array: &ArrayRef) -> Result<&Int64Array> {

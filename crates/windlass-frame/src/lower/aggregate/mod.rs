@@ -16,7 +16,7 @@ use datafusion::{
 };
 use windlass_kernels::{
     KernelError, PhysType, Result as KernelResult,
-    aggregate::{Accumulator, AggregateCall, GroupByPlan, GroupByResult},
+    aggregate::{Accumulator, AggregateCall, BitOp, GroupByPlan, GroupByResult, Share},
     ir::ValueId,
 };
 
@@ -24,6 +24,9 @@ use super::{HostTables, InputPlan, Lowering, OutputColumn, Result, Unsupported, 
 use crate::batch::{DictionarySet, logical};
 
 mod finish;
+mod pairs;
+
+use pairs::Regression;
 
 /// An aggregation with the filters and projections below it as one program.
 #[derive(Debug, Clone)]
@@ -61,6 +64,18 @@ enum Kind {
     DecimalAverage { scale: i8 },
     /// Count, mean and sum of squared deviations.
     Variance { population: bool, root: bool },
+    /// Moments of pairs.
+    Covariance { population: bool },
+    /// Moments of pairs.
+    Correlation,
+    /// Moments of pairs: the dependent variable, then the independent one.
+    Regression(Regression),
+    /// Count of values and the two in the middle.
+    Median,
+    /// Count of values and the two around a share.
+    Percentile(Share),
+    /// A value that needs all rows: its partial states are lists.
+    Whole,
 }
 
 /// Lowers an aggregation at the end of a chain.
@@ -118,21 +133,42 @@ fn lower_one(
     filter: Option<ValueId>,
     calls: &mut Calls,
 ) -> Result<Aggregate> {
-    if aggregate.is_distinct() {
-        return Err(Unsupported::new("DISTINCT in an aggregate has no device form"));
+    let function = aggregate.fun().name();
+    let distinct = aggregate.is_distinct();
+    if distinct && function != "count" {
+        return Err(Unsupported::new(format!("{function} of DISTINCT has no device form")));
     }
-    if !aggregate.order_bys().is_empty() {
+    let percentile = function == "percentile_cont";
+    if !percentile && !aggregate.order_bys().is_empty() {
         return Err(Unsupported::new("ORDER BY in an aggregate has no device form"));
     }
     let ty = aggregate.field().data_type().clone();
     let name = aggregate.name().to_string();
     let args = aggregate.expressions();
-    let function = aggregate.fun().name();
     let done = |kind, calls| Ok(Aggregate { name: name.clone(), kind, calls, ty: ty.clone() });
+    if let [x, y] = &args[..]
+        && let Some(kind) = pairs::kind(function)
+    {
+        let (x, y) = (chain.lower_where(x, filter)?, chain.lower_where(y, filter)?);
+        if (&x.ty, &y.ty) != (&DataType::Float64, &DataType::Float64) {
+            let types = format!("{function} of {} and {} has no device form", x.ty, y.ty);
+            return Err(Unsupported::new(types));
+        }
+        let accumulator = Accumulator::CoMoments { other: y.value };
+        let call = AggregateCall { accumulator, argument: Some(x.value), filter };
+        return done(kind, vec![calls.add(call)]);
+    }
+    let (args, share) = match (percentile, &args[..]) {
+        (true, [values, share]) => {
+            let share = pairs::share(share, aggregate.order_bys())?;
+            (vec![Arc::clone(values)], Some(share))
+        }
+        _ => (args.clone(), None),
+    };
     let [argument] = &args[..] else {
         return Err(Unsupported::new(format!("{function} of {} arguments", args.len())));
     };
-    if function == "count" && is_constant(argument) {
+    if function == "count" && is_constant(argument) && !distinct {
         let call = AggregateCall { accumulator: Accumulator::CountRows, argument: None, filter };
         return done(Kind::State, vec![calls.add(call)]);
     }
@@ -143,6 +179,28 @@ fn lower_one(
         |accumulator| calls.add(AggregateCall { accumulator, argument: Some(a.value), filter });
     let decimal = matches!(a.ty, DataType::Decimal128(..));
     match function {
+        "count" if distinct => {
+            let at = call(Accumulator::Distinct);
+            done(Kind::Whole, vec![at])
+        }
+        "median" if a.ty == ty && (phys.is_float() || decimal) => {
+            let at = call(Accumulator::Quantile(Share::HALF));
+            done(Kind::Median, vec![at])
+        }
+        "percentile_cont" if a.ty == ty && phys.is_float() => {
+            let Some(share) = share else { return refuse() };
+            let at = call(Accumulator::Quantile(share));
+            done(Kind::Percentile(share), vec![at])
+        }
+        "bit_and" | "bit_or" | "bit_xor" if a.ty == ty && a.ty.is_integer() => {
+            let op = match function {
+                "bit_and" => BitOp::And,
+                "bit_or" => BitOp::Or,
+                _ => BitOp::Xor,
+            };
+            let at = call(Accumulator::Bits(op));
+            done(Kind::State, vec![at])
+        }
         "count" => {
             let at = call(Accumulator::Count);
             done(Kind::State, vec![at])
@@ -212,11 +270,22 @@ fn invalid(expected: impl Into<String>, got: impl Into<String>) -> KernelError {
 }
 
 impl AggregatePlan {
+    /// Why it gives no partial states: the first aggregate whose states are lists of values.
+    pub fn whole_only(&self) -> Option<Unsupported> {
+        let lists =
+            |a: &&Aggregate| matches!(a.kind, Kind::Whole | Kind::Median | Kind::Percentile(_));
+        let name = &self.aggregates.iter().find(lists)?.name;
+        Some(Unsupported::new(format!(
+            "{name}: its partial states are lists of values, which stay where the rows are"
+        )))
+    }
+
     /// The groups with their partial states, as an `AggregateExec` of mode Partial gives
     /// them: `schema` is that node's.
     ///
     /// # Errors
-    /// `Invalid` when the result is not this plan's.
+    /// `Invalid` when the result is not this plan's, or [`AggregatePlan::whole_only`] has a
+    /// reason.
     pub fn partial(
         &self,
         result: &GroupByResult,
@@ -224,6 +293,9 @@ impl AggregatePlan {
         schema: &SchemaRef,
     ) -> KernelResult<RecordBatch> {
         self.check(result)?;
+        if let Some(reason) = self.whole_only() {
+            return Err(invalid("aggregates with states of fixed size", reason.reason));
+        }
         let mut states = Vec::new();
         for a in &self.aggregates {
             let mut own: Vec<ArrayRef> =
@@ -232,7 +304,7 @@ impl AggregatePlan {
                 // A count in the state marks the group as having a value.
                 own[0] = finish::null_where_zero(&own[0])?;
             }
-            states.extend(own);
+            states.extend(pairs::states(a.kind, own, !self.keys.is_empty())?);
         }
         self.batch(result, states, dictionaries, schema)
     }

@@ -104,6 +104,9 @@ async fn compare(sql: &str, batch: &RecordBatch) -> Result<(), String> {
         return Ok(());
     };
     let plan = lower_partial(partial).map_err(|e| text(&e))?;
+    if plan.whole_only().is_some() {
+        return Ok(());
+    }
     let (result, dictionaries) = run(&plan, &halves);
     let states = plan.partial(&result, &dictionaries, &partial.schema()).map_err(|e| text(&e))?;
     // Its final aggregation over our states.
@@ -175,6 +178,16 @@ async fn all_aggregates() {
         "sum(i32 * k + 1), avg(d7 + d7), count(nullif(k, 2)), sum(CASE WHEN b THEN 1 ELSE 0 END)",
         "sum(i32), avg(i32), count(i32), min(i32), max(i32)",
         "sum(100 / nullif(k, 0)) FILTER (WHERE k > 0)",
+        "corr(f64, g64), covar_samp(f64, i32), covar_pop(g64, f64), corr(i32, k)",
+        "regr_slope(f64, g64), regr_intercept(f64, i32), regr_count(g64, f64), regr_r2(f64, g64)",
+        "regr_avgx(f64, i32), regr_avgy(f64, i32), regr_sxx(f64, g64), regr_syy(f64, g64), regr_sxy(f64, g64)",
+        "corr(f64, g64) FILTER (WHERE b), covar_pop(f64, g64) FILTER (WHERE i32 > 0)",
+        "bit_and(i32), bit_or(i8), bit_xor(i64), bit_and(u64), bit_or(u8), bit_xor(k) FILTER (WHERE b)",
+        "median(f64), median(f32), median(i32), median(d7), median(d18), median(d25), median(d38)",
+        "median(f64) FILTER (WHERE b), percentile_cont(0.3) WITHIN GROUP (ORDER BY f64)",
+        "percentile_cont(0.9) WITHIN GROUP (ORDER BY f32 DESC), percentile_cont(0.05) WITHIN GROUP (ORDER BY i32)",
+        "count(DISTINCT i32), count(DISTINCT s), count(DISTINCT b), count(DISTINCT d25), count(*)",
+        "count(DISTINCT f64), count(DISTINCT i8) FILTER (WHERE c), count(DISTINCT date), avg(i32)",
     ] {
         for keys in [
             "",
@@ -227,13 +240,14 @@ async fn wrapping_sums_and_extremes() {
 async fn what_is_not_lowered_says_why() {
     let batch = data(20, 24, false);
     for (sql, word) in [
-        ("SELECT count(DISTINCT i32), count(DISTINCT k) FROM t", "DISTINCT"),
+        ("SELECT sum(DISTINCT i32), count(DISTINCT k) FROM t", "DISTINCT"),
         ("SELECT k, max(s) FROM t GROUP BY k", "value order"),
         ("SELECT k, b, count(*) FROM t GROUP BY ROLLUP (k, b)", "ROLLUP"),
-        ("SELECT median(f64) FROM t", "no device form"),
+        ("SELECT approx_distinct(i32) FROM t", "no device form"),
+        ("SELECT median(DISTINCT f64), count(DISTINCT k) FROM t", "median of DISTINCT"),
         ("SELECT avg(d38) FROM t", "no device form"),
         ("SELECT first_value(i32 ORDER BY i64) FROM t", "ORDER BY"),
-        ("SELECT corr(f64, g64) FROM t", "2 arguments"),
+        ("SELECT string_agg(s, ',') FROM t", "2 arguments"),
     ] {
         let query = Query::plan(sql, &batch, 1).await;
         let nodes = aggregations(&query.plan);

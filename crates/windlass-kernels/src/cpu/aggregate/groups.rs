@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallColumns {
     pub(super) argument: Option<usize>,
+    pub(super) other: Option<usize>,
     pub(super) filter: Option<usize>,
 }
 
@@ -142,22 +143,38 @@ impl Groups {
         }
         for (states, call) in self.states.iter_mut().zip(calls) {
             let values = call.argument.map(|a| chunk.values(a));
+            let other = call.other.map(|a| chunk.values(a));
             let valid = call.argument.and_then(|a| chunk.valid(a));
-            let mask = match call.filter {
-                None => valid,
-                Some(f) => {
-                    let Values::Bool(pass) = chunk.values(f) else { continue };
+            // A row counts where all of these are 1.
+            let pass = match call.filter.map(|f| chunk.values(f)) {
+                None => None,
+                Some(Values::Bool(pass)) => Some(pass),
+                Some(_) => continue,
+            };
+            let of_filter = call.filter.and_then(|f| chunk.valid(f));
+            let of_other = call.other.and_then(|a| chunk.valid(a));
+            let mut masks = [pass, of_filter, valid, of_other].into_iter().flatten();
+            let mask = match (masks.next(), masks.next()) {
+                (first, None) => first,
+                (Some(first), Some(second)) => {
                     self.mask.clear();
-                    self.mask.extend_from_slice(pass);
-                    for other in [chunk.valid(f), valid].into_iter().flatten() {
+                    self.mask.extend_from_slice(first);
+                    for other in std::iter::once(second).chain(masks) {
                         self.mask.iter_mut().zip(other).for_each(|(m, o)| *m &= o);
                     }
                     Some(&self.mask[..])
                 }
+                (None, Some(_)) => unreachable!("the first comes first"),
             };
-            states.update(groups, gids, values, mask);
+            states.update(groups, gids, (values, other), mask);
         }
         self.account()
+    }
+
+    /// Brings kept values into the order of their groups, for [`Groups::absorb`] by another.
+    pub(super) fn settle(&mut self) {
+        let groups = self.len();
+        self.states.iter_mut().for_each(|s| s.settle(groups));
     }
 
     /// Ends lookups, which frees the table, and reserves what is left.

@@ -22,6 +22,10 @@ use crate::{
 /// fed (a guess: some 0.3 ms of work).
 const SERIAL_GROUPS: usize = 16_384;
 
+/// Values that are kept until the end which take the work of merging one group, a guess:
+/// they are copied in order.
+const KEPT_PER_GROUP: usize = 8;
+
 /// Groups of a partition: with its table of 8 to 32 bytes a group and some states it fits a
 /// core's second-level cache of 1 to 2 MiB, so that lookups do not miss.
 const PARTITION_GROUPS: usize = 1 << 15;
@@ -57,6 +61,9 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
     if parts.len() == 1 {
         return Ok(parts);
     }
+    parts.par_iter_mut().for_each(Groups::settle);
+    let kept: usize = parts.iter().flat_map(|p| &p.states).map(States::kept).sum();
+    let work = total.max(kept / KEPT_PER_GROUP);
     if types.is_empty() {
         let mut all = parts.remove(0);
         for part in &parts {
@@ -65,9 +72,9 @@ pub fn merge(plan: &GroupByPlan, mut parts: Vec<Groups>, partitions: usize) -> R
         return Ok(vec![all]);
     }
     let layout = common_layout(&parts);
-    let count = match total {
+    let count = match work {
         0..=SERIAL_GROUPS => 1,
-        _ => partitions.max(total / PARTITION_GROUPS).next_power_of_two().min(MAX_PARTITIONS),
+        _ => partitions.max(work / PARTITION_GROUPS).next_power_of_two().min(MAX_PARTITIONS),
     };
     let splits: Vec<Split> =
         parts.into_par_iter().map(|part| split(part, &layout, count)).collect();

@@ -16,6 +16,8 @@
 //! | `layout` | keys as packed codes |
 //! | `table` | from codes to group numbers |
 //! | `state` | the accumulators |
+//! | `pairs` | moments of pairs |
+//! | `kept` | values that are kept for distinct counts and quantiles |
 //! | `groups` | keys and states together, with their memory |
 //! | `merge` | several parts into one result |
 //! | `arrays` | results as host arrays |
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use windlass_device::{Backend, Device, Queue};
 
 use crate::{
-    aggregate::{GroupBy, GroupByPlan, GroupByResult},
+    aggregate::{Accumulator, GroupBy, GroupByPlan, GroupByResult},
     column::{DeviceBatch, DeviceColumn},
     cpu::pipeline::{CHUNK_ROWS, Evaluator, Scratch},
     error::{KernelError, Result},
@@ -35,8 +37,10 @@ use crate::{
 
 mod arrays;
 mod groups;
+mod kept;
 mod layout;
 mod merge;
+mod pairs;
 mod state;
 mod table;
 #[cfg(test)]
@@ -53,7 +57,7 @@ pub use merge::{merge, merge_all};
 /// `Invalid` for a value that is not the program's, an argument that an aggregate does not
 /// take, or a filter that is not a boolean.
 pub fn check(plan: &GroupByPlan) -> Result<()> {
-    let of_calls = plan.calls.iter().flat_map(|c| [c.argument, c.filter]);
+    let of_calls = plan.calls.iter().flat_map(|c| [c.argument, c.filter, c.accumulator.other()]);
     let ids = of_calls.chain([plan.filter]).flatten().chain(plan.keys.iter().copied());
     let count = plan.program.values().len();
     if let Some(id) = ids.into_iter().find(|id| id.0 as usize >= count) {
@@ -61,6 +65,12 @@ pub fn check(plan: &GroupByPlan) -> Result<()> {
     }
     for call in &plan.calls {
         state::check(call.accumulator, call.argument.map(|a| plan.program.ty(a)))?;
+        if let Accumulator::CoMoments { other } = call.accumulator {
+            match plan.program.ty(other) {
+                PhysType::F64 => {}
+                ty => return Err(invalid("a second argument of f64", ty.to_string())),
+            }
+        }
     }
     for f in plan.calls.iter().filter_map(|c| c.filter).chain(plan.filter) {
         let ty = plan.program.ty(f);
@@ -139,6 +149,7 @@ impl CpuGroupBy {
             .iter()
             .map(|c| CallColumns {
                 argument: c.argument.map(&mut column),
+                other: c.accumulator.other().map(&mut column),
                 filter: c.filter.map(&mut column),
             })
             .collect();

@@ -5,9 +5,13 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
 
-use super::arrays::{array, decimals, nulls};
+use super::{
+    arrays::{array, decimals, nulls},
+    kept::Kept,
+    pairs::Pairs,
+};
 use crate::{
-    aggregate::Accumulator,
+    aggregate::{Accumulator, BitOp, Share},
     cpu::pipeline::Values,
     error::{KernelError, Result},
     types::PhysType,
@@ -56,6 +60,20 @@ enum Kind {
         mean: Vec<f64>,
         m2: Vec<f64>,
     },
+    Pairs(Pairs),
+    Bits(Vec<u64>, BitOp),
+    Distinct(Kept),
+    Quantile(Kept, Share),
+}
+
+/// Two values' bits by an operation.
+#[inline]
+fn combined(op: BitOp, a: u64, b: u64) -> u64 {
+    match op {
+        BitOp::And => a & b,
+        BitOp::Or => a | b,
+        BitOp::Xor => a ^ b,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,13 +96,13 @@ impl Extreme {
 
 /// Keys of a float that compare as IEEE 754 totalOrder does; its own inverse.
 #[inline]
-fn order64(bits: i64) -> i64 {
+pub(super) fn order64(bits: i64) -> i64 {
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
 /// As [`order64`].
 #[inline]
-fn order32(bits: i32) -> i32 {
+pub(super) fn order32(bits: i32) -> i32 {
     bits ^ (((bits >> 31) as u32) >> 1) as i32
 }
 
@@ -101,7 +119,9 @@ pub(super) fn check(accumulator: Accumulator, argument: Option<PhysType>) -> Res
         (Accumulator::Sum { wide: false }, a) => {
             matches!(a, Some(T::I64 | T::U64 | T::I128 | T::F32 | T::F64))
         }
-        (Accumulator::Moments, a) => a == Some(T::F64),
+        (Accumulator::Moments | Accumulator::CoMoments { .. }, a) => a == Some(T::F64),
+        (Accumulator::Bits(_), a) => a.is_some_and(|a| a.is_integer() && a != T::I128),
+        (Accumulator::Distinct | Accumulator::Quantile(_), a) => a.is_some(),
     };
     if ok {
         return Ok(());
@@ -132,6 +152,12 @@ impl States {
             (Accumulator::Moments, _) => {
                 Kind::Moments { count: Vec::new(), mean: Vec::new(), m2: Vec::new() }
             }
+            (Accumulator::CoMoments { .. }, _) => Kind::Pairs(Pairs::default()),
+            (Accumulator::Bits(op), _) => Kind::Bits(Vec::new(), op),
+            (Accumulator::Distinct, ty) => Kind::Distinct(Kept::new(ty.unwrap_or(T::I64))),
+            (Accumulator::Quantile(share), ty) => {
+                Kind::Quantile(Kept::new(ty.unwrap_or(T::I64)), share)
+            }
         };
         Self { argument, groups: 0, seen: Seen::default(), kind }
     }
@@ -141,11 +167,40 @@ impl States {
         matches!(self.kind, Kind::Count { .. })
     }
 
+    /// Whether groups without an argument are told apart by [`Seen`].
+    fn marks(&self) -> bool {
+        !matches!(
+            self.kind,
+            Kind::Count { .. }
+                | Kind::Moments { .. }
+                | Kind::Pairs(_)
+                | Kind::Distinct(_)
+                | Kind::Quantile(..)
+        )
+    }
+
+    /// Number of values that are kept until the end.
+    pub(super) fn kept(&self) -> usize {
+        match &self.kind {
+            Kind::Distinct(k) | Kind::Quantile(k, _) => k.len(),
+            _ => 0,
+        }
+    }
+
+    /// Brings kept values into the order of their groups.
+    pub(super) fn settle(&mut self, groups: usize) {
+        if let Kind::Distinct(k) | Kind::Quantile(k, _) = &mut self.kind {
+            k.settle(groups);
+        }
+    }
+
     /// Bytes of memory held.
     pub(super) fn bytes(&self) -> usize {
         let states = match &self.kind {
             Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.capacity() * 8,
-            Kind::Unsigned(v, _) => v.capacity() * 8,
+            Kind::Unsigned(v, _) | Kind::Bits(v, _) => v.capacity() * 8,
+            Kind::Pairs(pairs) => pairs.bytes(),
+            Kind::Distinct(k) | Kind::Quantile(k, _) => k.bytes(),
             Kind::SumFloat(v) => v.capacity() * 8,
             Kind::SumWide(v) | Kind::Wide(v, _) => v.capacity() * 16,
             Kind::Moments { count, mean, m2 } => {
@@ -159,7 +214,9 @@ impl States {
     pub(super) fn shrink(&mut self) {
         match &mut self.kind {
             Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.shrink_to_fit(),
-            Kind::Unsigned(v, _) => v.shrink_to_fit(),
+            Kind::Unsigned(v, _) | Kind::Bits(v, _) => v.shrink_to_fit(),
+            Kind::Pairs(pairs) => pairs.shrink(),
+            Kind::Distinct(k) | Kind::Quantile(k, _) => k.shrink(),
             Kind::SumFloat(v) => v.shrink_to_fit(),
             Kind::SumWide(v) | Kind::Wide(v, _) => v.shrink_to_fit(),
             Kind::Moments { count, mean, m2 } => {
@@ -179,7 +236,10 @@ impl States {
     fn grow(&mut self, groups: usize) {
         self.groups = groups;
         match &mut self.kind {
-            Kind::Count { .. } => {}
+            Kind::Count { .. } | Kind::Distinct(_) | Kind::Quantile(..) => {}
+            Kind::Pairs(pairs) => pairs.grow(groups),
+            Kind::Bits(v, BitOp::And) => v.resize(groups, u64::MAX),
+            Kind::Bits(v, BitOp::Or | BitOp::Xor) => v.resize(groups, 0),
             Kind::Sum(v) => v.resize(groups, 0),
             Kind::SumWide(v) => v.resize(groups, 0),
             Kind::SumFloat(v) => v.resize(groups, 0.0),
@@ -194,18 +254,18 @@ impl States {
         }
     }
 
-    /// Takes in the rows of a chunk: the argument of each, of which `mask` (a byte each, 1 or 0) says
-    /// which count. There are `groups` groups now.
+    /// Takes in the rows of a chunk: the arguments of each, of which `mask` (a byte each, 1 or
+    /// 0) says which count. There are `groups` groups now.
     pub(super) fn update(
         &mut self,
         groups: usize,
         gids: Gids<'_>,
-        values: Option<Values<'_>>,
+        (values, other): (Option<Values<'_>>, Option<Values<'_>>),
         mask: Option<&[u8]>,
     ) {
         let before = self.groups;
         self.grow(groups);
-        if !matches!(self.kind, Kind::Count { .. } | Kind::Moments { .. }) {
+        if self.marks() {
             self.seen.mark(before, groups, gids, mask);
         }
         match (&mut self.kind, values) {
@@ -238,6 +298,16 @@ impl States {
             (Kind::Moments { count, mean, m2 }, Some(Values::F64(s))) => {
                 moments(count, mean, m2, gids, s, mask);
             }
+            (Kind::Pairs(pairs), Some(Values::F64(x))) => {
+                let Some(Values::F64(y)) = other else { unreachable!("checked at the start") };
+                pairs.update(gids, x, y, mask);
+            }
+            (Kind::Bits(v, op), Some(values)) => bits(v, *op, gids, values, mask),
+            (Kind::Distinct(k), Some(values)) => {
+                k.update(gids, values, mask);
+                k.compact(groups);
+            }
+            (Kind::Quantile(k, _), Some(values)) => k.update(gids, values, mask),
             (kind, values) => unreachable!("checked at the start: {kind:?} of {values:?}"),
         }
     }
@@ -253,7 +323,7 @@ impl States {
     ) {
         let before = self.groups;
         self.grow(groups);
-        if !matches!(self.kind, Kind::Count { .. } | Kind::Moments { .. }) {
+        if self.marks() {
             self.seen.mark(before, groups, gids, other.seen.0.as_ref().map(|s| &s[rows.clone()]));
         }
         // A group with no argument holds what changes nothing.
@@ -293,6 +363,16 @@ impl States {
                     merge_moments(state, (oc[r], om[r], o2[r]));
                 }
             }
+            (Kind::Pairs(pairs), Kind::Pairs(o)) => pairs.merge(gids, o, rows),
+            (Kind::Bits(v, op), Kind::Bits(o, _)) => {
+                let op = *op;
+                fold(v, gids, &o[rows], None, |a, x| combined(op, a, x));
+            }
+            (Kind::Distinct(k), Kind::Distinct(o)) => {
+                k.merge(gids, o, rows);
+                k.compact(groups);
+            }
+            (Kind::Quantile(k, _), Kind::Quantile(o, _)) => k.merge(gids, o, rows),
             (kind, other) => unreachable!("merge of one plan's states: {kind:?}, {other:?}"),
         }
     }
@@ -312,6 +392,10 @@ impl States {
             Kind::Signed(v, e) => Kind::Signed(scatter(v, to), *e),
             Kind::Unsigned(v, e) => Kind::Unsigned(scatter(v, to), *e),
             Kind::Wide(v, e) => Kind::Wide(scatter(v, to), *e),
+            Kind::Pairs(pairs) => Kind::Pairs(pairs.scattered(to)),
+            Kind::Bits(v, op) => Kind::Bits(scatter(v, to), *op),
+            Kind::Distinct(k) => Kind::Distinct(k.scattered(to)),
+            Kind::Quantile(k, share) => Kind::Quantile(k.scattered(to), *share),
             Kind::Moments { count, mean, m2 } => Kind::Moments {
                 count: scatter(count, to),
                 mean: scatter(mean, to),
@@ -345,7 +429,12 @@ impl States {
                 }
                 array(ty, v, nulls)
             }
-            Kind::Unsigned(v, _) => array(ty, v.into_iter().map(|x| x as i64).collect(), nulls),
+            Kind::Pairs(pairs) => return pairs.finish(),
+            Kind::Distinct(k) => return k.distinct(self.groups),
+            Kind::Quantile(k, share) => return k.quantile(self.groups, share),
+            Kind::Unsigned(v, _) | Kind::Bits(v, _) => {
+                array(ty, v.into_iter().map(|x| x as i64).collect(), nulls)
+            }
             Kind::Moments { count, mean, m2 } => {
                 return vec![
                     Arc::new(Int64Array::new(count.into(), None)),
@@ -360,7 +449,7 @@ impl States {
 
 impl Gids<'_> {
     #[inline]
-    fn of(self, i: usize) -> usize {
+    pub(super) fn of(self, i: usize) -> usize {
         match self {
             Self::One => 0,
             Self::Many(g) => g[i] as usize,
@@ -504,6 +593,29 @@ fn unsigned(
     }
 }
 
+fn bits(states: &mut [u64], op: BitOp, gids: Gids<'_>, values: Values<'_>, mask: Option<&[u8]>) {
+    macro_rules! each {
+        ($s:expr, $to:expr) => {
+            match op {
+                BitOp::And => fold(states, gids, $s, mask, |a, x| a & $to(x)),
+                BitOp::Or => fold(states, gids, $s, mask, |a, x| a | $to(x)),
+                BitOp::Xor => fold(states, gids, $s, mask, |a, x| a ^ $to(x)),
+            }
+        };
+    }
+    match values {
+        Values::I8(s) => each!(s, |x| i64::from(x) as u64),
+        Values::I16(s) => each!(s, |x| i64::from(x) as u64),
+        Values::I32(s) => each!(s, |x| i64::from(x) as u64),
+        Values::I64(s) => each!(s, |x| x as u64),
+        Values::U8(s) => each!(s, u64::from),
+        Values::U16(s) => each!(s, u64::from),
+        Values::U32(s) => each!(s, u64::from),
+        Values::U64(s) => each!(s, |x: u64| x),
+        values => unreachable!("checked at the start: bits of {values:?}"),
+    }
+}
+
 /// Count, mean and sum of squared deviations, row by row (Welford, "Note on a method for
 /// calculating corrected sums of squares and products", Technometrics 1962); into one group
 /// in two passes over the chunk, then merged.
@@ -541,7 +653,7 @@ fn moments(
 
 /// Adds the moments of another set of values (Chan, Golub and LeVeque, "Updating formulae
 /// and a pairwise algorithm for computing sample variances", 1979).
-fn merge_moments(
+pub(super) fn merge_moments(
     (count, mean, m2): (&mut i64, &mut f64, &mut f64),
     (other, other_mean, other_m2): (i64, f64, f64),
 ) {

@@ -11,7 +11,7 @@ use windlass_device::{
 use super::{CpuGroupBy, Groups, merge, merge_all};
 use crate::{
     KernelError, PhysType, Scalar,
-    aggregate::{Accumulator, AggregateCall, GroupByPlan, GroupByResult},
+    aggregate::{Accumulator, AggregateCall, BitOp, GroupByPlan, GroupByResult, Share},
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
     ir::{BinaryOp, Program, ValueId},
 };
@@ -199,6 +199,12 @@ fn case(keys: &[PhysType], filtered: bool, call_filters: bool) -> Case {
         }
         if *ty == T::F64 {
             calls.push((Accumulator::Moments, at));
+            let other = inputs[keys.len() + i];
+            calls.push((Accumulator::CoMoments { other }, at));
+        }
+        calls.extend([Accumulator::Distinct, Accumulator::Quantile(Share::HALF)].map(|a| (a, at)));
+        if ty.is_integer() && *ty != T::I128 {
+            calls.extend([BitOp::And, BitOp::Or, BitOp::Xor].map(|o| (Accumulator::Bits(o), at)));
         }
     }
     let arguments = calls.iter().map(|c| c.1).collect();
@@ -329,6 +335,35 @@ fn compare(case: &Case, got: &GroupByResult, want: &Reference) {
                     assert_eq!(states[0], Some(v.len() as i128), "{text}");
                     assert!(close(f64_of(states[1].unwrap()), mean, square.sqrt()), "{text}");
                     assert!(close(f64_of(states[2].unwrap()), m2, square), "{text}");
+                }
+                (Accumulator::CoMoments { .. }, _) => {
+                    // Of a column with itself: both variables' moments, and their product.
+                    let moments = |i: usize| states[i].map(f64_of);
+                    let square: f64 = v.iter().map(|x| f64_of(*x).powi(2)).sum();
+                    assert_eq!(states[0], Some(v.len() as i128), "{text}");
+                    assert_eq!((moments(1), moments(2)), (moments(3), moments(4)), "{text}");
+                    let (m2, co) = (moments(2).unwrap(), moments(5).unwrap());
+                    assert!(close(co, m2, square), "{text}: {co} {m2}");
+                }
+                (Accumulator::Distinct, _) => {
+                    let different: std::collections::BTreeSet<_> = v.iter().collect();
+                    assert_eq!(states[0], Some(different.len() as i128), "{text}");
+                }
+                (Accumulator::Quantile(_), Some(ty)) => {
+                    let mut v = v.clone();
+                    v.sort_by(|a, b| order(ty, *a, *b));
+                    let at = |i: usize| v.get(i).copied();
+                    let n = v.len().max(1);
+                    let want = [Some(v.len() as i128), at((n - 1) / 2), at(n / 2)];
+                    assert_eq!(states, want, "{text}");
+                }
+                (Accumulator::Bits(op), _) => {
+                    let of = |a, b| match op {
+                        BitOp::And => a & b,
+                        BitOp::Or => a | b,
+                        BitOp::Xor => a ^ b,
+                    };
+                    assert_eq!(states[0], v.iter().copied().reduce(of), "{text}");
                 }
                 (a, None) => panic!("{a:?} without an argument"),
             }
@@ -551,6 +586,11 @@ fn wrong_plans_are_refused() {
         plan(Accumulator::Sum { wide: false }, Some(i), None),
         plan(Accumulator::Sum { wide: false }, None, None),
         plan(Accumulator::Moments, Some(i), None),
+        plan(Accumulator::CoMoments { other: i }, Some(i), None),
+        plan(Accumulator::CoMoments { other: ValueId(99) }, Some(i), None),
+        plan(Accumulator::Bits(BitOp::And), Some(b), None),
+        plan(Accumulator::Distinct, None, None),
+        plan(Accumulator::Quantile(Share::HALF), None, None),
         plan(Accumulator::CountRows, Some(i), None),
         plan(Accumulator::Min, None, None),
         plan(Accumulator::CountRows, None, Some(i)),
