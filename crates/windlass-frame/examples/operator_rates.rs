@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::{
     datasource::MemTable,
     error::Result,
@@ -18,7 +18,7 @@ use datafusion::{
 use windlass_device::{DeviceName, DeviceOptions, DeviceSpec};
 use windlass_frame::plan::{DeviceSet, PlaceOnDevice, PlacementOptions};
 
-const QUERIES: [(&str, &str); 26] = [
+const QUERIES: [(&str, &str); 28] = [
     ("q1", "select id1, sum(v1) from x group by id1"),
     ("q2", "select id1, id2, sum(v1) from x group by id1, id2"),
     ("q3", "select id3, sum(v1), avg(v3) from x group by id3"),
@@ -37,6 +37,11 @@ const QUERIES: [(&str, &str); 26] = [
     ("filter", "select id6, v1 + v2, v3 * 2 from x where v3 > 90"),
     ("project", "select id6, v1 * 3 + v2 - id4, v3 * v3 + 1.5 from x"),
     ("case", "select case when v2 > 7 then v1 else v2 end c, sum(v3) from x group by 1"),
+    ("decimal_sum", "select sum(v4 * v5) from x where v2 > 7 and v4 between 100 and 900"),
+    (
+        "decimal_groups",
+        "select id4, sum(v4), sum(v4 * (1 - v5)), sum(v4 * (1 - v5) * (1 + v5)), avg(v4) from x group by id4",
+    ),
     ("join_1e2", "select id6, v1, w from x join d on id4 = d.id where d.id <= 100"),
     ("join_id6", "select id4, v1, w from x join d on id6 = d.id where d.id <= 100000"),
     ("join_rows", "select v1, w from x join d on id6 * 100 + id4 = d.id"),
@@ -106,7 +111,14 @@ fn table(rows: usize, k: u64, partitions: usize) -> Result<MemTable> {
                 ("v2", int(15)),
             ];
             let v3: Float64Array = (0..n).map(|_| Some(next(100_000_000) as f64 / 1e6)).collect();
-            let all = columns.into_iter().chain([("v3", Arc::new(v3) as ArrayRef)]);
+            let mut decimal = |of: u64| -> Result<ArrayRef> {
+                let cents = (0..n).map(|_| Some(i128::from(next(of))));
+                let values = cents.collect::<Decimal128Array>();
+                Ok(Arc::new(values.with_precision_and_scale(15, 2)?))
+            };
+            let (v4, v5) = (decimal(100_000)?, decimal(11)?);
+            let floats = [("v3", Arc::new(v3) as ArrayRef), ("v4", v4), ("v5", v5)];
+            let all = columns.into_iter().chain(floats);
             batches.push(RecordBatch::try_from_iter(all)?);
         }
         data.push(batches);

@@ -36,6 +36,10 @@ const AGGREGATE_NS: (f64, f64) = (2.0, 1.2);
 /// twin. From `operator_rates` (project, case).
 const OPERATION_NS: (f64, f64) = (1.5, 0.35);
 
+/// How much slower DataFusion's expressions and aggregates are on decimals, which are 16
+/// bytes wide there and 8 in the twin: twice, from `operator_rates` (decimal_groups, wide).
+pub const DECIMALS: f64 = 2.0;
+
 /// Work of one operator, or of a fused chain of them, on a device.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
@@ -95,20 +99,27 @@ pub struct GroupBy {
     pub groups: f64,
     /// Whether a key is a string.
     pub string_key: bool,
+    /// Whether decimals are read.
+    pub decimals: bool,
     /// SQL aggregates.
     pub aggregates: usize,
     /// Accumulators: an average has two.
     pub accumulators: usize,
 }
 
-/// Nanoseconds of one core for each row of a hash join's build and probe side in
-/// DataFusion. A guess until `operator_rates` has a join: FACTS of the engines' own benches
-/// put 10^7 probe rows against 10^6 build rows at about half a second on two cores.
-const JOIN_NS: (f64, f64) = (60.0, 60.0);
+/// Nanoseconds of one core for each row of either side of a hash join on numbers, by rows
+/// of the build side: in DataFusion, exchanges by key included, and in the CPU's twin, which
+/// has none. From `operator_rates` (join_1e2, join_id6, join_rows; 4 * 10^6 probe rows, two
+/// cores).
+const JOIN_NS: [(f64, f64, f64); 3] = [(1e2, 19.0, 20.0), (1e5, 25.0, 20.0), (4e6, 43.0, 33.0)];
 
 /// Nanoseconds of one core for each row and doubling of the rows that a sort orders, in
-/// DataFusion. A guess, as for joins.
-const SORT_NS: f64 = 8.0;
+/// DataFusion. From `operator_rates` (sort_float; with two keys twice that).
+const SORT_NS: f64 = 7.8;
+
+/// Nanoseconds of one core for each row that a sort on numbers orders, in the CPU's twin.
+/// From `operator_rates` (sort_float, sort_two).
+const TWIN_SORT_NS: f64 = 100.0;
 
 /// A hash join on the CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -170,8 +181,9 @@ impl GroupBy {
     /// Its cost in DataFusion, on `threads` cores.
     pub fn cpu(&self, threads: usize) -> Cost {
         let strings = if self.string_key { STRING_KEY } else { 1.0 };
-        let per_row = self.per_row().0 * strings + self.aggregates as f64 * AGGREGATE_NS.0;
-        on_cores(self.rows * per_row, threads)
+        let decimals = if self.decimals { DECIMALS } else { 1.0 };
+        let aggregates = self.aggregates as f64 * AGGREGATE_NS.0 * decimals;
+        on_cores(self.rows * (self.per_row().0 * strings + aggregates), threads)
     }
 
     /// Its cost in the CPU's twin, on `threads` cores. Only for keys that are numbers.
@@ -183,21 +195,10 @@ impl GroupBy {
     /// Nanoseconds per row for the number of groups, in DataFusion and in the twin; between
     /// the measured points linear in the logarithm of the groups.
     fn per_row(&self) -> (f64, f64) {
-        let [(first, a, b), .., (last, y, z)] = GROUP_BY_NS;
         if self.groups < 1.0 {
             return (0.0, 0.0);
         }
-        if self.groups <= first {
-            return (a, b);
-        }
-        if self.groups >= last {
-            return (y, z);
-        }
-        let inside = |w: &&[(f64, f64, f64)]| self.groups <= w[1].0;
-        let pair = GROUP_BY_NS.windows(2).find(inside).expect("between the first and the last");
-        let (low, high) = (pair[0], pair[1]);
-        let t = (self.groups / low.0).ln() / (high.0 / low.0).ln();
-        (low.1 + (high.1 - low.1) * t, low.2 + (high.2 - low.2) * t)
+        between(&GROUP_BY_NS, self.groups)
     }
 }
 
@@ -205,13 +206,16 @@ impl Join {
     /// Its cost in DataFusion, on `threads` cores.
     pub fn cpu(&self, threads: usize) -> Cost {
         let strings = if self.text_key { STRING_KEY } else { 1.0 };
-        on_cores((self.build * JOIN_NS.0 + self.probe * JOIN_NS.1) * strings, threads)
+        on_cores((self.build + self.probe) * self.per_row().0 * strings, threads)
     }
 
-    /// Its cost in the CPU's twin, on `threads` cores; `None` while no measurement says
-    /// that the twin is faster. Only for keys that are numbers.
-    pub fn twin(&self, _threads: usize) -> Option<Cost> {
-        None
+    /// Its cost in the CPU's twin, on `threads` cores. Only for keys that are numbers.
+    pub fn twin(&self, threads: usize) -> Cost {
+        on_cores((self.build + self.probe) * self.per_row().1, threads)
+    }
+
+    fn per_row(&self) -> (f64, f64) {
+        between(&JOIN_NS, self.build)
     }
 }
 
@@ -222,10 +226,28 @@ impl Sort {
         on_cores(self.rows * self.kept.max(2.0).log2() * SORT_NS * strings, threads)
     }
 
-    /// As [`Join::twin`].
-    pub fn twin(&self, _threads: usize) -> Option<Cost> {
-        None
+    /// Its cost in the CPU's twin, on `threads` cores; `None` for the first rows of an
+    /// order, which DataFusion finds in half the time (top_100). Only for keys that are
+    /// numbers.
+    pub fn twin(&self, threads: usize) -> Option<Cost> {
+        (self.kept >= self.rows).then(|| on_cores(self.rows * TWIN_SORT_NS, threads))
     }
+}
+
+/// The figures at `x`, linear in its logarithm between the points, constant outside.
+fn between(points: &[(f64, f64, f64)], x: f64) -> (f64, f64) {
+    let (first, last) = (points[0], points[points.len() - 1]);
+    if x <= first.0 {
+        return (first.1, first.2);
+    }
+    if x >= last.0 {
+        return (last.1, last.2);
+    }
+    let inside = |w: &&[(f64, f64, f64)]| x <= w[1].0;
+    let pair = points.windows(2).find(inside).expect("between the first and the last");
+    let (low, high) = (pair[0], pair[1]);
+    let t = (x / low.0).ln() / (high.0 / low.0).ln();
+    (low.1 + (high.1 - low.1) * t, low.2 + (high.2 - low.2) * t)
 }
 
 #[cfg(test)]

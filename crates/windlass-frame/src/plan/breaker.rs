@@ -6,7 +6,11 @@ use std::sync::Arc;
 use datafusion::{
     error::{DataFusionError, Result},
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, joins::HashJoinExec, sorts::sort::SortExec,
+        ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        coalesce_partitions::CoalescePartitionsExec,
+        joins::{HashJoinExec, PartitionMode},
+        repartition::RepartitionExec,
+        sorts::sort::SortExec,
     },
 };
 use windlass_device::Device;
@@ -55,17 +59,22 @@ impl Breaker {
         }
     }
 
-    /// The device node in the place of `plan`, whose inputs are placed already.
+    /// The device node in the place of `plan`, whose inputs are placed already. With
+    /// `collapse` the exchanges below a join go: all partitions share one table.
     pub(super) fn node(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         placed: Placed,
+        collapse: bool,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let internal = || DataFusionError::Internal(format!("{} changed its kind", plan.name()));
         Ok(match self {
             Self::Join(keys) => {
                 let join = plan.downcast_ref::<HashJoinExec>().ok_or_else(internal)?;
-                let join = join.builder().build()?;
+                let join = match collapse {
+                    true => sharing(join)?,
+                    false => join.builder().build()?,
+                };
                 Arc::new(DeviceHashJoinExec::new(join, placed, keys.clone()))
             }
             Self::Sort => {
@@ -74,4 +83,43 @@ impl Breaker {
             }
         })
     }
+}
+
+/// The join with one build side for all partitions, whose inputs come as they are.
+fn sharing(join: &HashJoinExec) -> Result<HashJoinExec> {
+    let builder = join.builder();
+    if *join.partition_mode() == PartitionMode::Auto {
+        return builder.build();
+    }
+    let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
+    let probing = right.output_partitioning().partition_count();
+    let left = idle_below(&left).cloned().unwrap_or(left);
+    let right = match idle_below(&right) {
+        Some(below) if below.output_partitioning().partition_count() >= probing => {
+            Arc::clone(below)
+        }
+        // Rows in fewer partitions are spread as they come.
+        Some(below) => {
+            let spread = Partitioning::RoundRobinBatch(probing);
+            Arc::new(RepartitionExec::try_new(Arc::clone(below), spread)?)
+        }
+        None => right,
+    };
+    builder
+        .with_partition_mode(PartitionMode::CollectLeft)
+        .recompute_properties()
+        .with_new_children(vec![left, right])?
+        .build()
+}
+
+/// What lies below an exchange that a join with one table for all partitions does not need.
+pub(super) fn idle_below(input: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    if input.fetch().is_some() {
+        return None;
+    }
+    if let Some(exchange) = input.downcast_ref::<RepartitionExec>() {
+        let by_key = matches!(exchange.partitioning(), Partitioning::Hash(..));
+        return (by_key && !exchange.preserve_order()).then(|| exchange.input());
+    }
+    input.downcast_ref::<CoalescePartitionsExec>().map(|merged| merged.input())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::{
     datasource::{
         file_format::file_compression_type::FileCompressionType, physical_plan::FileScanConfig,
@@ -21,7 +22,7 @@ use windlass_kernels::{
 };
 use windlass_runtime::{
     Calibration, Cost, Work,
-    cost::{FirstOfGroups, GroupBy, Join, Sort, cpu_expressions, twin_expressions},
+    cost::{DECIMALS, FirstOfGroups, GroupBy, Join, Sort, cpu_expressions, twin_expressions},
 };
 
 use super::{
@@ -69,8 +70,9 @@ pub(super) struct Figures {
     pub(super) groups: usize,
     /// On the CPU, by DataFusion's operators.
     pub(super) cpu: Cost,
-    /// On the CPU, by the twin of the device's kernel, where it may be faster: group-bys on
-    /// numbers. Filters, projections and sums without keys are not (`operator_rates`).
+    /// On the CPU, by the twin of the device's kernel, where it may be faster: group-bys,
+    /// joins and sorts on numbers, and sums of decimals. Filters, projections and other sums
+    /// are not (`operator_rates`).
     pub(super) twin: Option<Cost>,
     work: Work,
 }
@@ -96,7 +98,12 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
     let upload_bytes = rows * width as f64;
     let batches = (rows / DEVICE_ROWS).ceil().max(1.0);
     let operations = operations(program);
+    let texts = input.columns.iter().any(|c| c.dictionary.is_some());
+    let decimals = input.columns.iter().any(|c| matches!(c.data_type, DataType::Decimal128(..)));
     let mut cpu = cpu_expressions(rows, operations, threads);
+    if decimals {
+        cpu.compute_ms *= DECIMALS;
+    }
     match &segment.lowered {
         Lowered::Pipeline(plan) => {
             let out = statistics_rows(segment.top()).map_or_else(
@@ -129,11 +136,14 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
                 rows: taken,
                 groups: if kernel.keys.is_empty() { 0.0 } else { guess },
                 string_key: plan.keys.iter().any(|k| k.dictionary.is_some()),
+                decimals,
                 aggregates: aggregate.map_or(kernel.calls.len(), |a| a.aggr_expr().len()),
                 accumulators: kernel.calls.len(),
             };
             cpu.compute_ms += group_by.cpu(threads).compute_ms;
-            let twin = (!kernel.keys.is_empty() && !group_by.string_key).then(|| {
+            // Texts are coded first. Sums without keys are faster only where values are narrower.
+            let suits = !texts && (!kernel.keys.is_empty() || decimals);
+            let twin = suits.then(|| {
                 let expressions = twin_expressions(rows, operations, threads).compute_ms;
                 let compute_ms = expressions + group_by.twin(threads).compute_ms;
                 Cost { compute_ms, ..Cost::default() }
@@ -208,10 +218,10 @@ pub(super) fn of_breaker(
                 probes: 0.0,
                 launches: (rows(0) / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
             };
-            (order.cpu(threads), (!texts).then(|| order.twin(threads)), work)
+            (order.cpu(threads), order.twin(threads).filter(|_| !texts), work)
         }
     };
-    Figures { rows: known, groups: 0, cpu, twin: twin.flatten(), work }
+    Figures { rows: known, groups: 0, cpu, twin, work }
 }
 
 /// The figures of finding the first rows of each group, in the place of a sort of all rows.

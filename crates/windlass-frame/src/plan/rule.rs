@@ -10,13 +10,14 @@ use datafusion::{
     error::Result,
     physical_optimizer::{PhysicalOptimizerRule, sanity_checker::check_plan_sanity},
     physical_plan::{
-        ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        ChildrenPropertiesMode, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
         ReplaceChildrenOptions,
         aggregates::AggregateExec,
         coalesce_partitions::CoalescePartitionsExec,
         limit::{GlobalLimitExec, LocalLimitExec},
         repartition::RepartitionExec,
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
+        union::InterleaveExec,
     },
 };
 use parking_lot::Mutex;
@@ -189,7 +190,16 @@ impl<'a> Placer<'a> {
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
         let placed = Placed { device, inventory, reason: choice.reason.into() };
-        breaker.node(&below, placed)
+        if self.options.collapse && matches!(breaker, Breaker::Join(_)) {
+            let mut next = id + 1;
+            for input in plan.children() {
+                if breaker::idle_below(input).is_some() {
+                    self.decisions[next].reason = "one table serves all partitions".to_string();
+                }
+                next += size(input);
+            }
+        }
+        breaker.node(&below, placed, self.options.collapse)
     }
 
     /// Where only the first rows of each group of a sort are wanted, the sort over these rows
@@ -231,6 +241,7 @@ impl<'a> Placer<'a> {
     fn segment(&mut self, segment: &Segment, id: usize) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let below = id + segment.nodes.len();
         let source = self.rewrite(&segment.source, below)?;
+        let source = segment.exchanged(source)?;
         if self.reads_groups(segment, &source) {
             for d in &mut self.decisions[id..below] {
                 d.reason = "its rows are groups, which are on the host already".to_string();
@@ -341,21 +352,31 @@ fn with_children(
         return Ok(Arc::clone(plan));
     }
     let mut children = Vec::with_capacity(new.len());
-    for (old, new) in old.iter().zip(new) {
+    let (distributions, orders) =
+        (plan.input_distribution_requirements(), plan.required_input_ordering());
+    for (at, (old, new)) in old.iter().zip(new).enumerate() {
         let partitions = old.output_partitioning().partition_count();
-        let fewer = new.output_partitioning().partition_count() != partitions;
-        children.push(if fewer && !takes_any_partitions(plan) {
-            let partitioning = match old.output_partitioning() {
-                p @ Partitioning::Hash(..) => p.clone(),
-                _ => Partitioning::RoundRobinBatch(partitions),
-            };
-            Arc::new(RepartitionExec::try_new(new, partitioning)?)
+        let other = new.output_partitioning().partition_count() != partitions;
+        let by_key =
+            matches!(distributions.child_distribution(at), Some(Distribution::KeyPartitioned(_)))
+                || plan.is::<InterleaveExec>();
+        let by_key = by_key && matches!(old.output_partitioning(), Partitioning::Hash(..));
+        let ordered = orders.get(at).is_some_and(Option::is_some);
+        let any = takes_any_partitions(plan);
+        children.push(if by_key && !(any && one(&new)) {
+            segment::exchanged(old, new, ordered)?
+        } else if other && !any {
+            Arc::new(RepartitionExec::try_new(new, Partitioning::RoundRobinBatch(partitions))?)
         } else {
             new
         });
     }
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     Arc::clone(plan).replace_children(children, options)
+}
+
+fn one(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.output_partitioning().partition_count() == 1
 }
 
 /// Whether a node works alike over one partition and over several, and tells no one above

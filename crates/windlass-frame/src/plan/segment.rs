@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::{
+    error::Result,
     physical_expr::expressions::Column,
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
+        Distribution, ExecutionPlan, ExecutionPlanProperties, InputOrderMode, Partitioning,
         aggregates::{AggregateExec, AggregateMode},
         coalesce_partitions::CoalescePartitionsExec,
         filter::FilterExec,
@@ -50,6 +51,24 @@ impl Segment {
         let exchange = source.downcast_ref::<RepartitionExec>().filter(|_| merged)?;
         let spreads = matches!(exchange.partitioning(), Partitioning::RoundRobinBatch(_));
         (spreads && !exchange.preserve_order()).then(|| Arc::clone(source))
+    }
+
+    /// The source, which may have changed, with its rows where the aggregation counts on
+    /// them to be: each group in one partition.
+    pub(super) fn exchanged(
+        &self,
+        source: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let aggregate = self.nodes.iter().find_map(|n| n.downcast_ref::<AggregateExec>());
+        let by_key = |a: &AggregateExec| {
+            let needed = a.input_distribution_requirements();
+            matches!(needed.child_distribution(0), Some(Distribution::KeyPartitioned(_)))
+        };
+        let one = source.output_partitioning().partition_count() == 1;
+        match aggregate {
+            Some(a) if by_key(a) && !one => exchanged(&self.source, source, false),
+            _ => Ok(source),
+        }
     }
 
     /// Whether a device can run it, from its features and limits.
@@ -235,6 +254,21 @@ fn reads_once(source: &Arc<dyn ExecutionPlan>) -> Result<(), Option<Unsupported>
         return Err(Some(Unsupported::new("its input is at most one row")));
     }
     Ok(())
+}
+
+/// `new`, which stands in the place of `old`, with its rows in the partitions in which `old`
+/// had them by their keys.
+pub(super) fn exchanged(
+    old: &Arc<dyn ExecutionPlan>,
+    new: Arc<dyn ExecutionPlan>,
+    ordered: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let keys = old.output_partitioning();
+    if !matches!(keys, Partitioning::Hash(..)) || new.output_partitioning() == keys {
+        return Ok(new);
+    }
+    let exchange = RepartitionExec::try_new(new, keys.clone())?;
+    Ok(Arc::new(if ordered { exchange.with_preserve_order() } else { exchange }))
 }
 
 /// Whether a plan has a node for which `test` is true.

@@ -269,7 +269,14 @@ impl ExecutionPlan for DeviceHashJoinExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        self.parts.join.input_distribution_requirements()
+        match self.parts.join.partition_mode() {
+            PartitionMode::Partitioned => self.parts.join.input_distribution_requirements(),
+            // It reads all partitions of the build side itself.
+            _ => InputDistributionRequirements::new(vec![
+                Distribution::UnspecifiedDistribution,
+                Distribution::UnspecifiedDistribution,
+            ]),
+        }
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
