@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 the job failed, 2 wrong usage, 130 interrupted.";
 
 /// Dataframes and SQL on CPU, CUDA and WGSL devices.
 #[derive(Debug, Parser)]
-#[command(name = "windlass", version, about, after_help = EXAMPLES)]
+#[command(name = "windlass", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -150,8 +150,16 @@ impl Engine {
     /// Names the tables of `--table`.
     ///
     /// # Errors
-    /// A path that is missing or cannot be read.
+    /// A name given twice; a path that is missing or cannot be read.
     pub(crate) fn register(&self, tables: &[NamedPath]) -> Result<()> {
+        for (i, t) in tables.iter().enumerate() {
+            if let Some(before) = tables[..i].iter().find(|b| b.name == t.name) {
+                return Err(Error::usage(
+                    format!("--table names {} twice: {} and {}", t.name, before.path, t.path),
+                    "give each its own name; several files of one table are a glob or a folder",
+                ));
+            }
+        }
         for t in tables {
             let frame = self.wait(self.session.read(&t.path), None).map_err(|e| match e {
                 Error::Failed(m) => {

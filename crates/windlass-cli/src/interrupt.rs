@@ -73,7 +73,7 @@ impl Interrupt {
     /// On the listener's runtime.
     fn press(&self) {
         if self.presses.fetch_add(1, Ordering::SeqCst) > 0 {
-            std::process::exit(i32::from(EXIT_INTERRUPTED));
+            leave();
         }
         let tokens = self.current().clone();
         tokens.cancel.cancel();
@@ -84,10 +84,16 @@ impl Interrupt {
             if ends_process {
                 tokio::time::sleep(GRACE).await;
                 let _ = std::io::stderr().write_all(b"interrupted\n");
-                std::process::exit(i32::from(EXIT_INTERRUPTED));
+                leave();
             }
         });
     }
+}
+
+/// Ends the process, whatever it does, without a half-made output.
+fn leave() -> ! {
+    windlass::remove_unfinished();
+    std::process::exit(i32::from(EXIT_INTERRUPTED))
 }
 
 /// Calls `press` for every signal to stop.

@@ -42,7 +42,10 @@ fn main() -> ExitCode {
     keep_freed_memory();
     quiet_drivers();
     log();
-    match dispatch(cli.command) {
+    let result = dispatch(cli.command);
+    // A statement that was interrupted may not have stopped yet.
+    windlass::remove_unfinished();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             if e.is_untold() {

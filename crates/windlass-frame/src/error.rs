@@ -9,7 +9,10 @@ use datafusion::{
 use windlass_device::DeviceError;
 use windlass_kernels::KernelError;
 
-use crate::nodes::DeviceFailure;
+use crate::{
+    messages::{self, signature, split_position},
+    nodes::DeviceFailure,
+};
 
 /// A place in an SQL text: both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -314,21 +317,6 @@ fn position(error: &DataFusionError) -> Option<Position> {
     Some(Position { line: span.start.line, column: span.start.column })
 }
 
-/// "… at Line: 3, Column: 14" at the end of a parser's message.
-fn split_position(message: &str) -> (String, Option<Position>) {
-    let parse = || {
-        let at = message.rfind(" at Line: ")?;
-        let (line, column) = message[at + 10..].split_once(", Column: ")?;
-        let position =
-            Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? };
-        Some((message[..at].to_string(), position))
-    };
-    match parse() {
-        Some((text, position)) => (text, Some(position)),
-        None => (message.to_string(), None),
-    }
-}
-
 impl From<FrameError> for DataFusionError {
     fn from(error: FrameError) -> Self {
         Self::External(Box::new(error))
@@ -372,15 +360,17 @@ impl From<DataFusionError> for FrameError {
             DataFusionError::Plan(m)
             | DataFusionError::Configuration(m)
             | DataFusionError::NotImplemented(m) => {
-                let m = signature(m).unwrap_or(m);
+                let m = messages::plan(m);
                 Self::Plan(match position {
                     Some(p) => format!("{m} ({p})"),
-                    None => m.to_string(),
+                    None => m,
                 })
             }
             DataFusionError::SchemaError(e, _) => Self::Plan(e.to_string()),
             DataFusionError::ObjectStore(e) => object_store(e),
-            DataFusionError::Execution(m) => Self::Execution(m.clone()),
+            DataFusionError::Execution(m) => Self::Execution(messages::plan(m)),
+            DataFusionError::ArrowError(e, _) => Self::Execution(messages::arrow(e)),
+            DataFusionError::External(e) => Self::Execution(e.to_string()),
             e => {
                 let text = e.strip_backtrace();
                 match signature(&text) {
@@ -390,12 +380,6 @@ impl From<DataFusionError> for FrameError {
             }
         }
     }
-}
-
-/// What is said of a call with arguments of wrong types, without the internal error that
-/// DataFusion wraps it in.
-fn signature(text: &str) -> Option<&str> {
-    text.find("No function matches").map(|at| &text[at..])
 }
 
 /// The error under contexts, diagnostics and sharing.
@@ -463,13 +447,6 @@ mod tests {
                 "{told}"
             );
         }
-    }
-
-    #[test]
-    fn parser_positions_are_read() {
-        let (text, p) = split_position("Expected: x, found: y at Line: 3, Column: 14");
-        assert_eq!(text, "Expected: x, found: y");
-        assert_eq!(p, Some(Position { line: 3, column: 14 }));
     }
 
     #[test]

@@ -4,11 +4,7 @@
 //! The futures are boxed here, so that the engine below them is compiled with this crate
 //! and not again with each that calls it.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, UInt64Array},
@@ -24,16 +20,13 @@ use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use crate::{
     error::{FrameError, Result, device_failure},
+    progress::Watch,
     read::diagnose,
     session::Session,
     statement::{Outcome, RunOptions, Statement},
-    stats::{JobStats, Progress, RowSink, give_reasons, leaves, operators},
+    stats::{JobStats, RowSink, give_reasons, operators},
     write::{self, Written},
 };
-
-/// How often a progress sink is called: often enough to look alive, rarely enough to cost
-/// nothing (a guess).
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A plan that was started.
 pub(crate) struct Started {
@@ -129,24 +122,6 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn progress(&self, physical: &Arc<dyn ExecutionPlan>) {
-        let Some(sink) = &self.run.progress else { return };
-        let operators = operators(physical);
-        let rows_read = leaves(&operators).map(|o| o.rows).sum();
-        // A local file counts as read when it is opened; scans know better.
-        let scans = leaves(&operators).filter(|o| o.name == "DataSourceExec");
-        let scanned = scans.map(|o| o.scanned_bytes).sum::<Option<u64>>().filter(|n| *n > 0);
-        let opened = self.session.bytes_read() - self.bytes_before;
-        sink.update(&Progress {
-            seconds: self.began.elapsed().as_secs_f64(),
-            rows_read,
-            bytes_read: scanned.unwrap_or(opened),
-            bytes_total: crate::read::total_bytes(physical),
-            rows: self.rows,
-            operators,
-        });
-    }
-
     /// One attempt: on the devices, or on the CPU alone.
     async fn attempt(
         &mut self,
@@ -159,26 +134,25 @@ impl<'a> Job<'a> {
         let schema = stream.schema();
         let direct = self.sink.is_some() && self.only_host();
         let mut batches = Vec::new();
-        let mut tick = tokio::time::interval(PROGRESS_INTERVAL);
-        loop {
-            tokio::select! {
-                biased;
-                next = stream.next() => match next {
-                    Some(batch) => {
-                        let batch = batch?;
-                        self.rows += batch.num_rows() as u64;
-                        if direct {
-                            self.pass(&schema, &[batch])?;
-                        } else {
-                            batches.push(batch);
-                        }
-                    }
-                    None => break,
-                },
-                _ = tick.tick(), if self.run.progress.is_some() => self.progress(&physical),
+        let watch = self.run.progress.as_ref().map(|sink| {
+            let sink = Arc::clone(sink);
+            Watch::new(sink, self.session, &physical, self.began, self.bytes_before)
+        });
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            self.rows += batch.num_rows() as u64;
+            if let Some(watch) = &watch {
+                watch.set_rows(self.rows);
+            }
+            if direct {
+                self.pass(&schema, &[batch])?;
+            } else {
+                batches.push(batch);
             }
         }
-        self.progress(&physical);
+        if let Some(watch) = watch {
+            watch.finish();
+        }
         if self.sink.is_some() {
             self.pass(&schema, &std::mem::take(&mut batches))?;
         }

@@ -13,11 +13,12 @@
 //! | [`statement`] | SQL texts of several statements, and what one gives |
 //! | `execute` | the one place where queries run |
 //! | `explain` | plans that are not run |
+//! | `progress` | figures while a query runs |
 //! | [`plan`] | placement |
 //! | [`nodes`] | device operators as plan nodes |
 //! | [`lower`] | expressions and plans as device programs |
 //! | [`batch`] | host batches to device batches and back |
-//! | [`error`] | [`FrameError`] |
+//! | [`error`], `messages` | [`FrameError`]; the engine's messages in a user's words |
 
 pub mod batch;
 pub mod cancel;
@@ -28,9 +29,11 @@ mod explain;
 pub mod expr;
 pub mod lower;
 mod memory;
+mod messages;
 pub mod nodes;
 pub mod options;
 pub mod plan;
+mod progress;
 pub mod read;
 pub mod session;
 pub mod statement;
@@ -48,6 +51,6 @@ pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
 pub use session::Session;
 pub use statement::{Outcome, RunOptions, Statement};
 pub use stats::{JobStats, OperatorStats, Progress, ProgressSink, RowSink, Span};
-pub use write::{WriteMode, WriteOptions, Written};
+pub use write::{WriteMode, WriteOptions, Written, remove_unfinished};
 
 pub use arrow;

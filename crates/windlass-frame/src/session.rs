@@ -12,7 +12,7 @@ use datafusion::{
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, Statement as Setting},
     physical_optimizer::PhysicalOptimizerRule,
     prelude::{SessionConfig, SessionContext},
     sql::{
@@ -276,8 +276,19 @@ impl Session {
     /// Makes a definition or setting take effect; what is left of the plan.
     pub(crate) fn define(&self, plan: LogicalPlan) -> BoxFuture<'_, Result<LogicalPlan>> {
         Box::pin(async move {
-            let frame = self.context().execute_logical_plan(plan).await?;
-            Ok(frame.logical_plan().clone())
+            let setting = match &plan {
+                LogicalPlan::Statement(Setting::SetVariable(set)) => {
+                    Some(format!("cannot set {} to {:?}", set.variable, set.value))
+                }
+                _ => None,
+            };
+            match (self.context().execute_logical_plan(plan).await, setting) {
+                (Ok(frame), _) => Ok(frame.logical_plan().clone()),
+                (Err(e), Some(what)) => {
+                    Err(FrameError::Plan(format!("{what}: {}", FrameError::from(e))))
+                }
+                (Err(e), None) => Err(e.into()),
+            }
         })
     }
 

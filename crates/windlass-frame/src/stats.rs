@@ -111,7 +111,8 @@ pub struct Progress {
 
 /// Takes snapshots of a running query, about ten a second.
 pub trait ProgressSink: Send + Sync {
-    /// A new snapshot. Called on the thread that drives the query; must not block.
+    /// A new snapshot. Called on a thread of its own, one call at a time; the query's end
+    /// waits for the last.
     fn update(&self, progress: &Progress);
 }
 

@@ -23,7 +23,7 @@ pub use windlass_frame::{
     BatchStream, CancelToken, CsvOptions, DataFrame, Decision, Estimate, Explained, FileFormat,
     FrameError, GroupBy, JobStats, JsonOptions, OperatorStats, Outcome, Position, Progress,
     ProgressSink, ReadOptions, Result, RowSink, RunOptions, Session, SessionOptions, Span,
-    Statement, WriteMode, WriteOptions, Written, arrow, expr,
+    Statement, WriteMode, WriteOptions, Written, arrow, expr, remove_unfinished,
 };
 
 /// What most programs need: the session, frames, options and expressions.

@@ -67,8 +67,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<()> {
                 text += &format!("run again on the CPU: {reason}\n");
             }
             text += &format!(
-                "{} rows in {}, {} read\n",
+                "{} row{} in {}, {} read\n",
                 format_count(ran.stats.rows),
+                if ran.stats.rows == 1 { "" } else { "s" },
                 format_seconds(ran.seconds),
                 format_bytes(ran.stats.bytes_read)
             );

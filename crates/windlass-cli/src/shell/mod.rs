@@ -19,7 +19,7 @@ use crate::{
     size::format_seconds,
     sqltext::{complete_statements, is_blank, summary},
 };
-use words::{COMMANDS, Name, Names};
+use words::{COMMANDS, Name, Names, command};
 
 /// Runs the command.
 pub(crate) fn run(args: &ShellArgs) -> Result<()> {
@@ -68,10 +68,12 @@ impl Shell<'_> {
         let mut lines_before = 0;
         for line in input.lines() {
             let line = line.map_err(|e| Error::caused("cannot read standard input", &e))?;
-            if is_blank(&buffer) && line.trim_start().starts_with('\\') {
+            if is_blank(&buffer)
+                && let Some(command) = command(&line)
+            {
                 lines_before += buffer.matches('\n').count() + 1;
                 buffer.clear();
-                match self.command(line.trim())? {
+                match self.command(command)? {
                     Next::Go => continue,
                     Next::Leave => return Ok(()),
                 }
@@ -103,10 +105,9 @@ impl Shell<'_> {
                 prompt::Read::Cleared => continue,
                 prompt::Read::End => return Ok(()),
             };
-            let trimmed = text.trim();
-            let r = if trimmed.starts_with('\\') {
-                self.command(trimmed)
-            } else if is_blank(trimmed) {
+            let r = if let Some(command) = command(&text) {
+                self.command(command)
+            } else if is_blank(&text) {
                 Ok(Next::Go)
             } else {
                 self.statements(&text, 0).map(|()| Next::Go)

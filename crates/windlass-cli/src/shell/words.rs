@@ -139,6 +139,20 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("\\q", "leave"),
 ];
 
+/// The command that a line is: one that starts with a backslash, or a word that other
+/// shells take and that is no SQL.
+pub(super) fn command(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if line.starts_with('\\') {
+        return Some(line);
+    }
+    match line.trim_end_matches(';').trim_end().to_ascii_lowercase().as_str() {
+        "exit" | "quit" => Some("\\q"),
+        "help" => Some("\\?"),
+        _ => None,
+    }
+}
+
 /// What a [`Name`] that is a table says of itself.
 pub(super) const TABLE: &str = "table";
 
@@ -239,7 +253,10 @@ pub(super) struct UntilSemicolon;
 
 impl Validator for UntilSemicolon {
     fn validate(&self, line: &str) -> ValidationResult {
-        if is_complete(line) { ValidationResult::Complete } else { ValidationResult::Incomplete }
+        match is_complete(line) || command(line).is_some() {
+            true => ValidationResult::Complete,
+            false => ValidationResult::Incomplete,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ fn wrong_usage_ends_with_2() {
         &["explain", "select 1; select 2"],
         &["sql", ""],
         &["sql", " ; -- nothing"],
+        &["sql", "select 1", "--table", "x=a.csv", "--table", "y=b.csv", "--table", "x=c.csv"],
         &["fly"],
     ] {
         run(args).fails(2, &[]);
@@ -34,6 +35,23 @@ fn what_is_no_table_and_no_call_is_told_in_words() {
     let e = run_in(dir.path(), &["sql", "select sum(name) from 'people.csv'"])
         .fails(1, &["No function matches", "sum(Utf8)"]);
     assert!(!e.contains("Internal") && !e.contains("bug"), "{e}");
+}
+
+#[test]
+fn messages_name_no_library() {
+    for (query, told) in [
+        ("select 1/0", "Divide by zero"),
+        ("select cast('abc' as int)", "Cannot cast string 'abc'"),
+        ("set datafusion.execution.batch_size = 'x'", "batch_size to \"x\""),
+        ("create external table t stored as foo location 'x'", "unknown format FOO"),
+        ("select [1, 2]", "lists"),
+        ("copy (select 1 as a) to 'o' stored as csv partitioned by (a)", "all of them (a)"),
+    ] {
+        let e = run(&["sql", query]).fails(1, &[told]);
+        for word in ["Arrow error", "External error", "DataFusion", "factory", "feature"] {
+            assert!(!e.contains(word), "{query}: {e}");
+        }
+    }
 }
 
 #[test]

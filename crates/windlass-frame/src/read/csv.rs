@@ -56,6 +56,9 @@ pub(crate) fn infer(options: &CsvOptions, delimiter: u8, samples: &[Sample]) -> 
             }
             if first {
                 first = false;
+                if options.header {
+                    readable(&record, &sample.path)?;
+                }
                 let found = header(options, &record);
                 match &names {
                     None => {
@@ -148,6 +151,23 @@ fn header(options: &CsvOptions, record: &ByteRecord) -> Vec<String> {
     out
 }
 
+/// Checks that the names of the columns are text. Bytes of another encoding, or of no text
+/// at all, are not guessed at.
+fn readable(record: &ByteRecord, path: &str) -> Result<()> {
+    let strange = |name: &[u8]| std::str::from_utf8(name).is_err() || name.contains(&0);
+    match record.iter().find(|name| strange(name)) {
+        None => Ok(()),
+        Some(name) => Err(FrameError::MalformedRow {
+            path: path.to_string(),
+            line: record.position().map_or(1, csv::Position::line),
+            column: None,
+            expected: "names of columns as text in UTF-8 (iconv converts other encodings)"
+                .to_string(),
+            got: String::from_utf8_lossy(name).escape_debug().to_string(),
+        }),
+    }
+}
+
 fn same_header(
     options: &CsvOptions,
     known: &[String],
@@ -202,6 +222,19 @@ mod tests {
         let got = one("1,x\n2,y\n", &options).unwrap();
         assert_eq!(kinds(&got), [DataType::Int64, DataType::Utf8]);
         assert_eq!(got.schema.field(1).name(), "column_2");
+    }
+
+    #[test]
+    fn names_of_other_encodings_are_refused() {
+        for (head, got) in [
+            (&b"caf\xe9,b\n1,2\n"[..], "caf\u{fffd}"),
+            (b"\xff\xfea\0,\0b\0\n\0", "\u{fffd}\u{fffd}a\\0"),
+        ] {
+            let head = head.to_vec();
+            let sample = Sample { path: "a.csv".into(), head, whole: true, parts: Vec::new() };
+            let e = infer(&CsvOptions::default(), b',', &[sample]).unwrap_err().to_string();
+            assert!(e.starts_with("a.csv, line 1: expected names") && e.ends_with(got), "{e}");
+        }
     }
 
     #[test]

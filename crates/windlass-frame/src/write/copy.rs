@@ -67,6 +67,12 @@ pub(super) fn run<'a>(
 }
 
 async fn write(session: &Session, mut copy: CopyTo, own: Own, run: &RunOptions) -> Result<Written> {
+    if in_files(&copy).fields().is_empty() {
+        let all = copy.partition_by.join(", ");
+        return Err(FrameError::Plan(format!(
+            "no column is left to write: the output is partitioned by all of them ({all})"
+        )));
+    }
     copy.input = Arc::new(name_nulls(&copy)?);
     let Some(target) = local(&copy.output_url) else {
         return remote::write(session, copy, own, run).await;

@@ -19,6 +19,7 @@ mod staging;
 pub(crate) use copy::{count, run_copy};
 pub(crate) use insert::run_insert;
 pub use options::{WriteMode, WriteOptions, Written};
+pub use staging::remove_unfinished;
 
 use std::sync::Arc;
 

@@ -12,12 +12,15 @@
 //! same parent puts back what such a folder holds in `old` and removes it.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use crate::error::{FrameError, Result};
 
@@ -26,6 +29,18 @@ const SUFFIX: &str = ".tmp";
 /// A folder without a lock is one whose writer is just making it, or which a cancelled
 /// task made again; after this time it is stale. A guess.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// The folders of this process that may be there.
+static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes what the writes of this process that did not come to their end left in hidden
+/// folders. For a program that is about to exit: a cancelled write removes its own when its
+/// last task stops, which may be later. Writes that still run fail.
+pub fn remove_unfinished() {
+    for folder in std::mem::take(&mut *MADE.lock()) {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
 
 /// A folder for one output, removed when it is dropped.
 #[derive(Debug)]
@@ -53,6 +68,7 @@ impl Staging {
             .tempdir_in(&parent)
             .map_err(|e| failed(&e))?
             .keep();
+        MADE.lock().insert(folder.clone());
         let lock = File::create(folder.join("lock"))
             .and_then(|file| file.try_lock().map_err(io::Error::from).map(|()| file))
             .and_then(|file| fs::create_dir(folder.join("data")).map(|()| file));
@@ -60,6 +76,7 @@ impl Staging {
             Ok(lock) => Ok(Self { folder, target: target.to_path_buf(), _lock: lock }),
             Err(e) => {
                 let _ = fs::remove_dir_all(&folder);
+                MADE.lock().remove(&folder);
                 Err(failed(&e))
             }
         }
@@ -144,6 +161,7 @@ impl Drop for Staging {
                             let _ = fs::remove_dir_all(&folder);
                         }
                     }
+                    MADE.lock().remove(&folder);
                 });
         }
     }
