@@ -105,7 +105,7 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SqlArgs {
     /// The query; a file can stand in FROM as a quoted path or glob
-    #[arg(value_name = "QUERY")]
+    #[arg(value_name = "QUERY", allow_hyphen_values = true, value_parser = parse_query)]
     pub(crate) query: String,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
@@ -119,6 +119,14 @@ pub(crate) struct SqlArgs {
     pub(crate) session: SessionArgs,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// A query may begin with a comment, which looks like an option; an option is one word.
+fn parse_query(text: &str) -> Result<String, String> {
+    if text.len() > 1 && text.starts_with('-') && !text.contains(char::is_whitespace) {
+        return Err(format!("unexpected argument '{text}'"));
+    }
+    Ok(text.to_string())
 }
 
 /// Tables given on the command line.
@@ -147,7 +155,7 @@ pub(crate) struct ShellArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The query
-    #[arg(value_name = "QUERY")]
+    #[arg(value_name = "QUERY", allow_hyphen_values = true, value_parser = parse_query)]
     pub(crate) query: String,
     #[command(flatten)]
     pub(crate) tables: TableArgs,

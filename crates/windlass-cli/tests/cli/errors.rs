@@ -15,6 +15,7 @@ fn wrong_usage_ends_with_2() {
         &["sql", "select 1", "--stats", "yaml"],
         &["explain", "select 1; select 2"],
         &["sql", ""],
+        &["sql", "--fromat"],
         &["sql", " ; -- nothing"],
         &["sql", "select 1", "--table", "x=a.csv", "--table", "y=b.csv", "--table", "x=c.csv"],
         &["fly"],
@@ -38,6 +39,7 @@ fn what_is_no_table_and_no_call_is_told_in_words() {
 }
 
 #[test]
+<<<<<<< HEAD
 fn messages_name_no_library() {
     for (query, told) in [
         ("select 1/0", "Divide by zero"),
@@ -52,6 +54,12 @@ fn messages_name_no_library() {
             assert!(!e.contains(word), "{query}: {e}");
         }
     }
+=======
+fn a_query_may_begin_with_a_comment() {
+    let text = "-- the answer\nselect 40 + 2 as answer";
+    assert_eq!(run(&["sql", text, "--format", "csv"]).ok(), "answer\n42\n");
+    assert_eq!(run(&["sql", "--format", "csv", text]).ok(), "answer\n42\n");
+>>>>>>> 80b89ff (A query may begin with a comment; the feature table has what landed)
 }
 
 #[test]
