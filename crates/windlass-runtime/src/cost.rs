@@ -143,6 +143,26 @@ pub struct Sort {
     pub text_key: bool,
 }
 
+/// Nanoseconds of one core for each row and window function in DataFusion. A guess, as for
+/// joins.
+const WINDOW_NS: f64 = 60.0;
+
+/// Window functions on the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Window {
+    /// Rows, which are sorted already.
+    pub rows: f64,
+    /// Functions.
+    pub functions: usize,
+}
+
+impl Window {
+    /// Its cost in DataFusion, on `threads` cores.
+    pub fn cpu(&self, threads: usize) -> Cost {
+        on_cores(self.rows * self.functions as f64 * WINDOW_NS, threads)
+    }
+}
+
 /// Nanoseconds of one core for each row of which the first of its group are found in the twin. A
 /// guess below the 130 that db-benchmark's question 8 took in all (10^7 rows of 10^5 groups, two
 /// wanted, scan and sort of what was left included) on two cores that had other work too.

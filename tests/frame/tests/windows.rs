@@ -98,3 +98,143 @@ async fn many_rows_of_few_and_of_many_groups() {
         assert_eq!(kept < 100_000, dropped, "{group}: {kept}");
     }
 }
+
+const NODE: &str = "DeviceWindowExec";
+
+/// Queries of these functions over one window of `table`.
+fn over(functions: &[&str], window: &str, table: &str) -> String {
+    let columns = functions.iter().enumerate().map(|(i, f)| format!("{f} over w as c{i}"));
+    let columns: Vec<String> = columns.collect();
+    format!("select id, text, {} from {table} window w as ({window})", columns.join(", "))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_and_ranks() {
+    let ranks = ["rank()", "dense_rank()", "percent_rank()", "cume_dist()", "count(*)"];
+    let mut queries = Vec::new();
+    for partition in ["", "partition by k", "partition by text, skew", "partition by id"] {
+        for order in ["x", "text desc nulls last", "price, day desc"] {
+            queries.push(over(&ranks, &format!("{partition} order by {order}"), "a"));
+        }
+        let numbers = ["row_number()", "ntile(7)", "ntile(1)", "ntile(4000)"];
+        queries.push(over(&numbers, &format!("{partition} order by x, id desc"), "a"));
+    }
+    queries.push(over(&ranks, "partition by k order by x", "none"));
+    queries.push(over(&ranks, "order by x", "(select * from a where id = 5) t"));
+    same(&queries, NODE, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_of_other_rows() {
+    let mut queries = Vec::new();
+    for partition in ["", "partition by k", "partition by text"] {
+        let window = format!("{partition} order by x, id");
+        // Arguments of every type, also those without a device form of their own.
+        let functions = [
+            "lag(text)",
+            "lead(price, 3)",
+            "lag(x, 2, -1.5)",
+            "lead(text, 1, 'none')",
+            "lag(day, 0)",
+            "lead(k, -2, 99)",
+            "lag(id, 5000)",
+            "lag(upper(text) = text)",
+        ];
+        queries.push(over(&functions, &window, "a"));
+        for frame in [
+            "",
+            "rows between 2 preceding and 1 following",
+            "rows between 4 preceding and 2 preceding",
+            "rows between 1 following and unbounded following",
+            "range between unbounded preceding and unbounded following",
+        ] {
+            let functions = [
+                "first_value(text)",
+                "last_value(price)",
+                "nth_value(x, 2)",
+                "nth_value(id, -2)",
+                "nth_value(k, 100)",
+            ];
+            queries.push(over(&functions, &format!("{window} {frame}"), "a"));
+        }
+    }
+    queries.push(over(&["lag(text)", "first_value(id)"], "order by id", "none"));
+    same(&queries, NODE, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sums_and_extremes_of_frames() {
+    let functions = [
+        "sum(k)",
+        "sum(x)",
+        "sum(price)",
+        "sum(skew)",
+        "avg(x)",
+        "avg(k)",
+        "count(k)",
+        "count(text)",
+        "count(*)",
+        "min(day)",
+        "max(day)",
+        "min(x)",
+        "max(price)",
+        "min(skew)",
+        "max(k)",
+    ];
+    let mut queries = Vec::new();
+    for partition in ["", "partition by k", "partition by text, day"] {
+        // Without an order all rows are peers; with ties the default frame has peers.
+        queries.push(over(&functions, partition, "a"));
+        queries.push(over(&functions, &format!("{partition} order by day"), "a"));
+        for frame in [
+            "rows unbounded preceding",
+            "rows between 3 preceding and 2 following",
+            "rows between 700 preceding and current row",
+            "rows between 5 preceding and 3 preceding",
+            "rows between 2 following and 4 following",
+            "rows between current row and unbounded following",
+            "range between current row and unbounded following",
+        ] {
+            queries.push(over(&functions, &format!("{partition} order by x, id {frame}"), "a"));
+        }
+    }
+    queries.push(over(&functions, "partition by k order by x", "none"));
+    queries.push(over(&functions, "order by id", "(select * from a where id = 5) t"));
+    // Several windows, one above the other, and one over groups.
+    queries.push(
+        "select id, sum(k) over (partition by skew order by id), max(x) over (order by id rows \
+         3 preceding), sum(k) over (partition by text) from a"
+            .to_string(),
+    );
+    queries.push(
+        "select k, sum(x), rank() over (order by sum(x)), sum(count(*)) over (order by k) from a \
+         group by k"
+            .to_string(),
+    );
+    same(&queries, NODE, false).await;
+}
+
+/// What has no device form runs on the CPU, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_stay_on_the_cpu() {
+    let window = "over (partition by k order by x, id)";
+    let plain = with_tables(session_with(SessionOptions::default()));
+    let session = session("cpu");
+    for function in [
+        format!("first_value(text) ignore nulls {window}"),
+        format!("lag(k) ignore nulls {window}"),
+        format!("sum(k) filter (where skew = 7) {window}"),
+        format!("count(distinct k) {window}"),
+        format!("stddev(x) {window}"),
+        format!("max(text) {window}"),
+        "sum(id) over (order by k range between 2 preceding and 1 following)".to_string(),
+    ] {
+        let query = format!("select id, {function} as c from a");
+        let ((mut expected, _), (mut rows, placed)) =
+            (run(&plain, &query).await, run(&session, &query).await);
+        assert!(!placed.iter().any(|p| p == NODE), "{query}: {placed:?}");
+        expected.sort_unstable();
+        rows.sort_unstable();
+        assert!(rows == expected, "{query}");
+    }
+}

@@ -71,7 +71,14 @@ pub(crate) fn logical(
 }
 
 /// A column as an array of its natural Arrow type.
-fn read_column(queue: &mut dyn Queue, column: &DeviceColumn, rows: usize) -> Result<ArrayRef> {
+///
+/// # Errors
+/// The device's, and `Invalid` when a buffer is too short.
+pub(crate) fn read_column(
+    queue: &mut dyn Queue,
+    column: &DeviceColumn,
+    rows: usize,
+) -> Result<ArrayRef> {
     let nulls = match &column.validity {
         Validity::All => None,
         Validity::Bits { bits, bit_offset } => {

@@ -12,7 +12,7 @@ mod set;
 mod upload;
 
 pub use download::download;
-pub(crate) use download::{logical, read_words};
+pub(crate) use download::{logical, read_column, read_words};
 pub use set::DictionarySet;
 pub(crate) use upload::{array_bytes, upload_array};
 pub use upload::{upload, upload_bytes};

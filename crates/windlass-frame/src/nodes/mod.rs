@@ -33,6 +33,7 @@
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
 //! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
+//! | [`window`] | [`DeviceWindowExec`]: window functions, the rows on the host |
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub mod sort;
 mod tests;
 pub mod top_k_per_group;
 pub mod upload;
+pub mod window;
 
 pub use aggregate::DeviceAggregateExec;
 pub use chain::HostChain;
@@ -73,6 +75,7 @@ pub use pipeline::DevicePipelineExec;
 pub use sort::DeviceSortExec;
 pub use top_k_per_group::{DeviceTopKPerGroupExec, GroupTop};
 pub use upload::{DeviceUploadExec, Uploaded};
+pub use window::{DeviceWindowExec, WindowPlan};
 
 /// A device of an inventory, as a node holds it.
 #[derive(Debug, Clone)]
@@ -190,6 +193,9 @@ fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceSortExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceWindowExec>() {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceTopKPerGroupExec>() {

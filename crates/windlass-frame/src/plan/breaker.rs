@@ -1,4 +1,4 @@
-//! Operators that need all rows of an input before they give one: joins and sorts. Each is
+//! Operators that need all rows of an input before they give one: joins, sorts and windows. Each is
 //! placed by itself; its keys go to the device, its rows stay on the host.
 
 use std::sync::Arc;
@@ -14,11 +14,14 @@ use datafusion::{
     },
 };
 use windlass_device::Device;
-use windlass_kernels::KernelError;
+use windlass_kernels::{KernelError, window::aggregate_supported};
 
 use crate::{
     lower::Unsupported,
-    nodes::{DeviceHashJoinExec, DeviceSortExec, JoinKeys, Placed, sort::check_sort},
+    nodes::{
+        DeviceHashJoinExec, DeviceSortExec, DeviceWindowExec, JoinKeys, Placed, WindowPlan,
+        sort::check_sort,
+    },
 };
 
 /// An operator that can run on a device, with what was lowered for it.
@@ -26,6 +29,7 @@ use crate::{
 pub(super) enum Breaker {
     Join(JoinKeys),
     Sort,
+    Window(Arc<WindowPlan>),
 }
 
 /// What `plan` is.
@@ -38,6 +42,8 @@ pub(super) fn find(plan: &Arc<dyn ExecutionPlan>) -> Result<Breaker, Option<Unsu
     } else if let Some(sort) = plan.downcast_ref::<SortExec>() {
         check_sort(sort).map_err(Some)?;
         Breaker::Sort
+    } else if let Some(window) = WindowPlan::lower(&**plan).map_err(Some)? {
+        Breaker::Window(Arc::new(window))
     } else {
         return Err(None);
     };
@@ -56,6 +62,9 @@ impl Breaker {
                 keys.right.kernel.supported(device)
             }
             Self::Sort => Ok(()),
+            Self::Window(window) => {
+                window.folds().try_for_each(|(ty, op)| aggregate_supported(device, ty, op))
+            }
         }
     }
 
@@ -80,6 +89,9 @@ impl Breaker {
             Self::Sort => {
                 let sort = plan.downcast_ref::<SortExec>().ok_or_else(internal)?;
                 Arc::new(DeviceSortExec::new(Arc::new(sort.clone()), placed))
+            }
+            Self::Window(window) => {
+                Arc::new(DeviceWindowExec::new(Arc::clone(plan), Arc::clone(window), placed))
             }
         })
     }

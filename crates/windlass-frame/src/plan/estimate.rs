@@ -22,7 +22,9 @@ use windlass_kernels::{
 };
 use windlass_runtime::{
     Calibration, Cost, Work,
-    cost::{DECIMALS, FirstOfGroups, GroupBy, Join, Sort, cpu_expressions, twin_expressions},
+    cost::{
+        DECIMALS, FirstOfGroups, GroupBy, Join, Sort, Window, cpu_expressions, twin_expressions,
+    },
 };
 
 use super::{
@@ -199,6 +201,24 @@ pub(super) fn of_breaker(
                 launches: (probe / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
             };
             (join.cpu(threads), (!texts).then(|| join.twin(threads)), work)
+        }
+        Breaker::Window(window) => {
+            let schema = plan.children()[0].schema();
+            let types = window.keys().into_iter().filter_map(|k| k.data_type(&schema).ok());
+            let widths = types.map(|ty| phys_type(&ty).map_or(16, PhysType::wide_bytes));
+            let keys = rows(0) * widths.sum::<usize>() as f64;
+            // An argument and a result of eight bytes for each function.
+            let values = rows(0) * 8.0 * window.functions() as f64;
+            let work = Work {
+                upload_bytes: keys + values,
+                download_bytes: values,
+                // A result's tree is read and written, and so are the frames.
+                kernel_bytes: 2.0 * keys + 6.0 * values,
+                probes: 0.0,
+                launches: window.functions() as f64 * BREAKER_LAUNCHES,
+            };
+            let functions = Window { rows: rows(0), functions: window.functions() };
+            (functions.cpu(threads), None, work)
         }
         Breaker::Sort => {
             let sort = plan.downcast_ref::<SortExec>();

@@ -6,7 +6,7 @@
 //! | [`decision`] | [`Decision`]: what was decided about one operator |
 //! | [`rule`] | [`PlaceOnDevice`] and [`place`], its pure function |
 //! | `segment` | the largest runs of operators that one device node can stand for |
-//! | `breaker` | joins and sorts |
+//! | `breaker` | joins, sorts and windows |
 //! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `choose` | the device of a segment, with the reason |
