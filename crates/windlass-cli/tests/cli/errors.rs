@@ -39,7 +39,6 @@ fn what_is_no_table_and_no_call_is_told_in_words() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn messages_name_no_library() {
     for (query, told) in [
         ("select 1/0", "Divide by zero"),
@@ -54,12 +53,13 @@ fn messages_name_no_library() {
             assert!(!e.contains(word), "{query}: {e}");
         }
     }
-=======
+}
+
+#[test]
 fn a_query_may_begin_with_a_comment() {
     let text = "-- the answer\nselect 40 + 2 as answer";
     assert_eq!(run(&["sql", text, "--format", "csv"]).ok(), "answer\n42\n");
     assert_eq!(run(&["sql", "--format", "csv", text]).ok(), "answer\n42\n");
->>>>>>> 80b89ff (A query may begin with a comment; the feature table has what landed)
 }
 
 #[test]
