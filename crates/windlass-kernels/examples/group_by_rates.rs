@@ -2,18 +2,20 @@
 //! of groups, beside a `hashbrown` map on the same data: on one thread by its own time, and
 //! on all threads with the merge, by wall time. Prints one JSON object a line.
 //!
-//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS | steps]]`
+//! `cargo run -p windlass-kernels --example group_by_rates -- [ROWS [GROUPS | steps | kinds]]`
 //!
 //! With `steps` it looks for cliffs: 2^0, 2^1 … 2^23 groups, uniform and with half of the
-//! rows in one group. The last line has the worst ratio of a step to the one before it, in
-//! seconds on all threads, and the worst cost of the skew.
+//! rows in one group. Seconds are those of all threads together, which other work on the
+//! machine disturbs less than wall time; of the three runs the best. The last line has the
+//! worst ratio of a step to the one before it, and the worst cost of the skew. With `kinds`
+//! it has one accumulator a line, over 10^4 groups.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use windlass_device::{Device, DeviceBuffer, DeviceOptions, HostBytes, cpu::CpuDevice};
 use windlass_kernels::{
     DeviceBatch, DeviceColumn, PhysType, Storage, Validity,
-    aggregate::{Accumulator, AggregateCall, GroupByPlan},
+    aggregate::{Accumulator, AggregateCall, BitOp, GroupByPlan, Share},
     cpu::aggregate::{CpuGroupBy, merge_all},
     ir::Program,
 };
@@ -54,13 +56,14 @@ impl Random {
     }
 }
 
-/// The group-by on all threads, a part each, and the merge: wall seconds and groups.
+/// The group-by on all threads, a part each, and the merge: wall seconds, seconds of all
+/// threads together, and groups.
 fn parallel(
     plan: &GroupByPlan,
     device: &CpuDevice,
     batches: &[DeviceBatch],
-) -> Result<(f64, usize), Box<dyn std::error::Error>> {
-    let start = Instant::now();
+) -> Result<(f64, f64, usize), Box<dyn std::error::Error>> {
+    let (start, cpu) = (Instant::now(), process_seconds());
     let threads = rayon::current_num_threads();
     let parts: Result<Vec<_>, windlass_kernels::KernelError> = std::thread::scope(|s| {
         let work: Vec<_> = batches
@@ -78,7 +81,9 @@ fn parallel(
         work.into_iter().map(|t| t.join().expect("no panic")).collect()
     });
     let merged = black_box(merge_all(plan, parts?)?);
-    Ok((start.elapsed().as_secs_f64(), merged.groups))
+    let wall = start.elapsed().as_secs_f64();
+    let cpu = process_seconds().zip(cpu).map_or(wall, |(after, before)| after - before);
+    Ok((wall, cpu, merged.groups))
 }
 
 fn batches(device: &CpuDevice, keys: &[i64], values: &[i64]) -> Vec<DeviceBatch> {
@@ -89,6 +94,54 @@ fn batches(device: &CpuDevice, keys: &[i64], values: &[i64]) -> Vec<DeviceBatch>
             DeviceBatch { rows: k.len(), columns }
         })
         .collect()
+}
+
+/// Each accumulator of a float (bits: of an integer) over 10^4 groups, best of three.
+fn kinds(rows: usize, device: &CpuDevice) -> Result<(), Box<dyn std::error::Error>> {
+    let mut program = Program::new();
+    let key = program.input(PhysType::I64, false);
+    let float = program.input(PhysType::F64, false);
+    let integer = program.input(PhysType::I64, false);
+    let mut random = Random(1);
+    let keys: Vec<i64> = (0..rows).map(|_| (random.next() % 10_000) as i64).collect();
+    let floats: Vec<i64> =
+        (0..rows).map(|_| (random.next() as f64 / 1e6).to_bits() as i64).collect();
+    let integers: Vec<i64> = (0..rows).map(|_| (random.next() % 100) as i64).collect();
+    let input: Vec<_> = keys
+        .chunks(BATCH)
+        .zip(floats.chunks(BATCH).zip(integers.chunks(BATCH)))
+        .map(|(k, (f, i))| {
+            let mut columns = Vec::from([k, f, i].map(|c| column(adopt(device, c))));
+            columns[1].ty = PhysType::F64;
+            DeviceBatch { rows: k.len(), columns }
+        })
+        .collect();
+    for (accumulator, argument) in [
+        (Accumulator::Sum { wide: false }, float),
+        (Accumulator::Moments, float),
+        (Accumulator::CoMoments { other: float }, float),
+        (Accumulator::Bits(BitOp::Xor), integer),
+        (Accumulator::Quantile(Share::HALF), float),
+        (Accumulator::Distinct, integer),
+        (Accumulator::Distinct, float),
+    ] {
+        let call = AggregateCall { accumulator, argument: Some(argument), filter: None };
+        let program = program.clone();
+        let plan = GroupByPlan { program, filter: None, keys: vec![key], calls: vec![call] };
+        let (mut wall, mut cpu) = (f64::MAX, f64::MAX);
+        for _ in 0..3 {
+            let run = parallel(&plan, device, &input)?;
+            (wall, cpu) = (wall.min(run.0), cpu.min(run.1));
+        }
+        println!(
+            "{{\"bench\":\"group_by_kinds\",\"rows\":{rows},\"groups\":10000,\"call\":\"{accumulator:?} of \
+             value {}\",\"threads\":{},\"wall\":{wall:.4},\"cpu_s\":{cpu:.2},\"mrows_s\":{:.1}}}",
+            argument.0,
+            rayon::current_num_threads(),
+            rows as f64 / wall / 1e6,
+        );
+    }
+    Ok(())
 }
 
 /// 2^0 to 2^23 groups, uniform and skewed, best of three.
@@ -103,16 +156,20 @@ fn steps(
     for power in 0..24 {
         let groups = 1u64 << power;
         let mut seconds = [0.0; 2];
-        for (skewed, best) in [false, true].into_iter().zip(&mut seconds) {
+        let mut walls = [0.0; 2];
+        for (i, skewed) in [false, true].into_iter().enumerate() {
             // Neither dense nor in order, so that no key is its own index.
-            let key = |r: &mut Random| match skewed && r.next() % 2 == 0 {
+            let key = |r: &mut Random| match skewed && r.next().is_multiple_of(2) {
                 true => 0,
                 false => (r.next() % groups).wrapping_mul(0x9e37_79b9_7f4a_7c15) as i64,
             };
             let keys: Vec<i64> = (0..rows).map(|_| key(&mut random)).collect();
             let input = batches(device, &keys, &values);
-            let runs = (0..3).map(|_| parallel(plan, device, &input).map(|(s, _)| s));
-            *best = runs.collect::<Result<Vec<_>, _>>()?.into_iter().fold(f64::MAX, f64::min);
+            (walls[i], seconds[i]) = (f64::MAX, f64::MAX);
+            for _ in 0..3 {
+                let (wall, cpu, _) = parallel(plan, device, &input)?;
+                (walls[i], seconds[i]) = (walls[i].min(wall), seconds[i].min(cpu));
+            }
         }
         let [uniform, skewed] = seconds;
         let step = before.map_or(1.0, |b| uniform / b);
@@ -122,9 +179,11 @@ fn steps(
         println!(
             "{{\"bench\":\"group_by_steps\",\"rows\":{rows},\"groups\":{groups},\"threads\":{},\
              \"seconds\":{uniform:.4},\"seconds_skewed\":{skewed:.4},\"step\":{step:.2},\
-             \"skew\":{:.2}}}",
+             \"skew\":{:.2},\"wall\":{:.4},\"wall_skewed\":{:.4}}}",
             rayon::current_num_threads(),
             skewed / uniform,
+            walls[0],
+            walls[1],
         );
     }
     println!("{{\"worst_step\":{worst_step:.2},\"worst_skew\":{worst_skew:.2}}}");
@@ -145,6 +204,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = GroupByPlan { program: p, filter: None, keys: vec![k], calls };
     if std::env::args().nth(2).is_some_and(|a| a == "steps") {
         return steps(rows, &plan, &device);
+    }
+    if std::env::args().nth(2).is_some_and(|a| a == "kinds") {
+        return kinds(rows, &device);
     }
     let groups = std::env::args().nth(2).map(|a| a.parse()).transpose()?;
     for groups in groups.map_or(vec![1usize, 10, 1_000, 100_000, 10_000_000], |g| vec![g]) {
@@ -178,10 +240,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let total = process_seconds().zip(cpu).map_or(one, |(after, before)| after - before);
             assert_eq!(result.groups, map.len());
 
-            let cpu = process_seconds();
             let threads = rayon::current_num_threads();
-            let (all, merged) = parallel(&plan, &device, &batches)?;
-            let cpu = process_seconds().zip(cpu).map_or(all, |(after, before)| after - before);
+            let (all, cpu, merged) = parallel(&plan, &device, &batches)?;
             assert_eq!(merged, map.len());
             let rate = |seconds: f64| rows as f64 / seconds / 1e6;
             println!(

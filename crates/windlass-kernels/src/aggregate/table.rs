@@ -130,6 +130,10 @@ impl GroupTable {
     /// Finds or adds the group of each selected row of a chunk; returns the number of groups.
     /// The rows begin with row `row_base` of the batch, and with row `chunk_base` of columns
     /// that hold a chunk only.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "device, queue and memory are explicit everywhere"
+    )]
     pub(super) fn find(
         &mut self,
         gpu: &mut Gpu,

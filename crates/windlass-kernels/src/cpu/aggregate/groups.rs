@@ -6,8 +6,9 @@ use arrow::array::Int64Array;
 use windlass_device::Reservation;
 
 use super::{
+    fold,
     layout::Layout,
-    state::{self, Gids, States},
+    state::{Gids, States},
     table::Table,
 };
 use crate::{
@@ -139,7 +140,7 @@ impl Groups {
         };
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
         if let Some(rows) = &mut self.rows {
-            state::count_rows(rows, groups, gids, n);
+            fold::count_rows(rows, groups, gids, n);
         }
         for (states, call) in self.states.iter_mut().zip(calls) {
             let values = call.argument.map(|a| chunk.values(a));
@@ -220,7 +221,7 @@ impl Groups {
         };
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
         if let (Some(to), Some(from)) = (&mut self.rows, rows) {
-            state::merge_rows(to, groups, gids, &from[range.clone()]);
+            fold::merge_rows(to, groups, gids, &from[range.clone()]);
         }
         for (to, from) in self.states.iter_mut().zip(states) {
             to.merge(groups, gids, from, range.clone());

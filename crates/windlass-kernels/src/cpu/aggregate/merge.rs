@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use windlass_device::Reservation;
 
 use super::{
+    fold::scatter,
     groups::{Groups, Keys},
     layout::Layout,
-    state::{States, scatter},
+    state::States,
     table,
 };
 use crate::{

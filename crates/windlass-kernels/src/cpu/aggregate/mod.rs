@@ -16,6 +16,7 @@
 //! | `layout` | keys as packed codes |
 //! | `table` | from codes to group numbers |
 //! | `state` | the accumulators |
+//! | `fold` | their loops over the rows of a chunk |
 //! | `pairs` | moments of pairs |
 //! | `kept` | values that are kept for distinct counts and quantiles |
 //! | `groups` | keys and states together, with their memory |
@@ -36,6 +37,7 @@ use crate::{
 };
 
 mod arrays;
+mod fold;
 mod groups;
 mod kept;
 mod layout;
@@ -85,7 +87,9 @@ pub fn check(plan: &GroupByPlan) -> Result<()> {
 /// states each it just leaves a core's second-level cache (a stated guess).
 const PART_GROUPS: usize = 1 << 17;
 
-/// A part that takes this many rows a group is worth its cache misses and grows on.
+/// A part that takes this many rows a group is worth its cache misses and grows on. Measured
+/// by `group_by_rates` with `steps` over 10^7 rows: growing whatever the rows a group takes
+/// 14% less time at 2^18 groups, but 1.7 times as much at 2^21 and twice as much at 2^22.
 const REDUCING: usize = 4;
 
 /// Groups in closed parts at which they are merged, to learn whether they repeat.

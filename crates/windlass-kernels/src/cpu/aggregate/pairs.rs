@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
 
-use super::state::{Gids, merge_moments, scatter};
+use super::{
+    fold::{merge_moments, scatter},
+    state::Gids,
+};
 
 /// The moments of a set of pairs.
 #[derive(Debug, Clone, Copy, Default)]
