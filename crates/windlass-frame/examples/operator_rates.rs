@@ -18,7 +18,7 @@ use datafusion::{
 use windlass_device::{DeviceName, DeviceOptions, DeviceSpec};
 use windlass_frame::plan::{DeviceSet, PlaceOnDevice, PlacementOptions};
 
-const QUERIES: [(&str, &str); 28] = [
+const QUERIES: [(&str, &str); 34] = [
     ("q1", "select id1, sum(v1) from x group by id1"),
     ("q2", "select id1, id2, sum(v1) from x group by id1, id2"),
     ("q3", "select id3, sum(v1), avg(v3) from x group by id3"),
@@ -52,6 +52,18 @@ const QUERIES: [(&str, &str); 28] = [
     ("sort_float", "select v3, id6, v1 from x order by v3"),
     ("sort_two", "select id4, id6, v1 from x order by id4, id6 desc"),
     ("sort_text", "select id3, v1 from x order by id3"),
+    (
+        "first_two",
+        "select id6, v3 from (select id6, v3, row_number() over (partition by id6 order by v3 desc) n from x) where n <= 2",
+    ),
+    ("window_sort", "select id4, id6, v1 from x order by id4, id6"),
+    ("window_sum", "select id4, v1, sum(v1) over (partition by id4 order by id6) from x"),
+    (
+        "window_slide",
+        "select id4, v3, avg(v3) over (partition by id4 order by id6 rows 100 preceding) from x",
+    ),
+    ("window_lag", "select id4, v1, lag(v1) over (partition by id4 order by id6) from x"),
+    ("window_rank", "select id4, v1, rank() over (partition by id4 order by id6) from x"),
     ("top_100", "select id6, v1, v3 from x order by v3 desc limit 100"),
 ];
 

@@ -204,7 +204,9 @@ pub(super) fn of_breaker(
         }
         Breaker::Window(window) => {
             let schema = plan.children()[0].schema();
-            let types = window.keys().into_iter().filter_map(|k| k.data_type(&schema).ok());
+            let keys = window.keys();
+            let types = keys.iter().filter_map(|k| k.data_type(&schema).ok());
+            let texts = types.clone().any(|ty| is_string(&ty));
             let widths = types.map(|ty| phys_type(&ty).map_or(16, PhysType::wide_bytes));
             let keys = rows(0) * widths.sum::<usize>() as f64;
             // An argument and a result of eight bytes for each function.
@@ -218,7 +220,7 @@ pub(super) fn of_breaker(
                 launches: window.functions() as f64 * BREAKER_LAUNCHES,
             };
             let functions = Window { rows: rows(0), functions: window.functions() };
-            (functions.cpu(threads), None, work)
+            (functions.cpu(threads), (!texts).then(|| functions.twin(threads)), work)
         }
         Breaker::Sort => {
             let sort = plan.downcast_ref::<SortExec>();
