@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `mod` | [`gather`] and [`scatter`]: rows by number |
-//! | `ranges` | [`concat`], [`slice`], [`widen`]: rows by range |
+//! | `ranges` | [`concat()`], [`slice()`], [`widen()`]: rows by range |
 //! | `rows` | the launches |
 //! | `sources` | the kernels' texts |
 //!
