@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, RecordBatchOptions},
+    datatypes::{ByteViewType, DataType, SchemaRef},
+};
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
     error::{DataFusionError, Result},
@@ -165,7 +168,43 @@ pub(crate) fn to_host(
 pub(crate) fn slices(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatch> {
     let total = batch.num_rows();
     let starts = (0..total).step_by(rows.max(1));
-    starts.map(move |start| batch.slice(start, rows.min(total - start)))
+    starts.map(move |start| compacted(batch.slice(start, rows.min(total - start))))
+}
+
+/// Bytes of texts that a batch may hold beside its own. A guess: few against what a batch of
+/// DataFusion's size has, and below it a copy is not worth its while.
+const IDLE_BYTES: usize = 64 << 10;
+
+/// A batch whose columns of text views hold little more than its own texts. Rows that were
+/// picked from many batches hold the texts of all of them: who keeps, counts or writes a
+/// batch would do so for each.
+fn compacted(batch: RecordBatch) -> RecordBatch {
+    fn views<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Option<ArrayRef> {
+        let held: usize = array.data_buffers().iter().map(|b| b.len()).sum();
+        let idle = held > IDLE_BYTES && held - IDLE_BYTES > 2 * array.total_buffer_bytes_used();
+        idle.then(|| Arc::new(array.gc()) as ArrayRef)
+    }
+    let compact = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View => views(column.as_string_view()),
+        DataType::BinaryView => views(column.as_binary_view()),
+        _ => None,
+    };
+    let mut columns = Vec::new();
+    for (at, column) in batch.columns().iter().enumerate() {
+        if let Some(column) = compact(column) {
+            columns.push((at, column));
+        }
+    }
+    if columns.is_empty() {
+        return batch;
+    }
+    let (schema, mut all, rows) = batch.into_parts();
+    for (at, column) in columns {
+        all[at] = column;
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, all, &options)
+        .expect("columns of the same types and lengths")
 }
 
 /// Reads batches back, one after the other, on a queue of its own.
@@ -222,5 +261,33 @@ impl Reader {
         let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
         self.metrics.output(rows, bytes);
         Ok(batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn pieces_do_not_hold_the_texts_of_the_whole() {
+        let text = |i: i64| format!("a text that is too long for a view, {i:08}");
+        let rows = 20_000;
+        let texts: StringViewArray = (0..rows).map(|i| (i % 7 != 0).then(|| text(i))).collect();
+        let numbers = Int64Array::from_iter_values(0..rows);
+        let columns: [(&str, ArrayRef); 2] = [("t", Arc::new(texts)), ("n", Arc::new(numbers))];
+        let whole = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, column)| (name, column, true)),
+        )
+        .expect("a batch");
+        let pieces: Vec<RecordBatch> = slices(whole.clone(), 1000).collect();
+        assert_eq!(pieces.len(), 20);
+        for (i, piece) in pieces.iter().enumerate() {
+            assert_eq!(*piece, whole.slice(i * 1000, 1000));
+            let held: usize =
+                piece.column(0).as_string_view().data_buffers().iter().map(|b| b.len()).sum();
+            assert!(held <= 2 * 1000 * text(0).len(), "{held}");
+        }
     }
 }
