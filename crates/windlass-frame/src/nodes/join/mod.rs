@@ -50,9 +50,10 @@ const GPU_PAIRS: usize = 1 << 20;
 /// ```
 ///
 /// Only the keys go to the device and only row numbers come back: columns of any type ride
-/// along on the host. The build side is shared by all partitions, but where unmatched build
-/// rows come out of several partitions, each of which then has its own. The join's filter
-/// is evaluated on the host for the pairs found.
+/// along on the host. The build side is read from all its partitions and shared by all that
+/// probe. Only where the plan keeps its exchanges by key (`PlacementOptions::collapse` off)
+/// and unmatched build rows come out has each partition a table of its own. The join's
+/// filter is evaluated on the host for the pairs found.
 ///
 /// Its rows are those of DataFusion's `HashJoinExec` in the order of the probe side; float
 /// keys match by value (-0.0 and 0.0, any NaN and any NaN). A device's failure is a
