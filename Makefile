@@ -6,7 +6,7 @@ DEVICE ?=
 BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
 step = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench test-gpu bench-gpu install
+.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench test-gpu bench-gpu mutate install
 
 help:
 	@echo "make demo          build windlass and run the main job on real data"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench         TPC-H and db-benchmark beside DuckDB, Polars, DataFusion and Dask where installed"
 	@echo "make test-gpu      conformance on every real GPU found"
 	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
+	@echo "make mutate        break random lines of the kernels; the tests must fail (long; SEED=, COUNT=)"
 	@echo "make install       build the release binary and install it with cargo"
 
 build:
@@ -78,3 +79,9 @@ bench-gpu:
 install:
 	@scripts/need.sh cargo cc
 	cargo install --path crates/windlass-cli --locked
+
+mutate:
+	@scripts/need.sh cargo cc python3
+	$(call step,breaking random lines of kernels and running the tests that should see it)
+	@mkdir -p benches/results
+	scripts/mutation/mutate.py --count $(or $(COUNT),96) --seed $(or $(SEED),1) --json benches/results/mutation.json

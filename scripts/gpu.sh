@@ -21,7 +21,7 @@ for device in $devices; do
   case "$1" in
     test)
       echo "== conformance on $device"
-      WINDLASS_TEST_DEVICE=$device cargo nextest run --workspace --run-ignored only -E 'test(/^real::/)'
+      WINDLASS_TEST_DEVICE=$device cargo nextest run --workspace --run-ignored only -E 'test(/(^|::)real::/)'
       ;;
     bench)
       echo "== benches on $device"

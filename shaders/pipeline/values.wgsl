@@ -2,24 +2,12 @@
 // (windlass-kernels, cpu/pipeline) computes the same bits, but for exp, log and pow, and for
 // division and square root, where WGSL leaves the last places open.
 
-// Division by 0 divides by 1; MIN / -1 wraps. Whether that is an error is asked apart.
-fn div_i32(a: i32, b: i32) -> i32 {
-    if (b == 0i) { return a; }
-    if (b == -1i) { return 0i - a; }
-    return a / b;
-}
-fn rem_i32(a: i32, b: i32) -> i32 {
-    if (b == 0i || b == -1i) { return 0i; }
-    return a % b;
-}
-fn div_u32(a: u32, b: u32) -> u32 {
-    if (b == 0u) { return a; }
-    return a / b;
-}
-fn rem_u32(a: u32, b: u32) -> u32 {
-    if (b == 0u) { return 0u; }
-    return a % b;
-}
+// Division by 0 divides by 1, MIN / -1 wraps, and the remainder of both is 0: so WGSL defines
+// them ("Arithmetic Expressions"). Whether that is an error is asked apart.
+fn div_i32(a: i32, b: i32) -> i32 { return a / b; }
+fn rem_i32(a: i32, b: i32) -> i32 { return a % b; }
+fn div_u32(a: u32, b: u32) -> u32 { return a / b; }
+fn rem_u32(a: u32, b: u32) -> u32 { return a % b; }
 // The divisor is positive.
 fn floor_div_i32(a: i32, b: i32) -> i32 {
     return a / b - select(0i, 1i, a % b < 0i);

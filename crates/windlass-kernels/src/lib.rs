@@ -17,6 +17,7 @@
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
 //! | [`window`] | frames of window functions, and their rows, sums and extremes |
 //! | [`sources`] | the texts of the static kernels |
+//! | [`overrides`] | texts from a folder in place of the embedded ones |
 //! | `texts` | composition of those texts with their headers and modules |
 //! | `launcher` | device, queue, memory and kernels, for one operation |
 //! | [`cpu`] | the CPU twins |
@@ -32,6 +33,7 @@ pub mod hash;
 pub mod ir;
 pub mod join;
 mod launcher;
+pub mod overrides;
 pub mod partition;
 pub mod pipeline;
 pub mod reduce;

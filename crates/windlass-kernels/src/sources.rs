@@ -8,7 +8,9 @@ use windlass_device::{
     source::Access::{self, Read, ReadWrite},
 };
 
-use crate::{aggregate, error::Result, gather, hash, join, partition, reduce, scan, sort, window};
+use crate::{
+    aggregate, error::Result, gather, hash, join, overrides, partition, reduce, scan, sort, window,
+};
 
 /// A kernel in both languages.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +57,11 @@ pub const LIBRARY: [LibraryKernel; 3] = [
 ];
 
 /// The header that generated CUDA pipelines include.
-pub(crate) const VALUES: (&str, &str) =
-    ("pipeline/values.cuh", include_str!("../../../kernels/pipeline/values.cuh"));
+pub(crate) fn values() -> (Cow<'static, str>, Cow<'static, str>) {
+    let embedded = include_str!("../../../kernels/pipeline/values.cuh");
+    let text = overrides::text("kernels/pipeline/values.cuh", embedded);
+    (Cow::Borrowed("pipeline/values.cuh"), text)
+}
 
 impl LibraryKernel {
     /// The kernel of [`LIBRARY`] with this entry point.
@@ -67,13 +72,13 @@ impl LibraryKernel {
     /// Its source in one language.
     pub fn source(&self, language: Language) -> KernelSource {
         let text = match language {
-            Language::Cuda => self.cuda,
-            Language::Wgsl => self.wgsl,
+            Language::Cuda => overrides::text(&format!("kernels/{}.cu", self.file), self.cuda),
+            Language::Wgsl => overrides::text(&format!("shaders/{}.wgsl", self.file), self.wgsl),
         };
         KernelSource {
             name: Cow::Owned(format!("{}:{}", self.file, self.entry)),
             language,
-            text: Cow::Borrowed(text),
+            text,
             headers: vec![],
             entry: Cow::Borrowed(self.entry),
             block: self.block,

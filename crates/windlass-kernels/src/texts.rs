@@ -14,7 +14,10 @@ use naga_oil::compose::{
 use parking_lot::Mutex;
 use windlass_device::{KernelSource, Language, source::Access};
 
-use crate::error::{KernelError, Result};
+use crate::{
+    error::{KernelError, Result},
+    overrides,
+};
 
 /// Threads of a block in the library kernels.
 pub(crate) const BLOCK: u32 = 256;
@@ -24,6 +27,8 @@ pub(crate) const BLOCK: u32 = 256;
 pub(crate) struct Text {
     /// The folder: `aggregate`.
     pub(crate) family: &'static str,
+    /// The file in it, without its ending: `sum_int`.
+    pub(crate) file: &'static str,
     /// The entry point, different from all others of the family.
     pub(crate) entry: &'static str,
     pub(crate) cuda: &'static str,
@@ -40,6 +45,7 @@ macro_rules! text {
     ($family:literal, $file:literal, $entry:literal, $buffers:literal, $params:literal) => {
         $crate::texts::Text {
             family: $family,
+            file: $file,
             entry: $entry,
             cuda: include_str!(concat!("../../../../kernels/", $family, "/", $file, ".cu")),
             wgsl: include_str!(concat!("../../../../shaders/", $family, "/", $file, ".wgsl")),
@@ -101,10 +107,11 @@ pub(crate) fn source(
         Language::Cuda => {
             let defines: String =
                 defines.iter().map(|(k, v)| format!("#define {k} {v}\n")).collect();
-            let header =
-                |(n, t): &(&'static str, &'static str)| (Cow::Borrowed(*n), Cow::Borrowed(*t));
-            let headers = HEADERS.iter().map(header).collect();
-            (defines + text.cuda, headers)
+            let headers = HEADERS
+                .map(|(n, t)| (Cow::Borrowed(n), overrides::text(&format!("kernels/{n}"), t)))
+                .to_vec();
+            let path = format!("kernels/{}/{}.cu", text.family, text.file);
+            (defines + &*overrides::text(&path, text.cuda), headers)
         }
         Language::Wgsl => (compose(text, defines)?, Vec::new()),
     };
@@ -132,16 +139,18 @@ fn compose(text: &Text, defines: &[(&'static str, u32)]) -> Result<String> {
     };
     let capabilities = naga::valid::Capabilities::all();
     let mut composer = Composer::default().with_capabilities(capabilities);
-    for (file_path, source) in MODULES {
+    for (file_path, embedded) in MODULES {
+        let source = &*overrides::text(&format!("shaders/{file_path}"), embedded);
         let module = ComposableModuleDescriptor { source, file_path, ..Default::default() };
         if let Err(e) = composer.add_composable_module(module) {
             return Err(fault("composition", e.emit_to_string(&composer)));
         }
     }
     let defines = defines.iter().map(|(k, v)| (k.to_string(), ShaderDefValue::UInt(*v)));
+    let path = format!("shaders/{}/{}.wgsl", text.family, text.file);
     let module = composer
         .make_naga_module(NagaModuleDescriptor {
-            source: text.wgsl,
+            source: &overrides::text(&path, text.wgsl),
             file_path: text.entry,
             shader_defs: defines.collect(),
             ..Default::default()

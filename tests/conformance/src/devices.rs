@@ -8,6 +8,8 @@ use windlass_device::{
 };
 use windlass_kernels::PhysType;
 
+use crate::launches::Recording;
+
 /// A backend in one of its ways of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -74,8 +76,10 @@ impl Target {
         let name = name.parse().expect("a device name");
         let device = open_device(&name, &options).unwrap_or_else(|e| panic!("{e}"));
         match self {
-            Self::WgpuNarrow => Arc::new(Narrow::new(device)),
-            _ => device,
+            Self::Cpu => device,
+            Self::Real => Arc::new(Recording::new(device, None)),
+            Self::WgpuNarrow => Arc::new(Recording::new(Arc::new(Narrow::new(device)), Some(1))),
+            _ => Arc::new(Recording::new(device, Some(1))),
         }
     }
 }

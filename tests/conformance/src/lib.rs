@@ -7,7 +7,9 @@
 pub mod check;
 pub mod data;
 pub mod devices;
+mod everywhere;
 pub mod host;
+pub mod launches;
 pub mod reference;
 
 pub use check::Bench;

@@ -11,36 +11,7 @@ use windlass_kernels::{
     pipeline::FilterProject,
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ emulated_checked EmulatedChecked: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(
+conformance::everywhere!(all:
     sizes,
     many_rows,
     every_type_moves,

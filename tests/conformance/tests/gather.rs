@@ -11,36 +11,7 @@ use proptest::prelude::*;
 use windlass_device::{Backend, DeviceBuffer};
 use windlass_kernels::{DeviceBatch, KernelError, PhysType, Storage, Validity, gather};
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ emulated_checked EmulatedChecked: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(gathers, gathers_many, scatters, concats, slices, widens, refuses, random);
+conformance::everywhere!(all: gathers, gathers_many, scatters, concats, slices, widens, refuses, random);
 
 /// Sizes around a word of bits, a warp and a block.
 const SIZES: [usize; 12] = [0, 1, 31, 32, 33, 63, 64, 65, 255, 257, 600, 1025];

@@ -10,31 +10,7 @@ use windlass_kernels::{
     hash::{SEED, hash_rows},
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_checked EmulatedChecked: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-}
-everywhere!(types, several_columns, refusals);
+conformance::everywhere!(all: types, several_columns, refusals);
 
 const M: u32 = 0x5bd1_e995;
 

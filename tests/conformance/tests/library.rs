@@ -8,34 +8,7 @@ use windlass_kernels::{
     scan::exclusive_scan,
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(scans, gaps);
+conformance::everywhere!(scans, gaps);
 
 fn buffer(bench: &mut Bench, words: &[u32]) -> DeviceBuffer {
     let device = bench.device_arc();

@@ -16,48 +16,12 @@ const OUTPUTS: usize = 6;
 /// Pseudo-random rows beside the extremes; with them the rows pass a block's.
 const MORE_ROWS: usize = 700;
 
-/// Makes a test of each body for each backend. These kernels have no barrier, so the orders
-/// of threads and blocks are left to `batches.rs`.
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-    (@long $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            #[ignore = "the host's compiler takes minutes with sanitizers: --run-ignored all"]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-}
 // Every access and every operation of C++ checked.
-everywhere!(@ emulated_checked EmulatedChecked: checked, lookup);
-everywhere!(@long emulated_checked_long EmulatedChecked:
+conformance::everywhere!(emulated_checked: checked, lookup);
+conformance::everywhere!(emulated_checked_long:
     unary, binary, divisions_by_constants, casts, select, constants);
-everywhere!(
+// These kernels have no barrier, so the orders of threads and blocks are left to `batches.rs`.
+conformance::everywhere!(cpu, emulated, wgpu, wgpu_narrow, real:
     unary,
     binary,
     checked,
@@ -66,7 +30,8 @@ everywhere!(
     logic,
     select,
     lookup,
-    constants
+    constants,
+    dates,
 );
 
 /// A program over columns, collecting outputs.
@@ -351,6 +316,29 @@ fn constants(target: Target) {
             let plan =
                 FilterProject { program: case.p.clone(), filter: None, outputs: outputs.to_vec() };
             bench.check(&plan, &case.inputs, &[], Presented::Packed(0));
+        }
+    }
+}
+
+/// Every day of a cycle of 400 years, and every month.
+fn dates(target: Target) {
+    use UnaryOp as U;
+    let mut bench = Bench::new(target);
+    let column = |values: &mut dyn Iterator<Item = i32>| HostColumn {
+        ty: PhysType::I32,
+        values: values.map(|v| Some(v as u32 as u128)).collect(),
+    };
+    let days = column(&mut (-700_000..-700_000 + 146_097));
+    let months = column(&mut (-20_000..-20_000 + 4_800));
+    let cases =
+        [(days, &[U::YearOfDate, U::MonthOfDate, U::DayOfDate][..]), (months, &[U::MonthStart])];
+    for (values, ops) in cases {
+        let (mut case, ids) = Case::new(vec![values]);
+        case.outputs.extend(ops.iter().map(|op| case.p.unary(*op, ids[0], None).unwrap()));
+        let plan = FilterProject { program: case.p, filter: None, outputs: case.outputs };
+        match target {
+            Target::Cpu => bench.check(&plan, &case.inputs, &[], Presented::Packed(0)),
+            _ => bench.check_many(&plan, &case.inputs, Presented::Packed(0)),
         }
     }
 }

@@ -17,32 +17,7 @@ use windlass_kernels::{
     sort::SortKey,
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-}
-everywhere!(hashes, ranges_of_types, ranges_of_several_keys, pieces, refusals);
+conformance::everywhere!(hashes, ranges_of_types, ranges_of_several_keys, pieces, refusals);
 
 struct Run {
     device: Arc<dyn Device>,

@@ -11,36 +11,8 @@ use windlass_kernels::{
     reduce::{self, CoMoments, Extreme, Moments, Sum, Total},
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(sums, counts, extremes, moments, refuses);
-everywhere!(@ emulated_checked EmulatedChecked: sums, extremes, moments);
+conformance::everywhere!(sums, counts, extremes, moments, refuses);
+conformance::everywhere!(emulated_checked: sums, extremes, moments);
 
 /// Sizes around a warp, a block, four rows a thread, and more than two pieces of the twin.
 const SIZES: [usize; 11] = [0, 1, 31, 32, 33, 65, 255, 257, 1025, 5000, 140_003];

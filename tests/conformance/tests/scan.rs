@@ -11,36 +11,8 @@ use windlass_kernels::{
     scan::{self, Scan, ScanOp},
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(sums, minima_and_maxima, rounded_sums, many_rows, ranks, refuses);
-everywhere!(@ emulated_checked EmulatedChecked: sums, ranks);
+conformance::everywhere!(sums, minima_and_maxima, rounded_sums, many_rows, ranks, refuses);
+conformance::everywhere!(emulated_checked: sums, ranks);
 
 /// Sizes around a warp, a block, a tile and two tiles.
 const SIZES: [usize; 12] = [0, 1, 31, 32, 33, 65, 255, 257, 2047, 2048, 2049, 5000];

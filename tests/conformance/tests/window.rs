@@ -11,35 +11,7 @@ use windlass_kernels::{
     window::{self, Bound, Frame, FrameOp, Frames, Pick},
 };
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@real $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-    (@real $($body:ident),*) => {
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-}
-everywhere!(
+conformance::everywhere!(
     rows_of_frames,
     sums,
     extremes,
@@ -48,7 +20,7 @@ everywhere!(
     many_rows,
     refuses,
 );
-everywhere!(@ emulated_checked EmulatedChecked: rows_of_frames, extremes);
+conformance::everywhere!(emulated_checked: rows_of_frames, extremes);
 
 const SIZES: [usize; 10] = [0, 1, 2, 31, 33, 64, 255, 257, 1000, 2049];
 

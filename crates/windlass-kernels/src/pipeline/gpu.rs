@@ -20,7 +20,7 @@ use crate::{
     compact::{Tiles, close_gaps},
     error::Result,
     scan::exclusive_scan,
-    sources::{VALUES, language},
+    sources::{language, values},
 };
 
 /// What decides the text of a kernel.
@@ -48,9 +48,7 @@ fn source(key: Key, shape: &Shape<'_>) -> Arc<KernelSource> {
         return Arc::clone(found);
     }
     let (text, headers) = match key.language {
-        Language::Cuda => {
-            (cuda::print(shape), vec![(Cow::Borrowed(VALUES.0), Cow::Borrowed(VALUES.1))])
-        }
+        Language::Cuda => (cuda::print(shape), vec![values()]),
         Language::Wgsl => (super::wgsl::print(shape, key.int64), vec![]),
     };
     let sources = shape.inputs.iter().chain(&shape.tables);

@@ -30,112 +30,92 @@ fn emulated_checked() -> Arc<dyn Device> {
     open("cuda-emulated:0", DeviceOptions { emulator, ..DeviceOptions::default() })
 }
 
-/// The device that `make test-gpu` names.
-fn real_device() -> Arc<dyn Device> {
-    let name = std::env::var("WINDLASS_TEST_DEVICE").unwrap_or_else(|_| {
-        panic!("WINDLASS_TEST_DEVICE names no device; `make test-gpu` sets it")
-    });
-    open(&name, DeviceOptions::default())
+conformance::everywhere!(
+    key_types,
+    many_keys,
+    no_keys,
+    group_counts,
+    skewed,
+    accumulators,
+    bits_and_pairs,
+    kept_values,
+    floats,
+    filters,
+    memory_caps,
+    random_queries,
+);
+conformance::everywhere!(mod large: emulated, wgpu, real: a_million_groups);
+conformance::everywhere!(mod layouts: emulated, wgpu, wgpu_narrow, real: wide_inputs);
+
+fn key_types(target: Target) {
+    suite::key_types(&target.open());
 }
 
-/// The suite for each device, with the group counts to try and the number of random queries.
+fn many_keys(target: Target) {
+    suite::many_keys(&target.open());
+}
+
+fn no_keys(target: Target) {
+    suite::no_keys(&target.open());
+}
+
+/// The largest count on one backend of each kind only: it takes seconds.
+fn group_counts(target: Target) {
+    let small = match target {
+        Target::WgpuNarrow | Target::EmulatedSeeded | Target::EmulatedReversed => 12,
+        _ => COUNTS.len(),
+    };
+    suite::group_counts(&target.open(), &COUNTS[..small]);
+}
+
+fn skewed(target: Target) {
+    suite::skewed(&target.open());
+}
+
+fn accumulators(target: Target) {
+    suite::accumulators(&target.open(), &[0, 1, 40, 1200]);
+}
+
+fn bits_and_pairs(target: Target) {
+    suite::bits_and_pairs(&target.open());
+}
+
+fn kept_values(target: Target) {
+    suite::kept_values(&target.open(), &[0, 1, 40, 900]);
+}
+
+fn floats(target: Target) {
+    suite::floats(&target.open());
+}
+
+fn filters(target: Target) {
+    suite::filters(&target.open());
+}
+
+fn memory_caps(target: Target) {
+    suite::memory_caps(&target.open());
+}
+
 /// A new query is a new generated kernel, which takes the emulator's compiler and lavapipe
 /// some tenths of a second.
-macro_rules! suite {
-    ($($(#[$ignore:meta])? $module:ident: $device:expr, $counts:expr, $cases:literal;)*) => {$(
-        mod $module {
-            use super::*;
-
-            fn device() -> Arc<dyn Device> {
-                $device
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn key_types() {
-                suite::key_types(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn many_keys() {
-                suite::many_keys(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn no_keys() {
-                suite::no_keys(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn group_counts() {
-                suite::group_counts(&device(), &$counts);
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn skewed() {
-                suite::skewed(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn accumulators() {
-                suite::accumulators(&device(), &[0, 1, 40, 1200]);
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn bits_and_pairs() {
-                suite::bits_and_pairs(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn kept_values() {
-                suite::kept_values(&device(), &[0, 1, 40, 900]);
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn floats() {
-                suite::floats(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn filters() {
-                suite::filters(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn memory_caps() {
-                suite::memory_caps(&device());
-            }
-
-            #[test]
-            $(#[$ignore])?
-            fn random_queries() {
-                let device = device();
-                let config = Config { cases: $cases, failure_persistence: None, ..Config::default() };
-                proptest!(config, |(seed: u64)| suite::random_query(&device, seed));
-            }
-        }
-    )*};
+fn random_queries(target: Target) {
+    let cases = match target {
+        Target::Cpu => 256,
+        Target::Real => 64,
+        Target::EmulatedSeeded | Target::EmulatedReversed => 4,
+        _ => 8,
+    };
+    let device = target.open();
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    proptest!(config, |(seed: u64)| suite::random_query(&device, seed));
 }
 
-suite! {
-    cpu: Target::Cpu.open(), COUNTS, 256;
-    wgpu: Target::Wgpu.open(), COUNTS, 8;
-    wgpu_narrow: Target::WgpuNarrow.open(), COUNTS[..12], 8;
-    emulated: Target::Emulated.open(), COUNTS, 8;
-    emulated_seeded: Target::EmulatedSeeded.open(), COUNTS[..12], 4;
-    emulated_reversed: Target::EmulatedReversed.open(), COUNTS[..12], 4;
-    #[ignore = "needs a real GPU, named by WINDLASS_TEST_DEVICE"]
-    real: real_device(), COUNTS, 64;
+fn a_million_groups(target: Target) {
+    suite::a_million_groups(&target.open());
+}
+
+fn wide_inputs(target: Target) {
+    suite::wide_inputs(&target.open());
 }
 
 /// Instrumented kernels are slow to compile and to run, so this is a part of the suite.
@@ -149,29 +129,8 @@ fn checked_emulator() {
 }
 
 #[test]
-fn wide_inputs_on_wgpu() {
-    suite::wide_inputs(&Target::Wgpu.open());
-    suite::wide_inputs(&Target::WgpuNarrow.open());
-}
-
-#[test]
-fn wide_inputs_on_emulated() {
-    suite::wide_inputs(&Target::Emulated.open());
-}
-
-#[test]
 fn many_kept_values_on_the_host() {
     suite::many_kept_values(&Target::Cpu.open());
-}
-
-#[test]
-fn a_million_groups_on_wgpu() {
-    suite::a_million_groups(&Target::Wgpu.open());
-}
-
-#[test]
-fn a_million_groups_on_emulated() {
-    suite::a_million_groups(&Target::Emulated.open());
 }
 
 #[test]

@@ -14,34 +14,10 @@ mod run;
 
 use run::{Case, check};
 
-macro_rules! everywhere {
-    ($($body:ident),* $(,)?) => {
-        everywhere!(@ cpu Cpu: $($body),*);
-        everywhere!(@ emulated Emulated: $($body),*);
-        everywhere!(@ emulated_seeded EmulatedSeeded: $($body),*);
-        everywhere!(@ emulated_reversed EmulatedReversed: $($body),*);
-        everywhere!(@ wgpu Wgpu: $($body),*);
-        everywhere!(@ wgpu_narrow WgpuNarrow: $($body),*);
-        mod real {
-            $(#[test]
-            #[ignore = "needs a real GPU: make test-gpu"]
-            fn $body() {
-                super::$body(super::Target::Real);
-            })*
-        }
-    };
-    (@ $module:ident $target:ident: $($body:ident),*) => {
-        mod $module {
-            $(#[test]
-            fn $body() {
-                super::$body(super::Target::$target);
-            })*
-        }
-    };
-}
-everywhere!(types, several_keys, sizes, skewed, pieces, random_joins, refusals);
+conformance::everywhere!(types, several_keys, sizes, skewed, pieces, random_joins, refusals);
 // Instrumented kernels are slow, so this is a part of the suite.
-everywhere!(@ emulated_checked EmulatedChecked: several_keys, pieces);
+conformance::everywhere!(emulated_checked: several_keys, pieces);
+conformance::everywhere!(mod large: emulated, wgpu, real: large_build);
 
 /// Values of a few different kinds, so that some match and some do not.
 fn keys(ty: PhysType, rows: usize, distinct: usize, nulls: Nulls, seed: u64) -> HostColumn {
@@ -276,16 +252,6 @@ fn large_builds_on_cpu() {
 }
 
 /// A table larger than a scan's tile, so that the scan has more than one level.
-#[test]
-fn large_builds_on_wgpu() {
-    large_build(Target::Wgpu);
-}
-
-#[test]
-fn large_builds_on_emulated() {
-    large_build(Target::Emulated);
-}
-
 fn large_build(target: Target) {
     let case = Case {
         build: vec![keys(PhysType::I64, 30_000, 20_000, Nulls::OneIn(100), 8)],

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use crate::{
     column::Storage,
     ir::{BinaryOp, CastMode, Op, UnaryOp, ValueId},
+    overrides,
     pipeline::{
         cuda::{ENTRY, find, width},
         fail,
@@ -25,11 +26,15 @@ use expr::{
     subword, suffix, zero,
 };
 
-const VALUES: &str = include_str!("../../../../../shaders/pipeline/values.wgsl");
-const INT64: &str = include_str!("../../../../../shaders/pipeline/int64.wgsl");
-const INT64_NATIVE: &str = include_str!("../../../../../shaders/pipeline/int64_native.wgsl");
-const INT64_PAIR: &str = include_str!("../../../../../shaders/pipeline/int64_pair.wgsl");
-const FLOAT64: &str = include_str!("../../../../../shaders/pipeline/float64.wgsl");
+/// A module of `shaders/pipeline`.
+macro_rules! module {
+    ($name:literal) => {
+        overrides::text(
+            concat!("shaders/pipeline/", $name, ".wgsl"),
+            include_str!(concat!("../../../../../shaders/pipeline/", $name, ".wgsl")),
+        )
+    };
+}
 
 /// The type of an output buffer's elements.
 fn wide(ty: PhysType) -> &'static str {
@@ -54,13 +59,13 @@ fn element(s: &Source) -> &'static str {
 /// The whole text. `int64`: whether the adapter has 64-bit integers.
 pub(crate) fn print(shape: &Shape<'_>, int64: bool) -> String {
     let types = || shape.values().map(|id| shape.program.ty(id));
-    let mut text = VALUES.to_string();
+    let mut text = module!("values").into_owned();
     if types().any(|t| kind(t) == Kind::Long || t == PhysType::F64) {
-        text += if int64 { INT64_NATIVE } else { INT64_PAIR };
-        text += INT64;
+        text += &if int64 { module!("int64_native") } else { module!("int64_pair") };
+        text += &module!("int64");
     }
     if types().any(|t| t == PhysType::F64) {
-        text += FLOAT64;
+        text += &module!("float64");
     }
     let mut binding = 0;
     let mut bind = |access: &str, name: &str, element: &str| {
