@@ -48,6 +48,9 @@ pub(crate) struct Engine {
     runtime: Runtime,
 }
 
+/// Stack of a worker: what it evaluates may be as deep as the query's conditions are long.
+const STACK: usize = 64 << 20;
+
 /// What sort of command the engine serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -64,6 +67,7 @@ impl Engine {
     /// Those of the session.
     pub(crate) fn open(args: &SessionArgs, title: String, quiet: bool, mode: Mode) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(STACK)
             .enable_all()
             .build()
             .map_err(|e| Error::caused("cannot start threads", &e))?;

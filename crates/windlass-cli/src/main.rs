@@ -37,8 +37,26 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Stack of the thread that parses and plans: 100,000 terms of one condition take about a
+/// quarter of it. Only what is used is ever backed by memory.
+const STACK: usize = 512 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let run = std::thread::Builder::new().name("main".into()).stack_size(STACK);
+    match run.spawn(move || run_command(cli)) {
+        Ok(thread) => thread.join().unwrap_or(ExitCode::from(PANICKED)),
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "error: cannot start a thread: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a process exits with whose main thread panicked.
+const PANICKED: u8 = 101;
+
+fn run_command(cli: Cli) -> ExitCode {
     keep_freed_memory();
     quiet_drivers();
     log();

@@ -13,7 +13,7 @@ use datafusion::{
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::{LogicalPlan, LogicalPlanBuilder, Statement as Setting},
-    physical_optimizer::PhysicalOptimizerRule,
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     prelude::{SessionConfig, SessionContext},
     sql::{
         parser::{CopyToStatement, Statement as Parsed},
@@ -29,7 +29,7 @@ use crate::{
     execute,
     memory::PeakPool,
     options::SessionOptions,
-    plan::{DeviceSet, PlaceOnDevice, PlacementOptions},
+    plan::{DeviceSet, OrderJoins, PlaceOnDevice, PlacementOptions, ReadLate, SharingPlanner},
     read,
     statement::{self, Outcome, RunOptions, Statement},
     stats::JobStats,
@@ -100,7 +100,10 @@ impl Session {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(config(&options))
             .with_runtime_env(runtime)
+            .with_query_planner(Arc::new(SharingPlanner))
+            .with_physical_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(read::CountRowsInMemory))
+            .with_physical_optimizer_rule(Arc::new(ReadLate))
             .with_physical_optimizer_rule(Arc::clone(&rule) as _)
             .with_table_factories(read::table_factories())
             .build();
@@ -362,6 +365,15 @@ fn name_format(copy: &mut CopyToStatement) -> Result<()> {
         copy.options.push(("compression".to_string(), value));
     }
     Ok(())
+}
+
+/// DataFusion's physical rules, with ours that orders joins behind the one that chooses their
+/// build sides.
+fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let behind = rules.iter().position(|r| r.name() == "join_selection").map_or(0, |at| at + 1);
+    rules.insert(behind, Arc::new(OrderJoins));
+    rules
 }
 
 /// DataFusion's settings.

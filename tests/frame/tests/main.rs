@@ -3,6 +3,7 @@
 mod breakers;
 mod errors;
 mod frames;
+mod planning;
 mod reading;
 mod remote_reading;
 mod remote_writing;

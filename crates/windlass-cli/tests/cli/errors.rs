@@ -62,6 +62,20 @@ fn a_query_may_begin_with_a_comment() {
     assert_eq!(run(&["sql", "--format", "csv", text]).ok(), "answer\n42\n");
 }
 
+/// Statements that a program writes may be far longer than a person's. They came to the end of
+/// the stack, and the process with them.
+#[test]
+fn conditions_of_a_thousand_terms_run() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let any = (0..1_200).map(|i| format!("a = {i}")).collect::<Vec<_>>().join(" or ");
+    let sum = vec!["a"; 1_200].join(" + ");
+    let query = format!("select {sum} as s from (values (1199), (1200)) t(a) where {any}");
+    let file = dir.path().join("long.sql");
+    std::fs::write(&file, query).expect("a file");
+    let ran = run_in(dir.path(), &["run", "long.sql", "--format", "csv", "--quiet"]);
+    assert_eq!(ran.ok(), "s\n1438800\n");
+}
+
 #[test]
 fn a_second_result_for_one_file_is_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();

@@ -30,6 +30,7 @@
 //! | `keys` | key expressions of joins and sorts |
 //! | [`metrics`] | the figures of device nodes |
 //! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
+//! | `shared` | parts of a plan that are computed once for several readers |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
 //! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
@@ -59,6 +60,7 @@ pub mod join;
 pub(crate) mod keys;
 pub mod metrics;
 pub mod pipeline;
+pub(crate) mod shared;
 pub mod sort;
 #[cfg(test)]
 mod tests;
@@ -72,6 +74,7 @@ pub use download::DeviceDownloadExec;
 pub use failure::DeviceFailure;
 pub use join::{DeviceHashJoinExec, JoinKeys};
 pub use pipeline::DevicePipelineExec;
+pub(crate) use shared::{SharedExec, SharedState};
 pub use sort::DeviceSortExec;
 pub use top_k_per_group::{DeviceTopKPerGroupExec, GroupTop};
 pub use upload::{DeviceUploadExec, Uploaded};

@@ -9,6 +9,9 @@
 //! | `breaker` | joins, sorts and windows |
 //! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
+//! | `order` | the order of joins |
+//! | `share` | aggregations that stand in a query more than once |
+//! | `late` | scans that test a join's keys before they read the rest of a row |
 //! | `choose` | the device of a segment, with the reason |
 
 mod breaker;
@@ -17,9 +20,17 @@ pub mod decision;
 pub mod devices;
 mod estimate;
 mod group_top;
+mod late;
+mod order;
 pub mod rule;
 mod segment;
+mod share;
+
+pub(crate) use late::{ReadLate, is_read_late};
+pub(crate) use order::OrderJoins;
 
 pub use decision::{Decision, Estimate};
 pub use devices::DeviceSet;
+pub(crate) use share::SharingPlanner;
+
 pub use rule::{PlaceOnDevice, PlacementOptions, place};

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::nodes::{
     DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceSortExec, DeviceUploadExec,
-    HostChain, Placed, chain::one_line,
+    HostChain, Placed, SharedExec, chain::one_line,
 };
 
 /// Plans whose decisions are remembered: a session looks its plan up right after planning.
@@ -395,6 +395,7 @@ fn takes_any_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<DeviceAggregateExec>()
         || plan.is::<DeviceSortExec>()
         || plan.is::<DeviceUploadExec>()
+        || plan.is::<SharedExec>()
 }
 
 /// A plan that the rule returned, and the decisions behind it.

@@ -10,7 +10,7 @@ use arrow::{
 use datafusion::{
     common::tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     logical_expr::{Operator, Volatility},
-    physical_expr::{ScalarFunctionExpr, expressions as e},
+    physical_expr::{ScalarFunctionExpr, expressions as e, scalar_subquery::ScalarSubqueryExpr},
     scalar::ScalarValue,
 };
 use windlass_kernels::ir::{BinaryOp, UnaryOp, ValueId};
@@ -45,15 +45,20 @@ fn columns(expr: &Expr) -> BTreeSet<usize> {
     found
 }
 
-/// Refuses an expression that gives another value each time.
+/// Refuses an expression that gives another value each time, and one whose value is not there
+/// before the query runs.
 fn refuse_volatile(expr: &Expr) -> Result<()> {
-    let mut volatile = false;
+    let (mut volatile, mut waits) = (false, false);
     let visited = expr.apply(|e| {
+        waits |= e.is::<ScalarSubqueryExpr>();
         volatile |= e
             .downcast_ref::<ScalarFunctionExpr>()
             .is_some_and(|f| f.fun().signature().volatility == Volatility::Volatile);
         Ok(TreeNodeRecursion::Continue)
     });
+    if waits {
+        return Err(Unsupported::new("it waits for the value of a subquery"));
+    }
     if volatile || visited.is_err() {
         return Err(Unsupported::new(format!("{expr} is volatile")));
     }

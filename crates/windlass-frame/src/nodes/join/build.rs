@@ -27,7 +27,11 @@ use windlass_kernels::{
     join::{JoinOptions, JoinTable, Marks},
 };
 
-use super::{OPERATOR, Parts, shape::Shape};
+use super::{
+    OPERATOR, Parts,
+    key_set::{KeySet, MayBeKey},
+    shape::Shape,
+};
 use crate::nodes::{keys::KeyEvaluator, metrics::DeviceMetrics};
 
 /// The build side, made once and shared by the partitions that probe it.
@@ -91,6 +95,7 @@ async fn build(
     let placed = parts.placed.clone();
     let host = batch.clone();
     let (join, metrics_of) = (Arc::clone(&parts.join), metrics.clone());
+    let tells_keys = parts.tells_keys;
     let made = placed
         .run(move || {
             let began = std::time::Instant::now();
@@ -121,7 +126,7 @@ async fn build(
         })
         .await?;
     let (table, keys, visited) = made.map_err(|e| super::failed(&placed, &metrics, e))?;
-    publish_bounds(&join, &batch)?;
+    publish_keys(&join, &batch, tells_keys)?;
     let probing = AtomicUsize::new(probing);
     tracing::debug!(rows = batch.num_rows(), device = %placed.name(), "{OPERATOR}: built");
     Ok(Built { batch, table, keys, visited, probing, _memory: memory })
@@ -152,19 +157,16 @@ async fn collect(
 }
 
 /// Tells the probe side's scan the least and the greatest key of the build side, where
-/// DataFusion has planned for it: files and row groups without such keys are not read.
-fn publish_bounds(join: &HashJoinExec, build: &RecordBatch) -> Result<()> {
+/// DataFusion has planned for it: files and row groups without such keys are not read. With
+/// `set`, the keys too, for a scan that tests row by row.
+fn publish_keys(join: &HashJoinExec, build: &RecordBatch, set: bool) -> Result<()> {
     let produced = join.dynamic_expressions_produced();
     let Some(target) = produced.iter().find_map(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>())
     else {
         return Ok(());
     };
     let nulls_match = Shape::of(join).null_equals_null;
-    let mut bounds: Option<Arc<dyn PhysicalExpr>> = None;
-    let and = |a: Option<Arc<dyn PhysicalExpr>>, b: Arc<dyn PhysicalExpr>| match a {
-        Some(a) => Arc::new(BinaryExpr::new(a, Operator::And, b)) as Arc<dyn PhysicalExpr>,
-        None => b,
-    };
+    let mut tests: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
     for (left, right) in join.on() {
         let keys = left.evaluate(build)?.into_array(build.num_rows())?;
         // Zeros of both signs are equal keys, but not in the order of the bounds.
@@ -181,14 +183,19 @@ fn publish_bounds(join: &HashJoinExec, build: &RecordBatch) -> Result<()> {
         let ty = keys.data_type();
         let (mut min, mut max) = (MinAccumulator::try_new(ty)?, MaxAccumulator::try_new(ty)?);
         min.update_batch(&[Arc::clone(&keys)])?;
-        max.update_batch(&[keys])?;
+        max.update_batch(&[Arc::clone(&keys)])?;
         for (op, value) in [(Operator::GtEq, min.evaluate()?), (Operator::LtEq, max.evaluate()?)] {
             let literal = Arc::new(Literal::new(value));
-            bounds = Some(and(bounds, Arc::new(BinaryExpr::new(Arc::clone(right), op, literal))));
+            tests.push(Arc::new(BinaryExpr::new(Arc::clone(right), op, literal)));
+        }
+        if let Some(keys) = set.then(|| KeySet::of(&keys)).flatten() {
+            tests.push(Arc::new(MayBeKey::new(Arc::clone(right), keys)));
         }
     }
-    if let Some(bounds) = bounds {
-        target.update(bounds)?;
+    if let Some(tests) =
+        tests.into_iter().reduce(|a, b| Arc::new(BinaryExpr::new(a, Operator::And, b)))
+    {
+        target.update(tests)?;
     }
     target.mark_complete();
     Ok(())

@@ -24,9 +24,13 @@ use super::{
     DeviceFailure, Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics,
     upload::coalesce,
 };
-use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
+use crate::{
+    lower::{HostTables, PipelinePlan, Unsupported, types::is_string},
+    plan::is_read_late,
+};
 
 mod build;
+mod key_set;
 mod probe;
 mod shape;
 
@@ -50,7 +54,9 @@ const GPU_PAIRS: usize = 1 << 20;
 /// ```
 ///
 /// Only the keys go to the device and only row numbers come back: columns of any type ride
-/// along on the host. The build side is read from all its partitions and shared by all that
+/// along on the host. Once the table is built, the scans of the probe side that wait for it are
+/// told the bounds of its keys, and, where they test row by row, the set of them. The build
+/// side is read from all its partitions and shared by all that
 /// probe. Only where the plan keeps its exchanges by key (`PlacementOptions::collapse` off)
 /// and unmatched build rows come out has each partition a table of its own. The join's
 /// filter is evaluated on the host for the pairs found.
@@ -75,6 +81,8 @@ struct Parts {
     left_keys: Arc<PipelinePlan>,
     right_keys: Arc<PipelinePlan>,
     max_pairs: usize,
+    /// Whether a scan of the probe side tests its rows against the keys of the build side.
+    tells_keys: bool,
 }
 
 /// The keys of both sides of a join, lowered.
@@ -139,8 +147,11 @@ impl DeviceHashJoinExec {
             false => GPU_PAIRS,
         };
         let JoinKeys { left: left_keys, right: right_keys } = keys;
+        let filters = join.dynamic_expressions_produced();
+        let filter = filters.first().and_then(|filter| filter.expression_id());
+        let tells_keys = filter.is_some_and(|id| is_read_late(join.right(), id));
         let join = Arc::new(join);
-        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs };
+        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells_keys };
         Self { parts, shared: Mutex::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 
