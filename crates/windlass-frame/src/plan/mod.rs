@@ -10,6 +10,7 @@
 //! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `order` | the order of joins |
+//! | `subquery` | filters that compare with the value of a subquery |
 //! | `share` | aggregations that stand in a query more than once |
 //! | `late` | scans that test a join's keys before they read the rest of a row |
 //! | `choose` | the device of a segment, with the reason |
@@ -25,6 +26,7 @@ mod order;
 pub mod rule;
 mod segment;
 mod share;
+mod subquery;
 
 pub(crate) use late::{ReadLate, is_read_late};
 pub(crate) use order::OrderJoins;

@@ -30,6 +30,7 @@ use super::{
     choose::choose,
     estimate, group_top,
     segment::{self, Lowered, Segment},
+    subquery,
 };
 use crate::nodes::{
     DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceSortExec, DeviceUploadExec,
@@ -242,7 +243,7 @@ impl<'a> Placer<'a> {
         let below = id + segment.nodes.len();
         let source = self.rewrite(&segment.source, below)?;
         let source = segment.exchanged(source)?;
-        if self.reads_groups(segment, &source) {
+        if self.options.force_device.is_none() && self.reads_groups(segment, &source) {
             for d in &mut self.decisions[id..below] {
                 d.reason = "its rows are groups, which are on the host already".to_string();
             }
@@ -443,6 +444,11 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
         if !self.options.enabled {
             return Ok(plan);
         }
+        // By cost such a filter stays on the host: its rows are few, or there already.
+        let plan = match self.options.force_device.is_some() {
+            true => subquery::as_columns(&plan)?,
+            false => plan,
+        };
         let (plan, decisions) = place(plan, &self.devices, &self.options)?;
         let mut remembered = self.remembered.lock();
         remembered.push_front((Arc::downgrade(&plan), Arc::new(decisions)));

@@ -17,6 +17,7 @@ use datafusion::{
 use windlass_device::Device;
 use windlass_kernels::KernelError;
 
+use super::subquery;
 use crate::{
     lower::{AggregatePlan, Lowering, PipelinePlan, Unsupported},
     nodes::aggregate::Stage,
@@ -159,6 +160,9 @@ fn step(lowering: &mut Lowering, node: &Arc<dyn ExecutionPlan>) -> Result<(), Un
         return Err(Unsupported::new(format!("{} has no device form", node.name())));
     };
     let exprs: Vec<_> = projection.expr().iter().map(|e| Arc::clone(&e.expr)).collect();
+    if exprs.iter().any(subquery::waits) {
+        return Err(Unsupported::new("it waits for the value of a subquery"));
+    }
     lowering.project(&exprs, projection.schema())
 }
 
