@@ -15,6 +15,7 @@
 //! | [`reduce`] | one value from a column: sums, counts, extremes, moments |
 //! | [`mod@hash`], [`mod@join`], [`partition`] | row hashes, hash joins, partitions of rows |
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
+//! | [`mod@string`] | texts as offsets and bytes or as views |
 //! | [`window`] | frames of window functions, and their rows, sums and extremes |
 //! | [`sources`] | the texts of the static kernels |
 //! | [`overrides`] | texts from a folder in place of the embedded ones |
@@ -40,6 +41,7 @@ pub mod reduce;
 pub mod scan;
 pub mod sort;
 pub mod sources;
+pub mod string;
 mod texts;
 pub mod types;
 pub mod window;

@@ -9,7 +9,8 @@ use windlass_device::{
 };
 
 use crate::{
-    aggregate, error::Result, gather, hash, join, overrides, partition, reduce, scan, sort, window,
+    aggregate, error::Result, gather, hash, join, overrides, partition, reduce, scan, sort, string,
+    window,
 };
 
 /// A kernel in both languages.
@@ -113,6 +114,7 @@ pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
         reduce::sources,
         scan::sources,
         sort::sources,
+        string::sources,
         window::sources,
     ] {
         all.extend(family(language)?);
@@ -156,7 +158,9 @@ mod tests {
             let twins = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cpu").join(family);
             // The kernels of these are steps of one operation, whose twin is one module.
             let twin = match family {
-                "aggregate" | "join" | "partition" | "sort" | "window" => twins.join("mod.rs"),
+                "aggregate" | "join" | "partition" | "sort" | "string" | "window" => {
+                    twins.join("mod.rs")
+                }
                 _ => twins.join(format!("{stem}.rs")),
             };
             assert!(twin.exists(), "{} is missing", twin.display());

@@ -69,21 +69,25 @@ macro_rules! files {
 }
 
 /// Headers that CUDA texts may include beside `windlass.cuh`.
-const HEADERS: [(&str, &str); 4] = files!(
+const HEADERS: [(&str, &str); 5] = files!(
     "kernels":
     "aggregate/key_hash.cuh",
     "aggregate/rows.cuh",
     "hash/value.cuh",
     "sort/key.cuh",
+    "string/text.cuh",
 );
 
 /// Modules that WGSL texts may import; each after those that it imports itself.
-const MODULES: [(&str, &str); 4] = files!(
+const MODULES: [(&str, &str); 7] = files!(
     "shaders":
     "aggregate/key_hash.wgsl",
     "aggregate/rows.wgsl",
     "hash/value.wgsl",
     "sort/key.wgsl",
+    "string/text.wgsl",
+    "string/valid.wgsl",
+    "string/other.wgsl",
 );
 
 /// What a source is made from.

@@ -11,7 +11,7 @@ use conformance::launches::{Operation, operations, root};
 use windlass_device::{KernelSource, Language};
 
 /// Families whose kernels are steps of one operation, with one twin for all.
-const ONE_TWIN: [&str; 5] = ["aggregate", "join", "partition", "sort", "window"];
+const ONE_TWIN: [&str; 6] = ["aggregate", "join", "partition", "sort", "string", "window"];
 
 /// Kernels that are generated, so in no list of static sources.
 const GENERATED: [&str; 1] = ["pipeline/filter_project"];

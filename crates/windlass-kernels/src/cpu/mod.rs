@@ -12,5 +12,6 @@ pub mod pipeline;
 pub(crate) mod reduce;
 pub mod scan;
 pub(crate) mod sort;
+pub(crate) mod string;
 pub(crate) mod view;
 pub(crate) mod window;

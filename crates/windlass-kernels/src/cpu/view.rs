@@ -29,7 +29,12 @@ pub(crate) enum Bits<'a> {
 impl<'a> Bits<'a> {
     /// Of a column's rows, which are not null.
     pub(crate) fn validity(column: &'a DeviceColumn) -> Result<Self> {
-        Ok(match &column.validity {
+        Self::of(&column.validity)
+    }
+
+    /// Of rows that are not null.
+    pub(crate) fn of(validity: &'a Validity) -> Result<Self> {
+        Ok(match validity {
             Validity::All => Self::Ones,
             Validity::Bits { bits, bit_offset } => {
                 Self::Packed { bytes: host(bits)?, offset: *bit_offset as usize }

@@ -28,6 +28,7 @@ mod rows;
 mod sources;
 
 pub use ranges::{concat, slice, widen};
+pub(crate) use rows::move_validity;
 pub use sources::sources;
 
 /// The batch whose row `i` is row `indices[i]` of `batch`, for `n` rows. `indices` are 32-bit

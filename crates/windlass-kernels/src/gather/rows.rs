@@ -76,7 +76,7 @@ pub(super) fn move_rows(
 }
 
 /// Writes the validity of rows `0..n`, a word each, from word `at` of `target` on.
-pub(super) fn move_validity(
+pub(crate) fn move_validity(
     l: &mut Launcher<'_>,
     validity: &Validity,
     n: usize,

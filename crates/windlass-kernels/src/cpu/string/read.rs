@@ -1,0 +1,185 @@
+//! Columns of texts in host memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::{
+    cpu::{
+        pieces::PIECE,
+        view::{Bits, host, words_of},
+    },
+    error::{KernelError, Result},
+    string::{StringColumn, Texts},
+};
+
+/// Most bytes of a text that lie in its view.
+pub(crate) const INLINE: u32 = 12;
+
+/// The texts of rows, each a slice of the column's memory.
+pub(super) trait Rows: Sync {
+    /// The text of a row; an empty one where there is none.
+    fn get(&self, row: usize) -> &[u8];
+}
+
+/// Offsets and bytes, checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OffsetRows<'a> {
+    pub(super) offsets: &'a [[u8; 4]],
+    pub(super) bytes: &'a [u8],
+}
+
+impl OffsetRows<'_> {
+    /// Where a row begins, and where the last one ends.
+    #[inline(always)]
+    pub(super) fn start(&self, row: usize) -> usize {
+        u32::from_le_bytes(self.offsets[row]) as usize
+    }
+}
+
+impl Rows for OffsetRows<'_> {
+    #[inline(always)]
+    fn get(&self, row: usize) -> &[u8] {
+        match self.offsets.get(row..row + 2) {
+            Some([start, end]) => {
+                let (start, end) = (u32::from_le_bytes(*start), u32::from_le_bytes(*end));
+                self.bytes.get(start as usize..end as usize).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+}
+
+/// Views and their data.
+#[derive(Debug, Clone)]
+pub(super) struct ViewRows<'a> {
+    views: &'a [[u8; 16]],
+    data: Vec<&'a [u8]>,
+}
+
+/// A 32-bit word of a view.
+#[inline(always)]
+fn word(view: &[u8; 16], at: usize) -> u32 {
+    u32::from_le_bytes([view[at * 4], view[at * 4 + 1], view[at * 4 + 2], view[at * 4 + 3]])
+}
+
+impl ViewRows<'_> {
+    /// The bytes of a view; `None` where they are not in the data.
+    #[inline(always)]
+    fn of<'v>(&'v self, view: &'v [u8; 16]) -> Option<&'v [u8]> {
+        let len = word(view, 0);
+        if len <= INLINE {
+            return Some(&view[4..4 + len as usize]);
+        }
+        let (buffer, first) = (word(view, 2) as usize, word(view, 3) as usize);
+        self.data.get(buffer)?.get(first..first + len as usize)
+    }
+}
+
+impl Rows for ViewRows<'_> {
+    #[inline(always)]
+    fn get(&self, row: usize) -> &[u8] {
+        self.views.get(row).and_then(|v| self.of(v)).unwrap_or_default()
+    }
+}
+
+/// A row that stands for all rows.
+pub(super) struct Constant<'a>(pub(super) &'a [u8]);
+
+impl Rows for Constant<'_> {
+    #[inline(always)]
+    fn get(&self, _: usize) -> &[u8] {
+        self.0
+    }
+}
+
+/// A column in host memory, in either form.
+pub(super) enum HostTexts<'a> {
+    Offsets(OffsetRows<'a>),
+    Views(ViewRows<'a>),
+}
+
+/// Runs `$body` with the rows of a [`HostTexts`], typed.
+macro_rules! with_rows {
+    ($texts:expr, $rows:ident => $body:expr) => {
+        match $texts {
+            $crate::cpu::string::read::HostTexts::Offsets($rows) => $body,
+            $crate::cpu::string::read::HostTexts::Views($rows) => $body,
+        }
+    };
+}
+pub(super) use with_rows;
+
+impl<'a> HostTexts<'a> {
+    /// The column, whose buffers were checked to hold its rows.
+    ///
+    /// # Errors
+    /// `Invalid` when the offsets do not ascend or go past the bytes, when a text that is not
+    /// null lies outside its view's data, and for buffers that are not in host memory.
+    pub(super) fn new(operation: &'static str, column: &'a StringColumn) -> Result<Self> {
+        let wrong =
+            |expected: String, got: String| Err(KernelError::Invalid { operation, expected, got });
+        match &column.texts {
+            Texts::Offsets { offsets, bytes } => {
+                let (all, bytes) = (words_of(offsets)?, host(bytes)?);
+                let offsets = match column.rows {
+                    0 => &[][..],
+                    rows => &all[..=rows],
+                };
+                let ascends = |piece: &[[u8; 4]]| {
+                    // Without a way out, so that it is vector code.
+                    piece.windows(2).fold(true, |ok, w| {
+                        ok & (u32::from_le_bytes(w[0]) <= u32::from_le_bytes(w[1]))
+                    })
+                };
+                let pieces = (0..column.rows).step_by(PIECE);
+                let piece = |from: usize| &offsets[from..(from + PIECE + 1).min(offsets.len())];
+                let ascends = if column.rows <= PIECE {
+                    ascends(offsets)
+                } else {
+                    let pieces: Vec<usize> = pieces.collect();
+                    pieces.into_par_iter().all(|from| ascends(piece(from)))
+                };
+                if !ascends {
+                    return wrong("offsets that ascend".into(), "ones that fall".into());
+                }
+                let end = offsets.last().map_or(0, |o| u32::from_le_bytes(*o)) as usize;
+                if end > bytes.len() {
+                    let expected = format!("offsets of up to {} bytes", bytes.len());
+                    return wrong(expected, format!("an offset of {end}"));
+                }
+                Ok(Self::Offsets(OffsetRows { offsets, bytes }))
+            }
+            Texts::Views { views, data } => {
+                let views = &host(views)?.as_chunks::<16>().0[..column.rows];
+                let data = data.iter().map(host).collect::<Result<_>>()?;
+                let rows = ViewRows { views, data };
+                let valid = Bits::of(&column.validity)?;
+                let outside = AtomicBool::new(false);
+                let check = |(piece, views): (usize, &[[u8; 16]])| {
+                    let bad = views.iter().enumerate().any(|(k, v)| {
+                        word(v, 0) > INLINE
+                            && rows.of(v).is_none()
+                            && valid.get(piece * PIECE + k).unwrap_or(false)
+                    });
+                    outside.fetch_or(bad, Ordering::Relaxed);
+                };
+                if column.rows <= PIECE {
+                    check((0, views));
+                } else {
+                    views.par_chunks(PIECE).enumerate().for_each(check);
+                }
+                if outside.into_inner() {
+                    let expected = "views of texts in their data buffers".into();
+                    return wrong(expected, "one outside them".into());
+                }
+                Ok(Self::Views(rows))
+            }
+        }
+    }
+
+    /// The text of a row.
+    pub(super) fn get(&self, row: usize) -> &[u8] {
+        with_rows!(self, rows => rows.get(row))
+    }
+}

@@ -1,0 +1,318 @@
+//! Lengths, comparisons, hashes, substrings and sort words: one value from a row's text.
+
+use std::cmp::Ordering;
+
+use windlass_device::{Device, DeviceBuffer, Reservation};
+
+use super::{
+    read::{Constant, HostTexts, Rows, with_rows},
+    write::{bits, column, texts, valid_bits, validity, values},
+};
+use crate::{
+    column::DeviceColumn,
+    cpu::{
+        memory::adopt,
+        view::{Bits, aligned_words},
+    },
+    error::{KernelError, Result},
+    hash::SEED,
+    string::{Comparison, StringColumn},
+    types::PhysType,
+};
+
+/// The multiplier of MurmurHash2.
+const M: u32 = 0x5bd1_e995;
+
+/// Whether a byte of UTF-8 begins a character.
+#[inline(always)]
+pub(super) fn begins(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}
+
+/// The lengths of texts, in characters or bytes; 0 where null.
+///
+/// # Errors
+/// Those of reading the column; `OutOfMemory`.
+pub(crate) fn lengths(
+    operation: &'static str,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    c: &StringColumn,
+    characters: bool,
+) -> Result<DeviceColumn> {
+    let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
+    let live = |row| valid.get(row).unwrap_or(false);
+    let words = with_rows!(&texts, rows => match characters {
+        false => values(c.rows, |r| if live(r) { rows.get(r).len() as u32 } else { 0 }),
+        true => values(c.rows, |r| match live(r) {
+            true => rows.get(r).iter().filter(|b| begins(**b)).count() as u32,
+            false => 0,
+        }),
+    });
+    let validity = validity(device, reservation, &c.validity, c.rows)?;
+    Ok(column(PhysType::U32, adopt(device, reservation, words)?, validity))
+}
+
+/// A comparison of two columns, or their order.
+///
+/// # Errors
+/// As [`lengths`].
+pub(crate) fn compare(
+    operation: &'static str,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    (left, right): (&StringColumn, &StringColumn),
+    n: usize,
+    comparison: Option<Comparison>,
+) -> Result<DeviceColumn> {
+    let (a, b) = (HostTexts::new(operation, left)?, HostTexts::new(operation, right)?);
+    let values = match (left.rows, right.rows) {
+        (x, y) if x == y => {
+            with_rows!(&a, a => with_rows!(&b, b => compared(n, a, b, comparison)))
+        }
+        (_, 1) => {
+            let b = Constant(b.get(0));
+            with_rows!(&a, a => compared(n, a, &b, comparison))
+        }
+        _ => {
+            let a = Constant(a.get(0));
+            with_rows!(&b, b => compared(n, &a, b, comparison))
+        }
+    };
+    let (x, y) = (Bits::of(&left.validity)?, Bits::of(&right.validity)?);
+    let validity = match (left.nullable() && left.rows == n, right.nullable() && right.rows == n) {
+        (true, false) if !right.nullable() => validity(device, reservation, &left.validity, n)?,
+        (false, true) if !left.nullable() => validity(device, reservation, &right.validity, n)?,
+        _ if !left.nullable() && !right.nullable() => crate::column::Validity::All,
+        _ => {
+            let at = |rows: usize, row: usize| if rows == 1 { 0 } else { row };
+            let live = |row| {
+                x.get(at(left.rows, row)) == Some(true) && y.get(at(right.rows, row)) == Some(true)
+            };
+            valid_bits(device, reservation, bits(n, live))?
+        }
+    };
+    Ok(match values {
+        Compared::Bits(bits) => column(PhysType::Bool, adopt(device, reservation, bits)?, validity),
+        Compared::Orders(o) => column(PhysType::I8, adopt(device, reservation, o)?, validity),
+    })
+}
+
+enum Compared {
+    Bits(Vec<u64>),
+    Orders(Vec<i8>),
+}
+
+fn compared(n: usize, a: &impl Rows, b: &impl Rows, comparison: Option<Comparison>) -> Compared {
+    Compared::Bits(match comparison {
+        None => return Compared::Orders(values(n, |r| a.get(r).cmp(b.get(r)) as i8)),
+        Some(Comparison::Equal) => bits(n, |r| a.get(r) == b.get(r)),
+        Some(Comparison::NotEqual) => bits(n, |r| a.get(r) != b.get(r)),
+        Some(Comparison::Less) => bits(n, |r| a.get(r) < b.get(r)),
+        Some(Comparison::LessOrEqual) => bits(n, |r| a.get(r) <= b.get(r)),
+        Some(Comparison::Greater) => bits(n, |r| a.get(r).cmp(b.get(r)) == Ordering::Greater),
+        Some(Comparison::GreaterOrEqual) => bits(n, |r| a.get(r).cmp(b.get(r)) != Ordering::Less),
+    })
+}
+
+#[inline(always)]
+fn feed(lane: u32, word: u32) -> u32 {
+    let k = word.wrapping_mul(M);
+    lane.wrapping_mul(M) ^ (k ^ (k >> 24)).wrapping_mul(M)
+}
+
+/// MurmurHash64B of bytes, with the seed's and the result's low half first.
+#[inline(always)]
+fn murmur([mut h1, mut h2]: [u32; 2], text: &[u8]) -> [u32; 2] {
+    let word = |b: &[u8; 4]| u32::from_le_bytes(*b);
+    h1 ^= text.len() as u32;
+    let (words, tail) = text.as_chunks::<4>();
+    let mut pairs = words.chunks_exact(2);
+    for pair in &mut pairs {
+        h1 = feed(h1, word(&pair[0]));
+        h2 = feed(h2, word(&pair[1]));
+    }
+    if let [last] = pairs.remainder() {
+        h1 = feed(h1, word(last));
+    }
+    if !tail.is_empty() {
+        let tail = tail.iter().rev().fold(0, |word, b| word << 8 | u32::from(*b));
+        h2 = (h2 ^ tail).wrapping_mul(M);
+    }
+    h1 = (h1 ^ (h2 >> 18)).wrapping_mul(M);
+    h2 = (h2 ^ (h1 >> 22)).wrapping_mul(M);
+    h1 = (h1 ^ (h2 >> 17)).wrapping_mul(M);
+    h2 = (h2 ^ (h1 >> 19)).wrapping_mul(M);
+    [h2, h1]
+}
+
+/// Row hashes, folded into those of other columns where there are some.
+///
+/// # Errors
+/// As [`lengths`].
+pub(crate) fn hash(
+    operation: &'static str,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    c: &StringColumn,
+    (codes, n): (Option<&DeviceColumn>, usize),
+    before: Option<&DeviceBuffer>,
+) -> Result<DeviceBuffer> {
+    let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
+    let before = before.map(|b| aligned_words(b, n * 2)).transpose()?;
+    let numbers = codes.map(|c| aligned_words(&c.values, n)).transpose()?;
+    let live = codes.map(|c| Bits::of(&c.validity)).transpose()?;
+    let text_row = |i: usize| match (&numbers, &live) {
+        (Some(numbers), Some(live)) => live.get(i)?.then(|| numbers[i] as usize),
+        _ => Some(i),
+    };
+    let hashes = with_rows!(&texts, rows => values(n, |i| {
+        let seed = before.as_ref().map_or([SEED, 0], |b| [b[i * 2], b[i * 2 + 1]]);
+        let row = text_row(i).filter(|r| *r < c.rows && valid.get(*r) == Some(true));
+        // A null is hashed as no bytes.
+        murmur(seed, row.map_or(&[][..], |r| rows.get(r)))
+    }));
+    adopt(device, reservation, hashes)
+}
+
+/// The part of a text that begins `skip` characters after its start and has up to `take`.
+#[inline]
+fn part(text: &[u8], skip: u32, take: u32) -> &[u8] {
+    let rest = &text[pass_over(text, skip)..];
+    &rest[..pass_over(rest, take)]
+}
+
+/// The byte that `characters` characters take, or all bytes.
+#[inline]
+fn pass_over(text: &[u8], characters: u32) -> usize {
+    // A character has a byte at least.
+    if text.len() <= characters as usize {
+        return text.len();
+    }
+    let (mut at, mut left) = (0, characters as usize);
+    for word in text.as_chunks::<16>().0 {
+        let begun = word.iter().filter(|b| begins(**b)).count();
+        if begun > left {
+            break;
+        }
+        left -= begun;
+        at += 16;
+    }
+    let mut rest = text[at..].iter();
+    match rest.position(|b| {
+        let stop = begins(*b) && left == 0;
+        left -= usize::from(begins(*b) && left > 0);
+        stop
+    }) {
+        Some(more) => at + more,
+        None => text.len(),
+    }
+}
+
+/// Parts of texts by characters.
+///
+/// # Errors
+/// As [`lengths`], and `Invalid` for a result of 4 GiB or more.
+pub(crate) fn substring(
+    operation: &'static str,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    c: &StringColumn,
+    skip: u32,
+    take: u32,
+) -> Result<StringColumn> {
+    let (host, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
+    let live = |row| valid.get(row).unwrap_or(false);
+    let parts: Vec<&[u8]> = with_rows!(&host, rows => values(c.rows, |r| match live(r) {
+        true => part(rows.get(r), skip, take),
+        false => &[],
+    }));
+    let validity = validity(device, reservation, &c.validity, c.rows)?;
+    let copy = |row: usize, place: &mut [u8]| place.copy_from_slice(parts[row]);
+    let rows = (|row: usize| parts[row].len(), copy);
+    texts(operation, device, reservation, c.rows, validity, rows)
+}
+
+/// The `k`-th eight bytes of each text as a big-endian number.
+///
+/// # Errors
+/// As [`lengths`], and `Invalid` for a row number that is not there.
+pub(crate) fn sort_word(
+    operation: &'static str,
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    c: &StringColumn,
+    k: usize,
+    order: Option<&DeviceBuffer>,
+) -> Result<DeviceColumn> {
+    let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
+    let order = order.map(|o| aligned_words(o, c.rows)).transpose()?;
+    if let Some(got) = order.iter().flat_map(|o| o.iter()).find(|i| **i as usize >= c.rows) {
+        let expected = format!("row numbers less than {}", c.rows);
+        return Err(KernelError::Invalid { operation, expected, got: got.to_string() });
+    }
+    let row_of = |i: usize| order.as_ref().map_or(i, |o| o[i] as usize);
+    let live = |row: usize| valid.get(row).unwrap_or(false);
+    let words = with_rows!(&texts, rows => values(c.rows, |i| {
+        let row = row_of(i);
+        if live(row) { word_of(rows.get(row), k) } else { 0 }
+    }));
+    let validity = match &order {
+        Some(_) if c.nullable() => {
+            valid_bits(device, reservation, bits(c.rows, |i| live(row_of(i))))?
+        }
+        _ => validity(device, reservation, &c.validity, c.rows)?,
+    };
+    Ok(column(PhysType::U64, adopt(device, reservation, words)?, validity))
+}
+
+/// The `k`-th eight bytes of a text as a big-endian number, zeros past its end.
+#[inline(always)]
+pub(super) fn word_of(text: &[u8], k: usize) -> u64 {
+    let rest = text.get(k * 8..).unwrap_or_default();
+    match rest.first_chunk::<8>() {
+        Some(word) => u64::from_be_bytes(*word),
+        None => {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(word)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_cut_between_characters() {
+        let text = "aé€😀 and more than sixteen bytes, é after them";
+        let all: Vec<char> = text.chars().collect();
+        for skip in 0..all.len() + 2 {
+            for take in 0..all.len() + 2 {
+                let want: String = all.iter().skip(skip).take(take).collect();
+                let got = part(text.as_bytes(), skip as u32, take as u32);
+                assert_eq!(got, want.as_bytes(), "{skip} {take}");
+            }
+        }
+        assert_eq!(part("é".as_bytes(), 0, u32::MAX), "é".as_bytes());
+    }
+
+    /// The conformance tests compare with the published hash; here every byte must count.
+    #[test]
+    fn a_tail_is_hashed() {
+        let hashes: Vec<_> = (0..9).map(|n| murmur([SEED, 0], &b"abcdefgh"[..n])).collect();
+        for (i, a) in hashes.iter().enumerate() {
+            assert!(hashes[..i].iter().all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn words_order_as_texts() {
+        let texts: [&[u8]; 6] = [b"", b"a", b"a\0", b"abcdefgh", b"abcdefghi", b"b"];
+        for (a, b) in texts.iter().zip(&texts[1..]) {
+            let key = |t: &[u8]| (word_of(t, 0), word_of(t, 1), t.len());
+            assert!(key(a) < key(b));
+        }
+    }
+}
