@@ -8,7 +8,9 @@ named, and compares the rows: exactly, but floats within REL_TOL; in order where
 orders. Exits with 1 and prints the query, the seed and the first rows that differ.
 
   differential.py --windlass target/debug/windlass [--devices cpu,wgpu:0,cuda-emulated:0]
-                  [--queries 40] [--relational 40] [--seed 1] [--rows 20000]
+                  [--queries 240] [--relational 260] [--seed 1] [--rows 20000] [--minutes 0]
+
+The long mode is `--minutes 600`: it goes on with new tables and queries until the time is up.
 """
 
 import argparse
@@ -234,12 +236,23 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--windlass", required=True)
     ap.add_argument("--devices", default="cpu,wgpu:0,cuda-emulated:0")
-    ap.add_argument("--queries", type=int, default=40, help="random filters and group-bys")
-    ap.add_argument("--relational", type=int, default=40, help="random joins, windows, sorts and set operations")
+    ap.add_argument("--queries", type=int, default=240, help="random filters and group-bys")
+    ap.add_argument("--relational", type=int, default=260, help="random joins, windows, sorts and set operations")
     ap.add_argument("--seed", type=int, default=None)
     ap.add_argument("--rows", type=int, default=20_000)
+    ap.add_argument("--minutes", type=float, default=0, help="go on with other seeds for so long")
     a = ap.parse_args()
     seed = a.seed if a.seed is not None else int(time.time())
+    end = time.time() + 60 * a.minutes
+    failed = check(a, seed)
+    while not failed and time.time() < end:
+        seed += 2
+        failed = check(a, seed)
+    sys.exit(1 if failed else 0)
+
+
+def check(a, seed):
+    """Compares the queries of one seed; how many of them failed."""
     print(f"seed {seed}: repeat with --seed {seed} --queries {a.queries} --relational {a.relational} "
           f"--rows {a.rows}", flush=True)
     rng = random.Random(seed)
@@ -314,7 +327,7 @@ def main():
                 print(f"{device}: no operator ran there: {used}")
                 failed += 1
             print(f"{device}: {len(queries) - bad} of {len(queries)} queries equal, {took:.1f} s, operators {used}", flush=True)
-    sys.exit(1 if failed else 0)
+    return failed
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class Relational:
 
     def query(self):
         kinds = [self.join, self.join, self.exists, self.grouped_join, self.window, self.window,
-                 self.sort, self.sort, self.top_per_group, self.set_operation, self.distinct]
+                 self.sort, self.sort, self.top_per_group, self.set_operation, self.distinct,
+                 self.chain, self.chain, self.common]
         return self.r.choice(kinds)()
 
     def some(self, share=None):
@@ -102,6 +103,59 @@ class Relational:
              "count(DISTINCT r.sk)", "sum(l.f64 * r.sv)"], r.randint(1, 3))
         shown = ", ".join(f"{c} AS c{i}" for i, c in enumerate([key] + aggregates))
         return Query(f"SELECT {shown} FROM {self.some(1)} {kind} side AS r ON {self.on()} GROUP BY 1")
+
+    def chain(self):
+        """Three to six relations that join one another, in a random order, with filters, tests
+        and predicates between them: what the order of joins is chosen for."""
+        r = self.r
+        relations = [
+            ("(SELECT id, k, t, d, m, u8 FROM data WHERE id % 5 = 1) AS a", "a.id", []),
+            ("(SELECT * FROM side WHERE sid % 2 = 0) AS b", "b.sid", ["a.k = b.sk", "a.t = b.st AND a.k % 50 = b.sk % 50"]),
+            ("(SELECT sid AS cid, sk AS ck, hot AS ch FROM side WHERE sid < 400) AS c", "c.cid", ["b.sk = c.ck", "a.k = c.ck"]),
+            ("(SELECT sid AS eid, st AS et, sv AS ev FROM side WHERE sid % 7 = 3) AS e", "e.eid", ["b.sid = e.eid", "c.cid + 1 = e.eid"]),
+            ("(SELECT id AS fid, t AS ft, b AS fb FROM data WHERE u8 < 20) AS f", "f.fid", ["b.hot = f.fid", "a.id = f.fid"]),
+            ("(SELECT DISTINCT t AS gt FROM data WHERE k < 30) AS g", "g.gt", ["a.t = g.gt", "b.st = g.gt"]),
+        ]
+        wanted = r.randint(3, 6)
+        known, text, keys = {"a"}, relations[0][0], ["a.id"]
+        rest = relations[1:]
+        while len(keys) < wanted:
+            able = []
+            for relation in rest:
+                alias = relation[1][0]
+                on = [c for c in relation[2] if set(c[i] for i in range(len(c) - 1) if c[i + 1] == "." and c[i] != alias) <= known]
+                if on:
+                    able.append((relation, r.choice(on)))
+            if not able:
+                break
+            relation, on = r.choice(able)
+            text += f" JOIN {relation[0]} ON {on}"
+            known.add(relation[1][0])
+            keys.append(relation[1])
+            rest.remove(relation)
+        where = [f"a.u8 < {r.randint(5, 250)}"]
+        if r.random() < 0.4:
+            where.append(r.choice(["a.k IN (SELECT sk FROM side WHERE sid % 9 = 4)", "NOT EXISTS (SELECT 1 FROM side AS s "
+                                   "WHERE s.hot = a.id AND s.sid > a.u8)", "a.m > (SELECT avg(sm) FROM side)"]))
+        if "b" in known and r.random() < 0.4:
+            where.append(r.choice(["a.m < b.sm", "(a.t = 'n001' OR b.sid % 3 = 1)", "a.d <> b.sd"]))
+        shown = ", ".join(f"{c} AS c{i}" for i, c in enumerate(keys))
+        return Query(f"SELECT {shown} FROM {text} WHERE {' AND '.join(where)}", len(keys))
+
+    def common(self):
+        """An aggregation with a name that several parts of the query read."""
+        r = self.r
+        key = r.choice(["k", "t", "u8", "s"])
+        value = r.choice(["i32", "m", "CAST(i16 AS BIGINT)"])
+        where = f" WHERE {self.gen.cond(1)}" if r.random() < 0.5 else ""
+        total = f"WITH g AS (SELECT {key} AS gk, sum({value}) AS gs, count(*) AS gn FROM data{where} GROUP BY 1) "
+        form = r.choice([
+            "SELECT gk AS c0, gs AS c1 FROM g WHERE gs > (SELECT avg(gs) FROM g)",
+            "SELECT gk AS c0, gs AS c1, gn AS c2 FROM g WHERE gn = (SELECT max(gn) FROM g)",
+            "SELECT x.gk AS c0, x.gs AS c1, y.gn AS c2 FROM g AS x JOIN g AS y ON x.gk = y.gk WHERE x.gn > 3",
+            "SELECT gk AS c0, 'low' AS c1 FROM g WHERE gs < 0 UNION ALL SELECT gk, 'high' FROM g WHERE gn > 20",
+        ])
+        return Query(total + form, 2)
 
     def order(self, columns, unique=None):
         r = self.r
