@@ -165,6 +165,56 @@ async fn what_differs_is_not_shared() {
     assert_eq!(rows, ["1", "10"]);
 }
 
+/// A session that places what it can on the emulated device.
+fn forced() -> Session {
+    let options = SessionOptions {
+        devices: "cuda-emulated:0".parse().expect("a spec"),
+        force_device: true,
+        target_partitions: Some(2),
+        ..Default::default()
+    };
+    Session::with_options(options).expect("a session")
+}
+
+#[tokio::test]
+async fn a_device_sorts_all_partitions_at_once() {
+    let folder = folder();
+    let (device, host) = (forced(), session());
+    tables(&device, folder.path()).await;
+    tables(&host, folder.path()).await;
+    for query in [
+        "select thing, amount, id from events order by thing desc nulls last, amount, id",
+        "select id + 1 as next, note from events order by note, id desc limit 7",
+        "select note as n, s from (select note, sum(amount) as s from events group by note) \
+         order by s, note",
+    ] {
+        let plan = plan(&device, query).await;
+        assert!(!plan.contains("SortPreservingMergeExec"), "{plan}");
+        assert_eq!(sql(&device, query).await, sql(&host, query).await, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_on_a_device_waits_for_a_subquery() {
+    let folder = folder();
+    let (device, host) = (forced(), session());
+    tables(&device, folder.path()).await;
+    tables(&host, folder.path()).await;
+    for query in [
+        "select count(*), sum(amount) from events where amount > (select avg(amount) from events)",
+        "select id, thing from events where id between (select max(id) - 40 from events) \
+         and (select max(id) - 20 from events) and thing > (select min(kind) from things) \
+         order by id",
+        // No row, so no value: nothing is more than null.
+        "select count(*) from events where amount > (select max(kind) from things where id < 0)",
+    ] {
+        let plan = plan(&device, query).await;
+        let on_host = plan.lines().any(|line| line.trim_start().starts_with("FilterExec"));
+        assert!(!on_host, "{plan}");
+        assert_eq!(sql(&device, query).await, sql(&host, query).await, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn too_little_memory_to_share_is_no_error() {
     let folder = folder();

@@ -7,7 +7,8 @@ use std::{
 
 use datafusion::{
     config::ConfigOptions,
-    error::Result,
+    error::{DataFusionError, Result},
+    physical_expr::{PhysicalSortExpr, projection::update_expr},
     physical_optimizer::{PhysicalOptimizerRule, sanity_checker::check_plan_sanity},
     physical_plan::{
         ChildrenPropertiesMode, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -15,6 +16,7 @@ use datafusion::{
         aggregates::AggregateExec,
         coalesce_partitions::CoalescePartitionsExec,
         limit::{GlobalLimitExec, LocalLimitExec},
+        projection::ProjectionExec,
         repartition::RepartitionExec,
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
         union::InterleaveExec,
@@ -333,8 +335,56 @@ impl<'a> Placer<'a> {
             new.push(self.rewrite(child, next)?);
             next += size(child);
         }
+        if let [only] = &new[..]
+            && self.options.collapse
+            && let Some((sort, device)) = whole_sort(plan, only)?
+        {
+            self.decisions[id].reason = "the sort takes all partitions at once".to_string();
+            self.mark(id..id + 1, &device);
+            return Ok(sort);
+        }
         with_children(plan, old, new)
     }
+}
+
+/// For a merge of partitions that a device other than the host sorted one by one, the sort
+/// of all their rows, and its device; what only picks columns in between stays above it. The
+/// host sorts its partitions side by side.
+fn whole_sort(
+    merge: &Arc<dyn ExecutionPlan>,
+    sorted: &Arc<dyn ExecutionPlan>,
+) -> Result<Option<(Arc<dyn ExecutionPlan>, String)>> {
+    let Some(merge) = merge.downcast_ref::<SortPreservingMergeExec>() else { return Ok(None) };
+    let mut order: Vec<PhysicalSortExpr> = merge.expr().iter().cloned().collect();
+    let (mut picks, mut below) = (Vec::new(), sorted);
+    while let Some(pick) = below.downcast_ref::<ProjectionExec>() {
+        for key in &mut order {
+            key.expr = update_expr(&key.expr, pick.expr(), true)?
+                .ok_or_else(|| internal("a merge reads a column that is not there"))?;
+        }
+        picks.push(below);
+        below = pick.input();
+    }
+    let Some(node) = below.downcast_ref::<DeviceSortExec>() else { return Ok(None) };
+    let (sort, placed) = (node.sort(), node.placed());
+    if placed.is_host() || !sort.expr().iter().eq(&order) {
+        return Ok(None);
+    }
+    let rows = Arc::new(CoalescePartitionsExec::new(Arc::clone(sort.input())));
+    let fetch = [merge.fetch(), sort.fetch()].into_iter().flatten().min();
+    let whole = SortExec::new(sort.expr().clone(), rows).with_fetch(fetch);
+    let whole: Arc<dyn ExecutionPlan> =
+        Arc::new(DeviceSortExec::new(Arc::new(whole), placed.clone()));
+    let options = || ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    let plan = picks
+        .into_iter()
+        .rev()
+        .try_fold(whole, |plan, pick| Arc::clone(pick).replace_children(vec![plan], options()))?;
+    Ok(Some((plan, placed.name())))
+}
+
+fn internal(text: &str) -> DataFusionError {
+    DataFusionError::Internal(text.to_string())
 }
 
 /// Number of operators of a plan.
