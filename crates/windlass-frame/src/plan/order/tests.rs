@@ -137,12 +137,11 @@ async fn two_equal_keys_of_a_relation_are_both_compared() {
 async fn a_chain_without_statistics_or_gain_stays() {
     let sql = "select count(*) from nation n join region r on n.region = r.id";
     assert!(!same(sql).await, "two relations have one order");
-    let context = context(true);
-    tables(&context);
+    let (ours, plain) = (context(true), context(false));
+    tables(&ours);
     let off = "set datafusion.optimizer.join_reordering = false";
-    context.sql(off).await.expect("a setting");
-    let with = plan(&context, REGION).await;
-    let plain = super::tests::context(false);
+    ours.sql(off).await.expect("a setting");
+    let with = plan(&ours, REGION).await;
     tables(&plain);
     plain.sql(off).await.expect("a setting");
     assert_eq!(with, plan(&plain, REGION).await, "the setting turns it off");
