@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # gpu.sh test|bench: conformance or benches on every real GPU that `windlass devices` finds.
-# Results of benches go to benches/results/, two for each device and commit: all operations, and
-# the series over groups and build rows. Beside a CUDA device CuPy and cuDF run the same
-# operations where the Python named by PYTHON (python3) has them.
+# Results of benches go to benches/results/, one file for each device and commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc python3
@@ -10,7 +8,7 @@ cargo build --workspace --bin windlass
 bin="${CARGO_TARGET_DIR:-target}/debug/windlass"
 devices=$("$bin" devices --json | python3 -c '
 import json, sys
-for d in json.load(sys.stdin)["devices"]:
+for d in json.load(sys.stdin):
     if (d.get("info") or {}).get("class") == "real":
         print(d["name"])')
 if [ -z "$devices" ]; then
@@ -19,8 +17,6 @@ if [ -z "$devices" ]; then
   exit 1
 fi
 commit=$(git rev-parse --short HEAD)
-# The Python that has CuPy and cuDF, where there is one.
-python=${PYTHON:-python3}
 for device in $devices; do
   case "$1" in
     test)
@@ -29,13 +25,10 @@ for device in $devices; do
       ;;
     bench)
       echo "== benches on $device"
-      out="benches/results/$(echo "$device" | tr ':' '-')-$commit"
+      out="benches/results/$(echo "$device" | tr ':' '-')-$commit.json"
       mkdir -p benches/results
-      "$bin" bench kernels --device "$device" --json "$out.json" --report "$out.html"
-      "$bin" bench kernels --device "$device" --only cliff \
-        --json "$out-cliff.json" --report "$out-cliff.html"
-      case "$device" in cuda:*) "$python" benches/peers/kernels.py "$out.json" ;; esac
-      echo "written to $out.json and $out-cliff.json, and as pages beside them"
+      cargo run --release -p windlass-kernels --example device_rates -- "$device" 100000000 | tee "$out"
+      echo "written to $out"
       ;;
     *) echo "usage: gpu.sh test|bench" >&2; exit 2 ;;
   esac

@@ -45,7 +45,6 @@ extern "C" __global__ void bits(const u32* groups, const u32* values, const u32*
                                 u32* seen, Params p) {
   W_SHARED(u32, local_state, 2048);
   W_SHARED(u32, local_seen, 1024);
-  if (blockIdx.x >= p.blocks) return;
   const u32 lid = threadIdx.x;
   for (u32 i = lid; i < p.local_groups * p.replicas * WORDS; i += 256u) local_state[i] = p.neutral;
   for (u32 i = lid; i < p.local_groups; i += 256u) local_seen[i] = 0;

@@ -51,7 +51,6 @@ extern "C" __global__ void min_max(const u32* groups, const Unit* values, const 
                                    Unit* state, u32* seen, Params p) {
   W_SHARED(Unit, local_state, 65536 / UNIT_BITS);
   W_SHARED(u32, local_seen, 1024);
-  if (blockIdx.x >= p.blocks) return;
   const u32 lid = threadIdx.x;
   for (u32 i = lid; i < p.local_groups * p.replicas; i += 256u) local_state[i] = 0;
   for (u32 i = lid; i < p.local_groups; i += 256u) local_seen[i] = 0;

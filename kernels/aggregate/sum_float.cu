@@ -37,7 +37,6 @@ extern "C" __global__ void sum_float(const u32* groups, const f64* values, const
                                    Params p) {
   W_SHARED(f64, local_state, 1024);
   W_SHARED(u32, local_seen, 1024);
-  if (blockIdx.x >= p.blocks) return;
   const u32 lid = threadIdx.x;
   for (u32 i = lid; i < p.local_groups * p.replicas; i += 256u) local_state[i] = 0.0;
   for (u32 i = lid; i < p.local_groups; i += 256u) local_seen[i] = 0;

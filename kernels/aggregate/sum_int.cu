@@ -78,7 +78,6 @@ extern "C" __global__ void sum_int(const u32* groups, const u64* values, const u
                                    u64* state, u32* seen, Params p) {
   W_SHARED(u64, local_state, 1024);
   W_SHARED(u32, local_seen, 1024);
-  if (blockIdx.x >= p.blocks) return;
   const u32 lid = threadIdx.x;
   for (u32 i = lid; i < p.local_groups * p.replicas * UNITS; i += 256u) local_state[i] = 0;
   for (u32 i = lid; i < p.local_groups; i += 256u) local_seen[i] = 0;

@@ -65,13 +65,10 @@ extern "C" __global__ void gather(const Value* values, const u32* valid, const u
   const u64 stride = u64(gridDim.x) * 256u;
   for (u64 i = blockIdx.x * 256u + threadIdx.x; i < p.n; i += stride) {
     const u64 row = p.indexed ? u64(indices[i]) : p.first + i;
+    const bool inside = row < p.rows;
     Value value = {};
-    u32 is_valid = 0;
-    if (row < p.rows) {
-      value = value_of(values, row, p);
-      if (p.writes_valid) is_valid = valid_of(valid, row, p);
-    }
+    if (inside) value = value_of(values, row, p);
     out[p.at + i] = value;
-    if (p.writes_valid) out_valid[p.at + i] = is_valid;
+    if (p.writes_valid) out_valid[p.at + i] = inside ? valid_of(valid, row, p) : 0u;
   }
 }

@@ -67,7 +67,7 @@ extern "C" __global__ void extreme(const u32* values, const u32* valid, const u3
                                    u32* best, Params p) {
   W_SHARED(Code, warp_codes, 8);
   W_SHARED(u32, warp_rows, 8);
-  Code code = {0u, 0u};
+  Code code = {};
   u32 found = NONE;
   const u64 stride = u64(p.blocks) * 256u;
   for (u64 row = blockIdx.x * 256u + threadIdx.x; row < p.n; row += stride) {

@@ -11,7 +11,8 @@
 //           first   index of the first one in data
 //           carried 1 where carries are read, 0 for a single tile
 //           total   index in data that gets the sum of all, or 0xffffffff
-// Launch:   one block of 256 threads for each tile of 2048 elements.
+// Launch:   one block of 256 threads for each tile of 2048 elements; reduce for each but the
+//           last, whose sum no tile needs, so that its tiles are whole.
 // Result:   data[first .. first + n]; data[total]. The same bits in any order of blocks.
 #include "windlass.cuh"
 
@@ -46,8 +47,7 @@ extern "C" __global__ void reduce(const u32* data, u32* sums, Params p) {
   const u32 base = blockIdx.x * TILE;
   u32 sum = 0;
   for (u32 k = 0; k < ITEMS; ++k) {
-    const u32 i = base + k * 256u + threadIdx.x;
-    if (i < p.n) sum += data[p.first + i];
+    sum += data[p.first + base + k * 256u + threadIdx.x];
   }
   u32 all;
   block_exclusive(sum, warps, &all);

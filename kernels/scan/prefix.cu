@@ -57,7 +57,7 @@ W_INLINE Value encode(Value v, const Params&) { return v; }
 W_INLINE Value decode(Value v, const Params&) { return v; }
 #else
 #define SIGN (Value(1) << (sizeof(Value) * 8 - 1))
-W_INLINE Value apply(Value a, Value b) { return a < b ? b : a; }
+W_INLINE Value apply(Value a, Value b) { return max(a, b); }
 W_INLINE Value encode(Value v, const Params& p) {
   if (p.order == 2 && (v & SIGN) != 0) {
     v = ~v;

@@ -37,8 +37,7 @@ extern "C" __global__ void __launch_bounds__(256)
   W_SHARED(u32, sums, 8);
   const u32 tid = threadIdx.x;
   const u64 tile = u64(blockIdx.x) * TILE;
-  const u64 left = u64(p.n) - tile;
-  const u32 count = left < TILE ? u32(left) : TILE;
+  const u32 count = u32(min(u64(p.n) - tile, u64(TILE)));
   u32* own = warp_counts + W_WARP_ID * 256u;
 
   for (u32 d = W_LANE; d < 256; d += 32) own[d] = 0;

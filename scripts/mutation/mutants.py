@@ -184,12 +184,15 @@ def mutants(path, equivalent=frozenset()):
 
 
 def equivalents():
-    """The mutants that are no faults, by file and line text; each has its reason."""
-    entries = json.loads(EQUIVALENT.read_text())
-    for e in entries:
+    """The mutants that are no faults, by file and line text; each entry has its reason."""
+    known = set()
+    for e in json.loads(EQUIVALENT.read_text()):
         assert e["reason"], e
-        assert e["before"] in (line.strip() for line in (ROOT / e["file"]).read_text().split("\n")), f"stale: {e}"
-    return frozenset((e["file"], e["before"], e["after"]) for e in entries)
+        for file in e["files"]:
+            lines = {line.strip() for line in (ROOT / file).read_text().split("\n")}
+            assert e["before"] in lines, f"{EQUIVALENT.name}: {file} has no line {e['before']!r}"
+            known |= {(file, e["before"], after) for after in e["after"]}
+    return frozenset(known)
 
 
 def draw(seed, families, languages, only):

@@ -33,7 +33,7 @@ from mutants import ROOT, Mutant, draw, files, mutants  # noqa: E402
 
 BACKENDS = {
     "cuda": ["emulated", "emulated_seeded", "emulated_reversed", "emulated_checked"],
-    "wgsl": ["wgpu", "wgpu_narrow"],
+    "wgsl": ["wgpu", "wgpu_narrow", "wgpu_reversed"],
 }
 # The test files of a family whose name is not its own.
 OWN = {"compact": ["library", "batches"], "pipeline": ["batches", "operations"], "scan": ["scan", "library"]}
@@ -100,19 +100,19 @@ def backend(test):
 
 
 def baseline(runner, found, wanted, jobs):
-    """Every test that goes through `everywhere!`: its seconds and the kernels it launches."""
+    """Every test that goes through `everywhere!`: its seconds and the kernels it launches. Kept
+    by the tests' names: they only choose what to run, and `confirm` looks at who killed."""
     kept = runner.work / "baseline.json"
-    all_known = json.loads(kept.read_text()) if kept.exists() else {}
-    known = {}
-    for name, binary in found.items():
-        known |= all_known.get(Path(binary).name, {})
-    todo = []
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    listed, todo = set(), []
     for name, binary in sorted(found.items()):
-        listed = subprocess.run([binary, "--list", "--format", "terse"], capture_output=True, text=True).stdout
-        for line in listed.splitlines():
+        lines = subprocess.run([binary, "--list", "--format", "terse"], capture_output=True, text=True).stdout
+        for line in lines.splitlines():
             test = line.removesuffix(": test")
-            if backend(test) in wanted and f"{name} {test}" not in known:
-                todo.append((name, binary, test))
+            if backend(test) in wanted:
+                listed.add(f"{name} {test}")
+                if f"{name} {test}" not in known:
+                    todo.append((name, binary, test))
     launches = runner.work / "launches"
     launches.mkdir(exist_ok=True)
 
@@ -128,11 +128,22 @@ def baseline(runner, found, wanted, jobs):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for done, (key, value) in enumerate(pool.map(one, todo), 1):
             known[key] = value
-            all_known.setdefault(Path(found[key.split(" ")[0]]).name, {})[key] = value
             if done % 50 == 0 or done == len(todo):
                 print(f"baseline: {done} of {len(todo)} tests", file=sys.stderr, flush=True)
-                kept.write_text(json.dumps(all_known))
-    return known
+                kept.write_text(json.dumps(known, indent=0))
+    return {key: value for key, value in known.items() if key in listed}
+
+
+def confirm(runner, found, killers, jobs):
+    """Every test that killed a mutant passes with the true kernels."""
+    def one(key):
+        name, test = key.split(" ")
+        status, out, _ = runner.run(found[name], test, 1200)
+        if status != 0:
+            sys.exit(f"{key} fails with the true kernels, so it kills nothing:\n{out}")
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, sorted(killers)))
 
 
 def kernels_of(path):
@@ -162,8 +173,9 @@ def kernels_of(path):
     return names
 
 
-def chosen(path, language, known):
-    """The tests of a text, those of its own family first, each group by time."""
+def chosen(path, language, known, budget=float("inf")):
+    """The tests of a text by time, up to a sum of seconds: those of its family that launch its
+    kernels, or where it has none, all that do."""
     family, kernels = path.split("/")[1], kernels_of(path)
     own = OWN.get(family, [family])
     tests = []
@@ -172,17 +184,24 @@ def chosen(path, language, known):
         if backend(test) in BACKENDS[language] and kernels & set(value["kernels"]):
             last = backend(test) == "emulated_checked"
             tests.append((name not in own, last, value["seconds"], name, test))
-    return [(name, test, seconds) for _, _, seconds, name, test in sorted(tests)]
+    if any(not other for other, *_ in tests):
+        tests = [t for t in tests if not t[0]]
+    within = []
+    for _, _, seconds, name, test in sorted(tests):
+        budget -= seconds
+        if budget >= 0 or not within:
+            within.append((name, test, seconds))
+    return within
 
 
-def attempt(runner, found, known, m: Mutant):
+def attempt(runner, found, known, budget, m: Mutant):
     """`killed` with the test and how, `survived`, or `invalid` for a text that does not compile."""
     folder = Path(tempfile.mkdtemp(prefix="mutant-", dir=runner.work))
     try:
         target = folder / m.file
         target.parent.mkdir(parents=True)
         target.write_text(m.text())
-        tests = chosen(m.file, m.language, known)
+        tests = chosen(m.file, m.language, known, budget)
         for name, test, seconds in tests:
             limit = 30 + 6 * seconds
             status, out, _ = runner.run(found[name], test, limit, WINDLASS_KERNELS_DIR=str(folder))
@@ -228,6 +247,7 @@ def main():
     p.add_argument("--language", choices=["cuda", "wgsl"], help="only this language")
     p.add_argument("--file", action="append", help="only this kernel text")
     p.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
+    p.add_argument("--budget", type=float, default=float("inf"), help="seconds of tests for one mutant (no limit)")
     p.add_argument("--list", action="store_true", help="show the sample and run nothing")
     p.add_argument("--every", action="store_true", help="with --list: every mutant")
     p.add_argument("--json", help="write the results here")
@@ -270,7 +290,7 @@ def main():
                 m = next(source, None)
             if m is None:
                 return
-            verdict, by, how = attempt(runner, tested, known, m)
+            verdict, by, how = attempt(runner, tested, known, a.budget, m)
             with lock:
                 if verdict == "invalid":
                     invalid += 1
@@ -288,6 +308,7 @@ def main():
     for t in threads:
         t.join()
 
+    confirm(runner, tested, {by for _, verdict, by, _ in results if verdict == "killed"}, a.jobs)
     killed = sum(v == "killed" for _, v, _, _ in results)
     rate = killed / max(1, len(results))
     print(f"\n{'family':12} {'cuda':>8} {'wgsl':>8}")

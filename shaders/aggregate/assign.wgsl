@@ -6,14 +6,13 @@
 //
 // Buffers:  keys        u32[rows * key_words]    packed keys of this chunk
 //           slots       u32[mask + 1]            claims become g + 1
-//           row_group   u32[rows]                in: as insert left it; out: representatives
-//                                                get their group
+//           row_group   u32[rows]                as insert left it; resolve completes it
 //           group_keys  u32[groups * key_words]  out: keys of the new groups
 //           counters    u32[3]                   [0] counts the groups
 // Params:   rows, key_words
 // Launch:   any number of blocks of 256 threads; rows are strided over all threads.
-// Result:   slots, group_keys and counters[0]; row_group after resolve. The order of the
-//           numbers depends on the order of execution.
+// Result:   slots, group_keys and counters[0]. The order of the numbers depends on the order of
+//           execution.
 #import windlass::aggregate::rows::{NO_GROUP, CLAIMED}
 
 struct Params {
@@ -23,7 +22,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> keys: array<u32>;
 @group(0) @binding(1) var<storage, read_write> slots: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> row_group: array<u32>;
+@group(0) @binding(2) var<storage, read> row_group: array<u32>;
 @group(0) @binding(3) var<storage, read_write> group_keys: array<u32>;
 @group(0) @binding(4) var<storage, read_write> counters: array<atomic<u32>>;
 @group(0) @binding(5) var<uniform> p: Params;
@@ -42,7 +41,6 @@ fn assign_row(row: u32) {
     for (var k = 0u; k < p.key_words; k++) {
         group_keys[group * p.key_words + k] = keys[row * p.key_words + k];
     }
-    row_group[row] = group;
 }
 
 @compute @workgroup_size(256)

@@ -39,6 +39,7 @@ struct Params {
 @group(0) @binding(5) var<uniform> p: Params;
 
 var<workgroup> local_state: array<atomic<u32>, 2048>;
+// WGSL sets workgroup memory to zero.
 var<workgroup> local_seen: array<atomic<u32>, 1024>;
 
 const WORDS: u32 = #{WORDS}u;
@@ -109,16 +110,13 @@ fn bits(
     for (var i = lid; i < p.local_groups * p.replicas * WORDS; i += 256u) {
         atomicStore(&local_state[i], p.neutral);
     }
-    for (var i = lid; i < p.local_groups; i += 256u) {
-        atomicStore(&local_seen[i], 0u);
-    }
     workgroupBarrier();
 
     var run = NO_GROUP;
-    var low = 0u;
-    var high = 0u;
+    var low: u32;
+    var high: u32;
     for (var row = block * 256u + lid; row < p.rows; row += p.blocks * 256u) {
-        var word = 0u;
+        var word: u32;
         if p.mode != MODE_ALL {
             word = groups[row];
         }

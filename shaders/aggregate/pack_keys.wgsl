@@ -50,8 +50,9 @@ fn pack_row(row: u32) {
         }
     }
     if p.kind == 2u {
-        var lo = 0u;
-        var hi = 0u;
+        // Of a null: zeros.
+        var lo: u32;
+        var hi: u32;
         if !is_null {
             lo = values[source * 2u];
             hi = values[source * 2u + 1u];
@@ -68,7 +69,7 @@ fn pack_row(row: u32) {
         return;
     }
     for (var k = 0u; k < p.value_words; k++) {
-        var word = 0u;
+        var word: u32;
         if !is_null {
             word = values[source * p.value_words + k];
         }

@@ -39,7 +39,7 @@ fn group_of(row: u32) -> u32 {
             return NO_GROUP;
         }
     }
-    var word = 0u;
+    var word: u32;
     if p.mode != MODE_ALL {
         word = groups[row];
     }

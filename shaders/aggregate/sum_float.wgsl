@@ -51,6 +51,7 @@ struct Params {
 @group(0) @binding(6) var<uniform> p: Params;
 #endif
 
+// WGSL sets workgroup memory to zero.
 var<workgroup> local_state: array<atomic<u64>, 1024>;
 var<workgroup> local_seen: array<atomic<u32>, 1024>;
 
@@ -106,18 +107,10 @@ fn sum_float(
     if block >= p.blocks {
         return;
     }
-    for (var i = lid; i < p.local_groups * p.replicas; i += 256u) {
-        atomicStore(&local_state[i], 0lu);
-    }
-    for (var i = lid; i < p.local_groups; i += 256u) {
-        atomicStore(&local_seen[i], 0u);
-    }
-    workgroupBarrier();
-
     var run = NO_GROUP;
     var sum: f64;
     for (var row = block * 256u + lid; row < p.rows; row += p.blocks * 256u) {
-        var word = 0u;
+        var word: u32;
         if p.mode != MODE_ALL {
             word = groups[row];
         }

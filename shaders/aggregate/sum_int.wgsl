@@ -43,6 +43,7 @@ const UNITS: u32 = #{UNITS}u;
 @group(0) @binding(4) var<storage, read_write> seen: array<atomic<u32>>;
 @group(0) @binding(5) var<uniform> p: Params;
 
+// WGSL sets workgroup memory to zero.
 var<workgroup> local_state: array<atomic<u32>, 2048>;
 var<workgroup> local_seen: array<atomic<u32>, 1024>;
 
@@ -134,18 +135,10 @@ fn sum_int(
     if block >= p.blocks {
         return;
     }
-    for (var i = lid; i < p.local_groups * p.replicas * UNITS; i += 256u) {
-        atomicStore(&local_state[i], 0u);
-    }
-    for (var i = lid; i < p.local_groups; i += 256u) {
-        atomicStore(&local_seen[i], 0u);
-    }
-    workgroupBarrier();
-
     var run = NO_GROUP;
     var sum: array<u32, #{UNITS}>;
     for (var row = block * 256u + lid; row < p.rows; row += p.blocks * 256u) {
-        var word = 0u;
+        var word: u32;
         if p.mode != MODE_ALL {
             word = groups[row];
         }

@@ -101,16 +101,17 @@ fn gather(
         if p.indexed != 0u {
             row = indices[i];
         }
+        let inside = row < p.rows;
         var value = Value();
-        var is_valid = 0u;
-        if row < p.rows {
+        if inside {
             value = value_of(row);
-            if p.writes_valid != 0u {
-                is_valid = valid_of(row);
-            }
         }
         dst[p.at + i] = value;
         if p.writes_valid != 0u {
+            var is_valid = 0u;
+            if inside {
+                is_valid = valid_of(row);
+            }
             dst_valid[p.at + i] = is_valid;
         }
     }

@@ -60,7 +60,7 @@ fn right_i64(a: I64, n: u32) -> I64 {
 // Quotient (x, y) and remainder (z, w): restoring division, a bit at a time.
 fn divide_u64(a: U64, b: U64) -> vec4<u32> {
     if (a.y == 0u && b.y == 0u) { return vec4<u32>(a.x / b.x, 0u, a.x % b.x, 0u); }
-    var q = vec2<u32>(0u, 0u);
+    var q: U64; // every bit is shifted in
     var r = vec2<u32>(0u, 0u);
     for (var i = 0u; i < 64u; i++) {
         let n = 63u - i;

@@ -100,7 +100,7 @@ fn extreme(
     if block >= p.blocks {
         return;
     }
-    var found = Found(vec4<u32>(0u), NONE);
+    var found = Found(vec4<u32>(), NONE);
     for (var row = block * 256u + lid; row < p.n; row += p.blocks * 256u) {
         if p.has_selected != 0u {
             if selected[row] == 0u {

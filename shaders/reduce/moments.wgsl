@@ -141,7 +141,7 @@ fn moments(
             }
         }
         let dx = value_of(false, p.x_type, row) - x_shift;
-        var dy = 0.0lf;
+        var dy: f64;
         if p.has_y != 0u {
             dy = value_of(true, p.y_type, row) - y_shift;
         }

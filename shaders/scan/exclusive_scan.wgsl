@@ -11,7 +11,8 @@
 //           first   index of the first one in data
 //           carried 1 where carries are read, 0 for a single tile
 //           total   index in data that gets the sum of all, or 0xffffffff
-// Launch:   one workgroup of 256 for each tile of 2048 elements.
+// Launch:   one workgroup of 256 for each tile of 2048 elements; reduce for each but the
+//           last, whose sum no tile needs, so that its tiles are whole.
 // Result:   data[first .. first + n]; data[total]. The same bits in any order of groups.
 
 struct Params {
@@ -60,10 +61,7 @@ fn reduce(
     }
     var sum = 0u;
     for (var k = 0u; k < ITEMS; k++) {
-        let i = base + k * 256u + tid;
-        if (i < p.n) {
-            sum += data[p.first + i];
-        }
+        sum += data[p.first + base + k * 256u + tid];
     }
     let s = block_exclusive(sum, tid);
     if (tid == 0u) {
@@ -85,7 +83,6 @@ fn scan(
     var v: array<u32, 8>;
     var sum = 0u;
     for (var k = 0u; k < ITEMS; k++) {
-        v[k] = 0u;
         if (base + k < p.n) {
             v[k] = data[p.first + base + k];
         }

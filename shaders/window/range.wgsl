@@ -164,18 +164,13 @@ fn decode(v: Value) -> Value {
 #if KIND == 7
 fn encode(v: Value) -> Value {
     var c = v;
-    if p.order == 2u && (v.w & SIGN) != 0u {
-        c = ~c;
-    } else if p.order != 0u {
+    if p.order != 0u {
         c.w ^= SIGN;
     }
     return select(c, ~c, vec4<bool>(p.is_min != 0u));
 }
 fn decode(v: Value) -> Value {
     var c = select(v, ~v, vec4<bool>(p.is_min != 0u));
-    if p.order == 2u && (c.w & SIGN) == 0u {
-        return ~c;
-    }
     if p.order != 0u {
         c.w ^= SIGN;
     }

@@ -3,8 +3,10 @@
 /// Makes a test of each body, a `fn(Target)`, for each backend:
 ///
 /// * `everywhere!(sums, counts)`: for the interpreter, the emulator in its three orders, the
-///   WGSL adapter with all its features and with none, and a real GPU;
-/// * `everywhere!(all: sums)`: also for the emulator that checks every access;
+///   WGSL adapter with all its features, with none, and with the threads of a group in the
+///   opposite order, and a real GPU;
+/// * `everywhere!(all: sums)`: also for the emulator that checks every access, but not for the
+///   threads of a group in the opposite order;
 /// * `everywhere!(emulated_checked: sums)`, `everywhere!(cpu, wgpu, real: sums)`: for these;
 /// * `everywhere!(mod large: emulated, wgpu: many)`: for these, in a module of this name.
 ///
@@ -33,6 +35,9 @@ macro_rules! everywhere {
     (@on wgpu_narrow $bodies:tt) => {
         $crate::everywhere!(@tests wgpu_narrow WgpuNarrow $bodies);
     };
+    (@on wgpu_reversed $bodies:tt) => {
+        $crate::everywhere!(@tests wgpu_reversed WgpuReversed $bodies);
+    };
     (@on real $bodies:tt) => {
         $crate::everywhere!(@ignored "needs a real GPU: make test-gpu", real Real $bodies);
     };
@@ -56,8 +61,9 @@ macro_rules! everywhere {
         }
     };
     (all: $($body:ident),+ $(,)?) => {
-        $crate::everywhere!($($body),+);
-        $crate::everywhere!(@each [emulated_checked] [$($body)+]);
+        $crate::everywhere!(@each
+            [cpu emulated emulated_seeded emulated_reversed emulated_checked wgpu wgpu_narrow real]
+            [$($body)+]);
     };
     (mod $name:ident: $($backend:ident),+ : $($body:ident),+ $(,)?) => {
         mod $name {
@@ -70,6 +76,7 @@ macro_rules! everywhere {
     };
     ($($body:ident),+ $(,)?) => {
         $crate::everywhere!(@each
-            [cpu emulated emulated_seeded emulated_reversed wgpu wgpu_narrow real] [$($body)+]);
+            [cpu emulated emulated_seeded emulated_reversed wgpu wgpu_narrow wgpu_reversed real]
+            [$($body)+]);
     };
 }

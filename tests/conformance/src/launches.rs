@@ -23,32 +23,33 @@ use windlass_device::{
 
 use crate::Target;
 
-/// The kernels, the public function that each is behind, and the body that tests it.
-pub const OPERATIONS: &str = include_str!("../operations.txt");
-
-/// A line of [`OPERATIONS`].
-#[derive(Debug, Clone, Copy)]
+/// A line of `operations.txt`: a kernel, the public function that it is behind, and the body
+/// that tests it.
+#[derive(Debug, Clone)]
 pub struct Operation {
     /// The kernel's name, as its source has it: `join/insert`.
-    pub kernel: &'static str,
+    pub kernel: String,
     /// The function in `windlass_kernels`: `join::JoinTable::build`.
-    pub function: &'static str,
+    pub function: String,
     /// The body: `join::sizes`.
-    pub body: &'static str,
+    pub body: String,
 }
 
-/// The lines of [`OPERATIONS`].
+/// The lines of `operations.txt`.
 ///
 /// # Panics
-/// When a line has not three words.
+/// When it cannot be read or a line has not three words.
 pub fn operations() -> Vec<Operation> {
-    let lines = OPERATIONS.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let path = root().join("tests/conformance/operations.txt");
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
     lines
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let [kernel, function, body] = words[..] else {
                 panic!("operations.txt: a kernel, a function and a test body, not {line:?}")
             };
+            let [kernel, function, body] = [kernel, function, body].map(str::to_string);
             Operation { kernel, function, body }
         })
         .collect()
@@ -78,7 +79,7 @@ pub fn run(module: &str, body: &str, target: Target, f: impl FnOnce(Target)) {
         let own = format!("{file}::{body}");
         for o in operations().into_iter().filter(|o| o.body == own) {
             assert!(
-                launched.contains(o.kernel),
+                launched.contains(&o.kernel),
                 "{own} does not launch {}, as tests/conformance/operations.txt says",
                 o.kernel
             );
@@ -104,15 +105,18 @@ pub fn root() -> PathBuf {
 pub(crate) struct Recording {
     inner: Arc<dyn Device>,
     info: DeviceInfo,
+    /// Groups launched past those that a kernel asks for.
+    more: u32,
 }
 
 impl Recording {
     /// `units` takes the place of the device's number of multiprocessors: kernels whose
-    /// threads stride over the rows then do so at a few thousand rows, on every host.
-    pub(crate) fn new(inner: Arc<dyn Device>, units: Option<u32>) -> Self {
+    /// threads stride over the rows then do so at a few thousand rows, on every host. `more`
+    /// groups are launched beside those asked for, as a two-dimensional dispatch may.
+    pub(crate) fn new(inner: Arc<dyn Device>, units: Option<u32>, more: u32) -> Self {
         let mut info = inner.info().clone();
         info.units = units.unwrap_or(info.units);
-        Self { inner, info }
+        Self { inner, info, more }
     }
 }
 
@@ -130,7 +134,7 @@ impl Device for Recording {
     }
 
     fn queue(&self) -> Result<Box<dyn Queue>, DeviceError> {
-        Ok(Box::new(RecordingQueue(self.inner.queue()?)))
+        Ok(Box::new(RecordingQueue(self.inner.queue()?, self.more)))
     }
 
     fn compile(&self, source: &KernelSource) -> Result<Arc<dyn Kernel>, DeviceError> {
@@ -138,7 +142,7 @@ impl Device for Recording {
     }
 }
 
-struct RecordingQueue(Box<dyn Queue>);
+struct RecordingQueue(Box<dyn Queue>, u32);
 
 impl Queue for RecordingQueue {
     fn upload(&mut self, dst: &DeviceBuffer, at: usize, src: &[u8]) -> Result<(), DeviceError> {
@@ -181,7 +185,8 @@ impl Queue for RecordingQueue {
                 names.insert(kernel.name().to_string());
             }
         });
-        self.0.launch(kernel, groups, buffers, params)
+        let more = if groups > 0 { self.1 } else { 0 };
+        self.0.launch(kernel, groups + more, buffers, params)
     }
 
     fn synchronize(&mut self) -> Result<(), DeviceError> {

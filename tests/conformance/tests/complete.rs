@@ -111,17 +111,17 @@ fn every_kernel_has_a_public_function_and_a_body_that_launches_it() {
     let known: BTreeSet<String> = kernels().into_iter().flat_map(|(_, names)| names).collect();
     for o in listed {
         assert!(
-            known.contains(o.kernel) || GENERATED.contains(&o.kernel),
+            known.contains(&o.kernel) || GENERATED.contains(&&*o.kernel),
             "operations.txt: {} is no kernel",
             o.kernel
         );
-        has_function(o);
-        has_body(o);
+        has_function(&o);
+        has_body(&o);
     }
 }
 
 /// The function is public in the module of its path.
-fn has_function(o: Operation) {
+fn has_function(o: &Operation) {
     let (module, _) = o.function.split_once("::").expect("a module and a function");
     let function = o.function.rsplit("::").next().expect("a function");
     let folder = root().join("crates/windlass-kernels/src").join(module);
@@ -131,7 +131,7 @@ fn has_function(o: Operation) {
 }
 
 /// The body is one that `everywhere!` runs; running it checks that it launches the kernel.
-fn has_body(o: Operation) {
+fn has_body(o: &Operation) {
     let (file, body) = o.body.split_once("::").expect("a test file and a body");
     let tests = root().join("tests/conformance/tests");
     let alone = tests.join(format!("{file}.rs"));

@@ -245,6 +245,7 @@ fn extremes(target: Target) {
             assert_eq!(rows.1.unwrap(), most.map(|m| m.0));
         }
     });
+    places(&mut bench);
     // A value's scalar has its sign.
     let c =
         HostColumn { ty: PhysType::I8, values: vec![Some(extend(PhysType::I8, 0xf0)), Some(3)] };
@@ -254,6 +255,25 @@ fn extremes(target: Target) {
         let case = Case { column, rows: 2, selected: None, taken: vec![] };
         let least = call!(bench, reduce::min, &case).unwrap().unwrap();
         assert_eq!(least.value, Scalar::Int(PhysType::I8, -16));
+    }
+}
+
+/// One row that differs from all others, around the edges of threads, blocks and strides.
+fn places(bench: &mut Bench) {
+    let device = bench.device_arc();
+    let rows = 5000;
+    for place in (0..rows).step_by(128).flat_map(|p| [p, p + 1, p + 127]).filter(|p| *p < rows) {
+        for (value, least) in [(-1, true), (1, false)] {
+            let mut c = HostColumn { ty: PhysType::I32, values: vec![Some(0); rows] };
+            c.values[place] = Some(extend(PhysType::I32, value as u128));
+            let column = c.upload(&*device, bench.queue(), Presented::Wide);
+            let case = Case { column, rows, selected: None, taken: vec![] };
+            let got = match least {
+                true => call!(bench, reduce::arg_min, &case),
+                false => call!(bench, reduce::arg_max, &case),
+            };
+            assert_eq!(got.unwrap(), Some(place as u32));
+        }
     }
 }
 

@@ -35,6 +35,8 @@ conformance::everywhere!(all:
     bad_arguments,
 );
 
+conformance::everywhere!(wgpu_reversed: many_rows, wide_keys, first_rows, merges);
+
 /// Host columns, and the keys over them.
 #[derive(Debug, Clone)]
 struct Case {

@@ -45,12 +45,13 @@ const ENDS: [Bound; 7] = [
 ];
 
 /// Frames of which sums and extremes are made: running, sliding, whole, behind, and ahead.
-const FRAMES: [Frame; 6] = [
+const FRAMES: [Frame; 7] = [
     Frame { start: Bound::Partition, end: Bound::Peers },
     Frame { start: Bound::Before(2), end: Bound::After(1) },
     Frame::PARTITION,
     Frame { start: Bound::Before(100), end: Bound::After(0) },
     Frame { start: Bound::Before(9), end: Bound::Before(4) },
+    Frame { start: Bound::Before(100), end: Bound::Before(60) },
     Frame { start: Bound::After(1), end: Bound::Partition },
 ];
 

@@ -75,7 +75,7 @@ impl KernelId {
         match self {
             Self::PackKeys => text!("aggregate", "pack_keys", "pack_keys", "rrw", 11),
             Self::Insert => text!("aggregate", "insert", "insert", "rrrwww", 5),
-            Self::Assign => text!("aggregate", "assign", "assign", "rwwww", 2),
+            Self::Assign => text!("aggregate", "assign", "assign", "rwrww", 2),
             Self::Resolve => text!("aggregate", "resolve", "resolve", "rw", 1),
             Self::Rehash => text!("aggregate", "rehash", "rehash", "rw", 3),
             Self::SumInt { .. } => text!("aggregate", "sum_int", "sum_int", "rrrww", 10),

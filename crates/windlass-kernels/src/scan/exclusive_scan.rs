@@ -66,7 +66,7 @@ pub fn exclusive_scan(
     let scan = device.compile(&LibraryKernel::named("scan").source(language))?;
     if tiles > 1 {
         let reduce = device.compile(&LibraryKernel::named("reduce").source(language))?;
-        queue.launch(&reduce, tiles, &[data, &sums], &[n, first, 0, NO_TOTAL])?;
+        queue.launch(&reduce, tiles - 1, &[data, &sums], &[n, first, 0, NO_TOTAL])?;
         exclusive_scan(device, queue, reservation, &sums, 0, tiles, None)?;
     }
     queue.launch(&scan, tiles, &[data, &sums], &[n, first, u32::from(tiles > 1), total])?;

@@ -10,10 +10,13 @@ use windlass_device::{
 };
 
 mod column;
+mod key_hash;
 mod random;
 mod reference;
 mod run;
 mod suite;
+
+use key_hash::key_hashes;
 
 /// Group counts around the sizes of the local tables and one far beyond.
 const COUNTS: [usize; 13] = [1, 2, 31, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 100_000];
@@ -37,6 +40,7 @@ conformance::everywhere!(
     group_counts,
     skewed,
     accumulators,
+    strides,
     bits_and_pairs,
     kept_values,
     floats,
@@ -45,6 +49,7 @@ conformance::everywhere!(
     random_queries,
 );
 conformance::everywhere!(mod large: emulated, wgpu, real: a_million_groups);
+conformance::everywhere!(mod hashes: emulated, wgpu, wgpu_narrow, real: key_hashes);
 conformance::everywhere!(mod layouts: emulated, wgpu, wgpu_narrow, real: wide_inputs);
 
 fn key_types(target: Target) {
@@ -74,6 +79,10 @@ fn skewed(target: Target) {
 
 fn accumulators(target: Target) {
     suite::accumulators(&target.open(), &[0, 1, 40, 1200]);
+}
+
+fn strides(target: Target) {
+    suite::strides(&target.open());
 }
 
 fn bits_and_pairs(target: Target) {

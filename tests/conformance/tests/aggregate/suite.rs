@@ -270,6 +270,37 @@ pub(crate) fn accumulators(device: &Arc<dyn Device>, groups: &[usize]) {
     }
 }
 
+/// More rows in a batch, and more groups, than threads at once.
+pub(crate) fn strides(device: &Arc<dyn Device>) {
+    let mut random = Random::new(21);
+    let (rows, groups) = (9000, 2500);
+    for ty in [PhysType::I16, PhysType::I64, PhysType::F64, PhysType::I128] {
+        if !has(&**device, ty) {
+            continue;
+        }
+        let columns = vec![
+            HostColumn::ints(PhysType::I32, (0..rows).map(|_| random.below(groups) as i64)),
+            argument(&mut random, ty, rows, 3),
+        ];
+        let mut calls = vec![
+            count_rows(),
+            call(Accumulator::Count, 1),
+            call(Accumulator::Min, 1),
+            call(Accumulator::Max, 1),
+        ];
+        match ty {
+            PhysType::F64 => calls.extend([call(SUM, 1), call(Accumulator::Moments, 1)]),
+            PhysType::I16 => {}
+            _ => calls.extend([call(SUM, 1), call(WIDE, 1)]),
+        }
+        if ty == PhysType::I64 {
+            calls.push(call(Accumulator::Bits(BitOp::Xor), 1));
+        }
+        let query = Query { columns, filter: None, keys: vec![0], calls };
+        check(&query, device, 4500, &format!("strides over {ty}"));
+    }
+}
+
 /// Bits of all integers, and moments of pairs, with nulls and FILTER clauses.
 pub(crate) fn bits_and_pairs(device: &Arc<dyn Device>) {
     let mut random = Random::new(12);
