@@ -6,12 +6,13 @@ DEVICE ?=
 BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
 step = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench test-gpu bench-gpu mutate install
+.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench bench-kernels test-gpu bench-gpu mutate install
 
 help:
 	@echo "make demo          build windlass and run the main job on real data"
 	@echo "make test          install what the tests need and run all of them"
 	@echo "make bench         TPC-H and db-benchmark beside DuckDB, Polars, DataFusion and Dask where installed"
+	@echo "make bench-kernels every kernel operation on this host beside arrow, rayon and hashbrown"
 	@echo "make test-gpu      conformance on every real GPU found"
 	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
 	@echo "make mutate        break random lines of the kernels; the tests must fail (long; SEED=, COUNT=)"
@@ -67,6 +68,12 @@ bench: build
 	@mkdir -p benches/results
 	$(BIN) bench tpch --device $(or $(DEVICE),cpu) --json benches/results/tpch.json --report benches/results/tpch.html
 	$(BIN) bench dbbench --device $(or $(DEVICE),cpu) --json benches/results/dbbench.json --report benches/results/dbbench.html
+
+bench-kernels: build
+	$(call step,every kernel operation and the series over groups and build rows)
+	@mkdir -p benches/results
+	$(BIN) bench kernels --device $(or $(DEVICE),cpu) --json benches/results/kernels.json --report benches/results/kernels.html
+	$(BIN) bench kernels --device $(or $(DEVICE),cpu) --only cliff --runs 3 --json benches/results/cliff.json --report benches/results/cliff.html
 
 test-gpu:
 	$(call step,conformance on the GPUs of this host)

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # gpu.sh test|bench: conformance or benches on every real GPU that `windlass devices` finds.
-# Results of benches go to benches/results/, one file for each device and commit.
+# Results of benches go to benches/results/, two for each device and commit: all operations, and
+# the series over groups and build rows. Beside a CUDA device CuPy and cuDF run the same
+# operations where the Python named by PYTHON (python3) has them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc python3
@@ -8,7 +10,7 @@ cargo build --workspace --bin windlass
 bin="${CARGO_TARGET_DIR:-target}/debug/windlass"
 devices=$("$bin" devices --json | python3 -c '
 import json, sys
-for d in json.load(sys.stdin):
+for d in json.load(sys.stdin)["devices"]:
     if (d.get("info") or {}).get("class") == "real":
         print(d["name"])')
 if [ -z "$devices" ]; then
@@ -17,6 +19,8 @@ if [ -z "$devices" ]; then
   exit 1
 fi
 commit=$(git rev-parse --short HEAD)
+# The Python that has CuPy and cuDF, where there is one.
+python=${PYTHON:-python3}
 for device in $devices; do
   case "$1" in
     test)
@@ -25,10 +29,13 @@ for device in $devices; do
       ;;
     bench)
       echo "== benches on $device"
-      out="benches/results/$(echo "$device" | tr ':' '-')-$commit.json"
+      out="benches/results/$(echo "$device" | tr ':' '-')-$commit"
       mkdir -p benches/results
-      cargo run --release -p windlass-kernels --example device_rates -- "$device" 100000000 | tee "$out"
-      echo "written to $out"
+      "$bin" bench kernels --device "$device" --json "$out.json" --report "$out.html"
+      "$bin" bench kernels --device "$device" --only cliff \
+        --json "$out-cliff.json" --report "$out-cliff.html"
+      case "$device" in cuda:*) "$python" benches/peers/kernels.py "$out.json" ;; esac
+      echo "written to $out.json and $out-cliff.json, and as pages beside them"
       ;;
     *) echo "usage: gpu.sh test|bench" >&2; exit 2 ;;
   esac

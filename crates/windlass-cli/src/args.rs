@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Devices(DevicesArgs),
     /// Run the main job on real data: flights of 2013 from New York
     Demo(DemoArgs),
-    /// Measure suites of queries, beside the other engines installed
+    /// Measure suites of queries beside the other engines installed, or the kernels
     Bench(BenchArgs),
     /// Print the completion script of a shell
     Completions {
@@ -254,7 +254,7 @@ fn parse_table(text: &str) -> Result<NamedPath, String> {
     }
 }
 
-fn parse_device(text: &str) -> Result<DeviceSpec, String> {
+pub(crate) fn parse_device(text: &str) -> Result<DeviceSpec, String> {
     text.parse::<DeviceSpec>().map_err(|e| e.to_string())
 }
 

@@ -22,8 +22,10 @@
 //! | `texts` | composition of those texts with their headers and modules |
 //! | `launcher` | device, queue, memory and kernels, for one operation |
 //! | [`cpu`] | the CPU twins |
+//! | [`mod@bench`] | benches of all of these, with references |
 
 pub mod aggregate;
+pub mod bench;
 pub mod column;
 pub mod compact;
 pub mod cpu;

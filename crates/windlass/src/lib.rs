@@ -14,6 +14,7 @@
 
 pub use windlass_device as device;
 pub use windlass_frame as frame;
+pub use windlass_kernels as kernels;
 pub use windlass_runtime as runtime;
 
 pub use windlass_device::{

@@ -46,6 +46,29 @@ const QUERIES: &[(&str, &str)] = &[
         "sorted",
         "select g, sum(a) s from x where a is not null group by g order by s desc, g limit 3",
     ),
+    (
+        "windows",
+        "select id, row_number() over (partition by k order by id) r, sum(a) over (partition by k \
+         order by id rows between 2 preceding and current row) s, lag(g) over (order by id) l \
+         from x where id < 900",
+    ),
+    (
+        "first_of_groups",
+        "select id, k, a from (select id, k, a, row_number() over (partition by k order by a desc, \
+         id) r from x) where r <= 2",
+    ),
+    (
+        "chain_of_joins",
+        "select p.id, q.id i, r.k from x p join one q on p.k = q.k and p.id % 50 = q.id % 50 join \
+         (select distinct k from one where b > 0) r on q.k = r.k where p.a > (select min(a) from x) \
+         and p.g in (select g from one where a is not null)",
+    ),
+    (
+        "shared_groups",
+        "with t as (select k, sum(a) s, count(*) n from x group by k) select k, s from t \
+         where n > (select avg(n) from t) union all select k, n from t where s > 0",
+    ),
+    ("medians", "select g, median(a) m, count(distinct k) d from x group by g"),
 ];
 
 /// The kinds of fault, as the plan names them.
@@ -130,7 +153,12 @@ sweeps!(
     join_of_groups,
     groups_of_a_join,
     groups_of_groups,
-    sorted
+    sorted,
+    windows,
+    first_of_groups,
+    chain_of_joins,
+    shared_groups,
+    medians
 );
 
 fn query(name: &str) -> &'static str {

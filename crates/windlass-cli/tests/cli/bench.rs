@@ -127,3 +127,69 @@ mod peers {
         assert!(out.contains("q07"), "{out}");
     }
 }
+
+#[test]
+fn kernels_have_figures_a_page_and_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (json, html) = (path("k.json"), path("k.html"));
+    let out = run(&[
+        "bench",
+        "kernels",
+        "--device",
+        "cpu",
+        "--rows",
+        "3_000",
+        "--runs",
+        "2",
+        "--only",
+        "gather/gather,reduce/sum,cliff/group_by/uniform/2^1",
+        "--json",
+        &json,
+        "--report",
+        &html,
+    ])
+    .ok();
+    for part in ["cpu: host", "gather/gather/random_i64", "arrow take", "group-by by groups"] {
+        assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+    let text = std::fs::read_to_string(&json).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let device = &figures["devices"][0];
+    assert_eq!((&figures["suite"], &device["class"]), (&"kernels".into(), &"host".into()));
+    assert!(device["copy_bytes_per_second"].as_f64().unwrap() > 1e6);
+    let benches = device["benches"].as_array().unwrap();
+    assert!(benches.len() > 10, "{}", benches.len());
+    for b in benches {
+        assert_eq!(b["error"], serde_json::Value::Null, "{b}");
+        assert_eq!(b["all_seconds"].as_array().unwrap().len(), 2);
+        assert!(b["bytes_read"].as_u64().unwrap() > 0 && b["ratio"].as_f64().unwrap() > 0.0);
+    }
+    assert!(device["cliffs"][0]["worst_step"].as_f64().unwrap() >= 1.0);
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert!(page.contains("<polyline") && page.contains("</html>"));
+}
+
+#[test]
+fn kernels_are_listed_and_chosen() {
+    let all = run(&["bench", "kernels", "--list"]).ok();
+    assert!(all.contains("sort/sort_indices/i64") && !all.contains("cliff/"), "{all}");
+    let cliff = run(&["bench", "kernels", "--list", "--only", "cliff"]).ok();
+    assert!(cliff.contains("cliff/group_by/uniform/2^23"), "{cliff}");
+    run(&["bench", "kernels", "--only", "nothing,none"])
+        .fails(2, &["no bench has nothing or none in its name", "--list"]);
+    run(&["bench", "kernels", "--rows", "0"]).fails(2, &["whole number from 1"]);
+    run(&["bench", "kernels", "--device", "gpu"]).fails(2, &["gpu"]);
+}
+
+/// The emulator is for tests of the command, not for figures.
+#[test]
+fn an_emulated_device_takes_few_rows_and_says_what_it_is() {
+    let device = ["bench", "kernels", "--device", "cuda-emulated:0", "--only", "scan/inclusive"];
+    let with = |rows: &str| run(&[&device[..], &["--rows", rows, "--runs", "1"]].concat());
+    with("10_000_000").fails(2, &["10,000,000 rows are too many for cuda-emulated:0", "--rows"]);
+    let out = with("3000").ok();
+    for part in ["cuda-emulated:0: emulated", "scan/inclusive/sum_i64", "tells nothing of a GPU"] {
+        assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+}

@@ -95,6 +95,23 @@ fn ctrl_c_stops_a_copy_and_leaves_nothing() {
 }
 
 #[test]
+fn ctrl_c_stops_benches_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    // Minutes of sorts.
+    let sorts = ["bench", "kernels", "--device", "cpu", "--only", "sort", "--runs", "1000"];
+    let mut child = windlass(&[&sorts[..], &["--rows", "1000000", "--json", "k.json"]].concat())
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "-INT");
+    assert_eq!(wait(&mut child).code(), Some(130));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[test]
 fn a_killed_process_leaves_nothing_under_the_final_name() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("keep.csv"), "x\n").unwrap();

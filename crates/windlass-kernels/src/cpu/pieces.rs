@@ -54,6 +54,45 @@ pub(crate) fn tabulate<T: Copy + Send>(n: usize, f: impl Fn(usize) -> T + Sync) 
     })
 }
 
+/// `n` values, of which `write` writes each group of up to `size`, given the number of its
+/// first. Memory that was just freed is not cleared first, which would cost as much as writing it.
+pub(crate) fn groups<T: Copy + Send>(
+    n: usize,
+    size: usize,
+    write: impl Fn(usize, &mut Group<'_, T>) + Sync,
+) -> Vec<T> {
+    fill(n, size, |start, out| {
+        let mut group = Group { out, written: 0 };
+        write(start, &mut group);
+        assert_eq!(group.written, group.out.len(), "the group was written");
+        group.written
+    })
+}
+
+/// Places of values that are written in order.
+pub(crate) struct Group<'a, T> {
+    out: &'a mut [MaybeUninit<T>],
+    /// Places that have a value.
+    written: usize,
+}
+
+impl<T: Copy> Group<'_, T> {
+    /// Places in all.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes the next values, as many as there are places for.
+    pub(crate) fn extend(&mut self, values: impl Iterator<Item = T>) {
+        let mut written = 0;
+        for (out, value) in self.out[self.written..].iter_mut().zip(values) {
+            out.write(value);
+            written += 1;
+        }
+        self.written += written;
+    }
+}
+
 /// `n` values, of which `write` writes each piece of `piece` (the last may be shorter) and
 /// returns how many it wrote.
 fn fill<T: Copy + Send>(
@@ -62,15 +101,18 @@ fn fill<T: Copy + Send>(
     write: impl Fn(usize, &mut [MaybeUninit<T>]) -> usize + Sync,
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(n);
-    let written: usize = out.spare_capacity_mut()[..n]
-        .par_chunks_mut(piece)
-        .enumerate()
-        .map(|(i, out)| write(i * piece, out))
-        .sum();
+    let places = &mut out.spare_capacity_mut()[..n];
+    let written: usize = match n <= piece {
+        true => write(0, places),
+        false => {
+            let pieces = places.par_chunks_mut(piece).enumerate();
+            pieces.map(|(i, out)| write(i * piece, out)).sum()
+        }
+    };
     assert_eq!(written, n, "every piece was written");
     // SAFETY: the callers in this module write every element of each piece they are given: they
     // go through it whole, zipped with the items from the piece's start on, of which there are
-    // as many. An `f` that panics unwinds past here.
+    // as many, or count what they write in order. An `f` that panics unwinds past here.
     unsafe { out.set_len(n) };
     out
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use windlass::DeviceSpec;
 
-use crate::args::SessionArgs;
+use crate::args::{SessionArgs, parse_device};
 
 /// Options of `windlass bench`.
 #[derive(Debug, Args)]
@@ -33,6 +34,36 @@ pub(crate) enum SuiteArgs {
         #[command(flatten)]
         common: CommonArgs,
     },
+    /// Every kernel operation: rates, the share of the copy bandwidth, and other libraries' time
+    Kernels(KernelArgs),
+}
+
+/// Options of `windlass bench kernels`.
+#[derive(Debug, Args)]
+pub(crate) struct KernelArgs {
+    /// Devices to measure one after the other: auto, cpu, cuda, cuda:N, wgpu, wgpu:N, or a comma
+    /// list of these
+    #[arg(long, value_name = "SPEC", default_value = "auto", value_parser = parse_device)]
+    pub(crate) device: DeviceSpec,
+    /// Rows of each bench [default: 10^7 on the host, 10^8 on a large GPU, fewer on software]
+    #[arg(long, value_name = "N", value_parser = parse_kernel_rows)]
+    pub(crate) rows: Option<usize>,
+    /// Only benches with one of these parts in their name, such as sort,join/inner; cliff runs
+    /// the series over numbers of groups and build rows, which nothing else does
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Timed runs of each bench and of each reference; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Write every figure as one JSON object
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write a page with ratios, shares and series drawn
+    #[arg(long, value_name = "OUT.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// List the benches and what they must read and write, and run none
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 /// Options of every suite of queries.
@@ -85,5 +116,13 @@ fn parse_rows(text: &str) -> Result<u64, String> {
     match text.replace('_', "").parse::<u64>() {
         Ok(n) if (1_000..=1_000_000_000).contains(&n) => Ok(n),
         _ => Err("rows are a whole number from 1000 to 1000000000".to_string()),
+    }
+}
+
+fn parse_kernel_rows(text: &str) -> Result<usize, String> {
+    // Row numbers of a batch have 31 bits, and tables of joins half of that.
+    match text.replace('_', "").parse::<usize>() {
+        Ok(n) if (1..=1 << 30).contains(&n) => Ok(n),
+        _ => Err("rows are a whole number from 1 to 1073741824".to_string()),
     }
 }

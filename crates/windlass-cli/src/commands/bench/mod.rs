@@ -1,4 +1,5 @@
-//! `windlass bench`: suites of queries, ours and the engines installed beside it in one run.
+//! `windlass bench`: suites of queries, ours and the engines installed beside it in one run, and
+//! the benches of the kernels.
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,10 +8,14 @@
 //! | `ours`, `peers` | timed runs of one question, in this process and in Python processes |
 //! | `figures` | what was measured, ratios, and whether results agree |
 //! | `table`, `page` | the figures as text and as a page with ratios drawn |
+//! | `draw` | bars and lines of pages |
+//! | `kernels` | `windlass bench kernels`, with its own figures, table and page |
 
 pub(crate) mod args;
 mod data;
+mod draw;
 mod figures;
+mod kernels;
 mod ours;
 mod page;
 mod peers;
@@ -39,6 +44,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let (suite, common) = match &args.suite {
         SuiteArgs::Tpch { scale, common } => (Suite::Tpch(*scale), common),
         SuiteArgs::Dbbench { rows, common } => (Suite::Dbbench(*rows), common),
+        SuiteArgs::Kernels(args) => return kernels::run(args),
     };
     let questions = suite.questions(&common.queries)?;
     let figures = measure(suite, &questions, common)?;
@@ -255,15 +261,20 @@ impl Figures {
 fn devices(engine: &Engine) -> Vec<DeviceLine> {
     let line = |d: &windlass::DeviceInfo| DeviceLine {
         name: d.name.to_string(),
-        class: match d.class {
-            DeviceClass::Host => "host",
-            DeviceClass::Real => "real",
-            DeviceClass::Software => "software",
-            DeviceClass::Emulated => "emulated",
-        },
+        class: class(d),
         model: d.model.clone(),
     };
     engine.session().devices().opened().iter().map(|d| line(d.info())).collect()
+}
+
+/// What kind of device it is, as results name it.
+fn class(device: &windlass::DeviceInfo) -> &'static str {
+    match device.class {
+        DeviceClass::Host => "host",
+        DeviceClass::Real => "real",
+        DeviceClass::Software => "software",
+        DeviceClass::Emulated => "emulated",
+    }
 }
 
 /// The commit that the binary was built from: told at build time by `WINDLASS_COMMIT`, else

@@ -3,35 +3,16 @@
 use std::fmt::Write;
 
 use crate::{
-    commands::bench::figures::{Figures, OURS, QuestionFigures},
+    commands::bench::{
+        draw::{escape, head, ratios},
+        figures::{Figures, OURS},
+    },
     size::{format_bytes, format_count, format_seconds},
 };
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--line:#8884;--dim:#888;--fast:#2f9e62;--slow:#c4543b;--ok:#3b82c4}
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}
-table{border-collapse:collapse;font-size:.9rem}
-th{text-align:left;font-weight:600}td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem}dt{color:var(--dim)}dd{margin:0}
-svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .grid{stroke:var(--line)}svg .one{stroke:currentColor}
-.wrong{color:var(--slow);font-weight:600}.best{font-weight:600}
-";
-
-/// Width of the plot in pixels: fits a laptop's window beside the labels.
-const PLOT: f64 = 720.0;
-const LABEL: f64 = 52.0;
-const ROW: f64 = 22.0;
-
 /// The page of a run.
 pub(crate) fn page(f: &Figures) -> String {
-    let title = escape(&format!("windlass bench: {}", f.title));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n"
-    );
+    let mut out = head(&format!("windlass bench: {}", f.title));
     summary(&mut out, f);
     plot(&mut out, f);
     times(&mut out, f);
@@ -82,66 +63,9 @@ fn summary(out: &mut String, f: &Figures) {
     }
 }
 
-/// The ratios as bars from 1 on a logarithmic axis: left of it we are faster.
 fn plot(out: &mut String, f: &Figures) {
-    let rated: Vec<(&QuestionFigures, f64)> =
-        f.questions.iter().filter_map(|q| Some((q, q.ratio?))).collect();
-    if rated.is_empty() {
-        return;
-    }
-    let span =
-        |start: f64, far: fn(f64, f64) -> f64| rated.iter().map(|(_, r)| *r).fold(start, far);
-    // The axis reaches at least from one half to twice, and then to the next power of two.
-    let low = span(0.5, f64::min).log2().floor();
-    let high = span(2.0, f64::max).log2().ceil();
-    let x = |ratio: f64| LABEL + (ratio.log2() - low) / (high - low) * PLOT;
-    let height = ROW * (rated.len() as f64 + 1.5);
-    let width = LABEL + PLOT + 60.0;
-    out.push_str("<h2>Our time as a multiple of the fastest peer's</h2>\n");
-    let _ = write!(
-        out,
-        "<svg role=\"img\" aria-label=\"ratios\" viewBox=\"0 0 {width} {height}\" \
-         width=\"{width}\" height=\"{height}\">"
-    );
-    let mut power = low;
-    while power <= high {
-        let (at, class) = (x(power.exp2()), if power == 0.0 { "one" } else { "grid" });
-        let _ = write!(
-            out,
-            "<line class=\"{class}\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{:.1}\"/>\
-             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}×</text>",
-            height - ROW,
-            height - 6.0,
-            power.exp2()
-        );
-        power += 1.0;
-    }
-    for (i, (q, ratio)) in rated.iter().enumerate() {
-        let y = i as f64 * ROW;
-        let (from, to) = (x(1.0).min(x(*ratio)), x(1.0).max(x(*ratio)));
-        // Issue figures: up to 1 is at least as fast, above 2 is too slow.
-        let color = if *ratio <= 1.0 {
-            "--fast"
-        } else if *ratio <= 2.0 {
-            "--ok"
-        } else {
-            "--slow"
-        };
-        let _ = write!(
-            out,
-            "<text x=\"0\" y=\"{:.1}\">{}</text><rect x=\"{from:.1}\" y=\"{:.1}\" \
-             width=\"{:.1}\" height=\"{:.1}\" rx=\"2\" fill=\"var({color})\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\">{ratio:.2}</text>",
-            y + 15.0,
-            escape(&q.question),
-            y + 4.0,
-            (to - from).max(1.0),
-            ROW - 8.0,
-            to + 5.0,
-            y + 15.0
-        );
-    }
-    out.push_str("</svg>\n");
+    let rated = f.questions.iter().filter_map(|q| Some((q.question.as_str(), q.ratio?)));
+    ratios(out, "Our time as a multiple of the fastest peer's", &rated.collect::<Vec<_>>());
 }
 
 fn times(out: &mut String, f: &Figures) {
@@ -202,14 +126,12 @@ fn operators(out: &mut String, f: &Figures) {
     }
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::commands::bench::figures::{DeviceLine, EngineFigures, EngineLine, Operator};
+    use crate::commands::bench::figures::{
+        DeviceLine, EngineFigures, EngineLine, Operator, QuestionFigures,
+    };
 
     /// A run with something of everything.
     pub(crate) fn figures() -> Figures {

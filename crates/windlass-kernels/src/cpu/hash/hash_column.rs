@@ -1,10 +1,14 @@
 //! The twin of `kernels/hash/hash_column.cu`: the lanes of a chunk of rows lie side by side, so
 //! that the compiler makes vector code of the arithmetic.
 
-use rayon::prelude::*;
-
 use super::read::HostColumn;
-use crate::{column::DeviceBatch, error::Result, hash::SEED, types::PhysType};
+use crate::{
+    column::DeviceBatch,
+    cpu::pieces::{Group, groups},
+    error::Result,
+    hash::SEED,
+    types::PhysType,
+};
 
 /// Rows that are hashed at a time: lanes and values stay in the first-level cache.
 const CHUNK: usize = 1024;
@@ -39,20 +43,39 @@ impl Lanes {
     /// lanes `(h1, h2)` seed the next value as `(h2, h1)`: the low word of a hash is `h2`.
     #[inline(always)]
     fn fold<const WORDS: usize>(&mut self, low: &[u64], high: &[u64], live: Option<&[bool]>) {
-        for i in 0..low.len() {
-            let (seed1, seed2) = (self.h1[i], self.h2[i]);
+        match live {
+            None => self.fold_rows::<WORDS>(low, high, |_| true),
+            Some(live) => {
+                let live = &live[..low.len()];
+                self.fold_rows::<WORDS>(low, high, |i| live[i]);
+            }
+        }
+    }
+
+    /// As [`Lanes::fold`]; `live` tells which rows are not null.
+    #[inline(always)]
+    fn fold_rows<const WORDS: usize>(
+        &mut self,
+        low: &[u64],
+        high: &[u64],
+        live: impl Fn(usize) -> bool,
+    ) {
+        let n = low.len();
+        let high = if WORDS == 4 { &high[..n] } else { high };
+        let (lanes1, lanes2) = (&mut self.h1[..n], &mut self.h2[..n]);
+        for i in 0..n {
+            let (seed1, seed2) = (lanes1[i], lanes2[i]);
             let mut h1 = feed(seed1 ^ (WORDS as u32 * 4), low[i] as u32);
             let mut h2 = if WORDS >= 2 { feed(seed2, (low[i] >> 32) as u32) } else { seed2 };
             if WORDS == 4 {
                 h1 = feed(h1, high[i] as u32);
                 h2 = feed(h2, (high[i] >> 32) as u32);
             }
-            if let Some(live) = live {
-                h1 = if live[i] { h1 } else { seed1 };
-                h2 = if live[i] { h2 } else { seed2 };
-            }
+            // A select where there are nulls; where there are none it is not there at all.
+            h1 = if live(i) { h1 } else { seed1 };
+            h2 = if live(i) { h2 } else { seed2 };
             let (h1, h2) = finish(h1, h2);
-            (self.h1[i], self.h2[i]) = (h2, h1);
+            (lanes1[i], lanes2[i]) = (h2, h1);
         }
     }
 }
@@ -61,44 +84,64 @@ impl Lanes {
 ///
 /// # Errors
 /// `Invalid` when a buffer is not in host memory.
-pub fn hash_column(batch: &DeviceBatch, columns: &[usize]) -> Result<Vec<u32>> {
+pub fn hash_column(batch: &DeviceBatch, columns: &[usize]) -> Result<Vec<[u32; 2]>> {
     let read = columns.iter().map(|c| {
         let column = &batch.columns[*c];
         Ok((column.ty, HostColumn::new(column)?))
     });
     let read: Vec<(PhysType, HostColumn<'_>)> = read.collect::<Result<_>>()?;
-    let mut hashes = vec![0u32; batch.rows * 2];
-    hashes.par_chunks_mut(TASK * 2).enumerate().for_each(|(task, out)| {
-        let mut lanes = Lanes { h1: [0; CHUNK], h2: [0; CHUNK] };
-        let (mut low, mut high) = ([0u64; CHUNK], [0u64; CHUNK]);
-        let mut live = [true; CHUNK];
-        for (chunk, out) in out.chunks_mut(CHUNK * 2).enumerate() {
-            let first = task * TASK + chunk * CHUNK;
-            let n = out.len() / 2;
-            let range = first..first + n;
-            (lanes.h1, lanes.h2) = ([SEED; CHUNK], [0; CHUNK]);
-            for (ty, column) in &read {
-                column.words(&range, &mut low[..n]);
-                let live = column.nullable().then(|| {
-                    live[..n].fill(true);
-                    column.clear_nulls(&range, &mut live[..n]);
-                    &live[..n]
-                });
-                match ty.words() {
-                    1 => lanes.fold::<1>(&low[..n], &[], live),
-                    2 => lanes.fold::<2>(&low[..n], &[], live),
-                    _ => {
-                        column.high_words(&range, &mut high[..n]);
-                        lanes.fold::<4>(&low[..n], &high[..n], live);
-                    }
+    Ok(groups(batch.rows, TASK, |first, out| {
+        // The multiplications are of 32 bits, which x86-64's first vectors do not have; AVX2
+        // has eight at a time.
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the feature.
+            return unsafe { hash_rows_avx2(&read, first, out) };
+        }
+        hash_rows(&read, first, out);
+    }))
+}
+
+/// [`hash_rows`], compiled for processors with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn hash_rows_avx2(
+    read: &[(PhysType, HostColumn<'_>)],
+    first: usize,
+    out: &mut Group<'_, [u32; 2]>,
+) {
+    hash_rows(read, first, out);
+}
+
+/// The hashes of the rows from `first` on, as many as `out` has places for.
+#[inline(always)]
+fn hash_rows(read: &[(PhysType, HostColumn<'_>)], first: usize, out: &mut Group<'_, [u32; 2]>) {
+    let mut lanes = Lanes { h1: [0; CHUNK], h2: [0; CHUNK] };
+    let (mut low, mut high) = ([0u64; CHUNK], [0u64; CHUNK]);
+    let mut live = [true; CHUNK];
+    let end = first + out.len();
+    for first in (first..end).step_by(CHUNK) {
+        let range = first..(first + CHUNK).min(end);
+        let n = range.len();
+        (lanes.h1, lanes.h2) = ([SEED; CHUNK], [0; CHUNK]);
+        for (ty, column) in read {
+            column.words(&range, &mut low[..n]);
+            let live = column.nullable().then(|| {
+                live[..n].fill(true);
+                column.clear_nulls(&range, &mut live[..n]);
+                &live[..n]
+            });
+            match ty.words() {
+                1 => lanes.fold::<1>(&low[..n], &[], live),
+                2 => lanes.fold::<2>(&low[..n], &[], live),
+                _ => {
+                    column.high_words(&range, &mut high[..n]);
+                    lanes.fold::<4>(&low[..n], &high[..n], live);
                 }
             }
-            for ((out, h1), h2) in out.chunks_exact_mut(2).zip(&lanes.h1).zip(&lanes.h2) {
-                (out[0], out[1]) = (*h1, *h2);
-            }
         }
-    });
-    Ok(hashes)
+        out.extend(lanes.h1[..n].iter().zip(&lanes.h2[..n]).map(|(low, high)| [*low, *high]));
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,23 @@ pub(super) struct OffsetRows<'a> {
 }
 
 impl OffsetRows<'_> {
+    /// The bytes of all rows.
+    pub(super) fn lengths(&self) -> Vec<u32> {
+        let mut out = vec![0u32; self.offsets.len().saturating_sub(1)];
+        let piece = |(piece, out): (usize, &mut [u32])| {
+            for (out, pair) in out.iter_mut().zip(self.offsets[piece * PIECE..].windows(2)) {
+                // They ascend.
+                *out = u32::from_le_bytes(pair[1]).wrapping_sub(u32::from_le_bytes(pair[0]));
+            }
+        };
+        if out.len() <= PIECE {
+            piece((0, &mut out));
+        } else {
+            out.par_chunks_mut(PIECE).enumerate().for_each(piece);
+        }
+        out
+    }
+
     /// Where a row begins, and where the last one ends.
     #[inline(always)]
     pub(super) fn start(&self, row: usize) -> usize {

@@ -42,12 +42,18 @@ pub(crate) fn lengths(
 ) -> Result<DeviceColumn> {
     let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
     let live = |row| valid.get(row).unwrap_or(false);
-    let words = with_rows!(&texts, rows => match characters {
-        false => values(c.rows, |r| if live(r) { rows.get(r).len() as u32 } else { 0 }),
-        true => values(c.rows, |r| match live(r) {
-            true => rows.get(r).iter().filter(|b| begins(**b)).count() as u32,
-            false => 0,
-        }),
+    let plain = match &texts {
+        HostTexts::Offsets(rows) if !characters && !c.nullable() => Some(rows.lengths()),
+        _ => None,
+    };
+    let words = plain.unwrap_or_else(|| {
+        with_rows!(&texts, rows => match characters {
+            false => values(c.rows, |r| if live(r) { rows.get(r).len() as u32 } else { 0 }),
+            true => values(c.rows, |r| match live(r) {
+                true => rows.get(r).iter().filter(|b| begins(**b)).count() as u32,
+                false => 0,
+            }),
+        })
     });
     let validity = validity(device, reservation, &c.validity, c.rows)?;
     Ok(column(PhysType::U32, adopt(device, reservation, words)?, validity))

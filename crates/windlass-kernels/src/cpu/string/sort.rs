@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// The row numbers in the order of the texts: by their first eight bytes, which decide most
-/// comparisons, then by all of them, then by row.
+/// comparisons, then by all of them. Stable, as the rows are sorted from their own order; a
+/// comparison of row numbers for equal texts would cost what those save that are all equal.
 ///
 /// # Errors
 /// `Invalid` for texts that do not lie in the column's buffers; `OutOfMemory`.
@@ -79,12 +80,11 @@ fn sort(keyed: &mut [(u64, u32)], rows: &impl Rows, descending: bool) {
     let compare = |a: &(u64, u32), b: &(u64, u32)| {
         let texts = || rows.get(a.1 as usize).cmp(rows.get(b.1 as usize));
         let order = a.0.cmp(&b.0).then_with(texts);
-        let order = if descending { order.reverse() } else { order };
-        order.then(a.1.cmp(&b.1))
+        if descending { order.reverse() } else { order }
     };
     if keyed.len() <= PIECE {
-        keyed.sort_unstable_by(compare);
+        keyed.sort_by(compare);
     } else {
-        keyed.par_sort_unstable_by(compare);
+        keyed.par_sort_by(compare);
     }
 }
