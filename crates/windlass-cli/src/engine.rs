@@ -48,7 +48,8 @@ pub(crate) struct Engine {
     runtime: Runtime,
 }
 
-/// Stack of a worker: what it evaluates may be as deep as the query's conditions are long.
+/// Stack of a worker: what it evaluates is as deep as a query's conditions are long, and 1,000
+/// terms overflow the usual 2 MiB in a debug build.
 const STACK: usize = 64 << 20;
 
 /// What sort of command the engine serves.

@@ -37,8 +37,8 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Stack of the thread that parses and plans: 100,000 terms of one condition take about a
-/// quarter of it. Only what is used is ever backed by memory.
+/// Stack of the thread that parses and plans. 3,000 terms of one condition overflow the usual
+/// 8 MiB in a debug build; this is 64 times that, and only what is used is backed by memory.
 const STACK: usize = 512 << 20;
 
 fn main() -> ExitCode {

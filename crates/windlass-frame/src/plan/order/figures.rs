@@ -59,7 +59,8 @@ pub(super) struct ColumnFigures {
 pub(super) struct Figures {
     /// Its rows.
     pub(super) rows: f64,
-    /// Rows before its filters: what the distinct values of its columns were counted in.
+    /// Rows before its filters, at least one: what the distinct values of its columns were
+    /// counted in.
     pub(super) base: f64,
     pub(super) columns: Vec<ColumnFigures>,
 }
@@ -109,7 +110,7 @@ impl Figures {
             let of = statistics.as_ref().and_then(|s| s.column_statistics.get(i));
             ColumnFigures::of(of.unwrap_or(&none), schema.field(i).data_type(), rows)
         });
-        Some(Self { rows, base: rows, columns: columns.collect() })
+        Some(Self { rows, base: rows.max(1.0), columns: columns.collect() })
     }
 
     /// One row for each combination of the keys' distinct values, as far as there are rows.

@@ -291,7 +291,9 @@ impl Walk {
             let outer = columns.iter().filter(|c| c.index() < first);
             needs |= outer.fold(0, |set, c| set | self.set_of_column(c.index()));
         }
-        if needs == 0 || filter.as_ref().is_some_and(is_volatile) {
+        let volatile = on.iter().any(|(o, i)| is_volatile(o) || is_volatile(i))
+            || filter.as_ref().is_some_and(is_volatile);
+        if needs == 0 || volatile {
             return Ok(None);
         }
         let anti = matches!(join.join_type(), JoinType::LeftAnti | JoinType::RightAnti);
