@@ -13,5 +13,6 @@ pub(crate) mod reduce;
 pub mod scan;
 pub(crate) mod sort;
 pub(crate) mod string;
+pub(crate) mod tasks;
 pub(crate) mod view;
 pub(crate) mod window;

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
+use super::tasks;
 
 /// Items of a piece. At 4 to 8 bytes an item the input and the output of a piece fit a
 /// second-level cache of 1 MiB (a stated guess), and its time, tens of microseconds, is many
@@ -105,8 +105,8 @@ fn fill<T: Copy + Send>(
     let written: usize = match n <= piece {
         true => write(0, places),
         false => {
-            let pieces = places.par_chunks_mut(piece).enumerate();
-            pieces.map(|(i, out)| write(i * piece, out)).sum()
+            let pieces = places.chunks_mut(piece);
+            tasks::map_of(pieces, |i, out| write(i * piece, out)).into_iter().sum()
         }
     };
     assert_eq!(written, n, "every piece was written");

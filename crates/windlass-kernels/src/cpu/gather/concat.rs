@@ -1,7 +1,6 @@
 //! Batches one after the other, in Arrow's layout.
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 use windlass_device::{Device, Reservation};
 
 use crate::{
@@ -9,6 +8,7 @@ use crate::{
     cpu::{
         memory::adopt,
         pieces::PIECE,
+        tasks,
         view::{Bits, host, stride},
     },
     error::Result,
@@ -80,7 +80,7 @@ fn join<T: Pod + Send + Sync>(
     };
     match rows <= PIECE {
         true => copies.into_iter().for_each(copy),
-        false => copies.into_par_iter().for_each(copy),
+        false => tasks::each_of(copies, |_, c| copy(c)),
     }
     Ok(out)
 }

@@ -2,10 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use rayon::prelude::*;
-
 use crate::{
-    cpu::pieces::PIECE,
+    cpu::{pieces::PIECE, tasks},
     error::{KernelError, Result},
 };
 
@@ -30,7 +28,7 @@ pub(crate) fn sources(indices: &[u32], rows: usize) -> Result<Vec<u32>> {
         // Two rows may be sent to one place, so the stores are atomic.
         let out: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(u32::MAX)).collect();
         let wrong = AtomicBool::new(false);
-        indices.par_chunks(PIECE).enumerate().for_each(|(piece, places)| {
+        tasks::each_of(indices.chunks(PIECE), |piece, places| {
             for (k, place) in places.iter().enumerate() {
                 match out.get(*place as usize) {
                     Some(out) => out.store((piece * PIECE + k) as u32, Ordering::Relaxed),

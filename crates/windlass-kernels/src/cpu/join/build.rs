@@ -5,14 +5,15 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     codes::{CHUNK, CodeLayout, hash, hash_words},
     pages::zeroed,
     table::{Found, Hashed, Index, Region, Slot, Table, WideCodes, home_in},
 };
-use crate::{cpu::hash::read::HostColumn, types::PhysType};
+use crate::{
+    cpu::{hash::read::HostColumn, tasks},
+    types::PhysType,
+};
 
 /// Rows of a partition: its slots are then about 0.4 MB, in the second-level cache of any core
 /// of today. Measured with `join_rates`.
@@ -147,7 +148,7 @@ fn pack<const W: usize>(
     let len = |start: usize| if whole.is_empty() { 0 } else { task.min(rows - start) * w };
     let lengths: Vec<usize> = starts.iter().map(|s| len(*s)).collect();
     let wholes = split(whole, lengths.into_iter());
-    let packed = starts.into_par_iter().zip(wholes).map(|(start, whole)| {
+    tasks::map_of(starts.into_iter().zip(wholes), |_, (start, whole)| {
         let end = (start + task).min(rows);
         let mut chunk = Chunk {
             codes: Vec::with_capacity(end - start),
@@ -177,8 +178,7 @@ fn pack<const W: usize>(
             }
         }
         chunk
-    });
-    packed.collect()
+    })
 }
 
 /// Codes of one word: an array where their range is small, else hashed.
@@ -189,7 +189,8 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
         c.codes.iter().fold((low, high), |(low, high), [c]| (low.min(*c), high.max(*c)))
     };
     let both = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
-    let (first, last) = chunks.par_iter().map(range).reduce(|| (u64::MAX, 0), both);
+    let ranges = tasks::map_of(&chunks, |_, c| range(c));
+    let (first, last) = ranges.into_iter().fold((u64::MAX, 0), both);
     if live == 0 {
         return;
     }
@@ -205,12 +206,12 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
     let shift = usize::BITS - (span.div_ceil(partitions) - 1).leading_zeros();
     let partitions = span.div_ceil(1 << shift);
     let of = |[c]: &[u64; 1]| (c - first) as usize >> shift;
-    chunks.par_iter_mut().for_each(|c| c.partition(partitions, of));
+    tasks::each_of(&mut chunks, |_, c| c.partition(partitions, of));
     let lengths = || (0..partitions).map(|p| (span - (p << shift)).min(1 << shift));
 
     let mut values = zeroed::<u32>(span + 1);
     let parts = split(&mut values, lengths());
-    let unique = parts.into_par_iter().enumerate().all(|(p, rows)| {
+    let unique = tasks::map_of(parts, |p, rows| {
         for ([code], row) in chunks.iter().flat_map(|c| c.part(p)) {
             let value = &mut rows[(code - first) as usize - (p << shift)];
             if *value != 0 {
@@ -220,7 +221,7 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
         }
         true
     });
-    if unique {
+    if unique.into_iter().all(|unique| unique) {
         values.pop();
         table.index = Index::Unique { first, rows: values };
         return;
@@ -229,7 +230,7 @@ fn one(table: &mut Table, mut chunks: Vec<Chunk<1>>) {
     let mut order = zeroed::<u32>(live);
     let orders = split(&mut order, before.windows(2).map(|p| p[1] - p[0]));
     let parts = split(&mut values, lengths());
-    parts.into_par_iter().zip(orders).enumerate().for_each(|(p, (starts, order))| {
+    tasks::each_of(parts.into_iter().zip(orders), |p, (starts, order)| {
         let local = |code: u64| (code - first) as usize - (p << shift);
         starts.fill(0);
         for ([code], _) in chunks.iter().flat_map(|c| c.part(p)) {
@@ -274,7 +275,7 @@ fn hashed<const W: usize>(
     let partitions = partitions(live);
     let bits = partitions.trailing_zeros();
     let of = |code: &[u64; W]| ((hash(code) >> 1) >> (63 - bits)) as usize;
-    chunks.par_iter_mut().for_each(|c| c.partition(partitions, of));
+    tasks::each_of(&mut chunks, |_, c| c.partition(partitions, of));
     let before = before(&chunks, partitions);
     let mut first = 0;
     let regions: Vec<Region> = before
@@ -287,24 +288,20 @@ fn hashed<const W: usize>(
         .collect();
     let mut slots: Vec<Slot<W>> = zeroed(first);
     let parts = split(&mut slots, regions.iter().map(|r| r.len));
-    let repeated: Vec<usize> = parts
-        .into_par_iter()
-        .enumerate()
-        .map(|(p, slots)| {
-            let mut repeated = 0;
-            for (code, row) in chunks.iter().flat_map(|c| c.part(p)) {
-                let at = seek(slots, code, |first| same(first, *row));
-                let slot = &mut slots[at];
-                if slot.found.count == 0 {
-                    *slot = Slot { code: *code, found: Found { start: *row, count: 1 } };
-                } else {
-                    repeated += if slot.found.count == 1 { 2 } else { 1 };
-                    slot.found.count += 1;
-                }
+    let repeated = tasks::map_of(parts, |p, slots| {
+        let mut repeated = 0;
+        for (code, row) in chunks.iter().flat_map(|c| c.part(p)) {
+            let at = seek(slots, code, |first| same(first, *row));
+            let slot = &mut slots[at];
+            if slot.found.count == 0 {
+                *slot = Slot { code: *code, found: Found { start: *row, count: 1 } };
+            } else {
+                repeated += if slot.found.count == 1 { 2 } else { 1 };
+                slot.found.count += 1;
             }
-            repeated
-        })
-        .collect();
+        }
+        repeated
+    });
 
     let mut order = zeroed::<u32>(repeated.iter().sum());
     let orders = split(&mut order, repeated.iter().copied());
@@ -315,7 +312,7 @@ fn hashed<const W: usize>(
     };
     let bases: Vec<u32> = repeated.iter().map(first_place).collect();
     let parts = split(&mut slots, regions.iter().map(|r| r.len));
-    parts.into_par_iter().zip(orders).enumerate().for_each(|(p, (slots, order))| {
+    tasks::each_of(parts.into_iter().zip(orders), |p, (slots, order)| {
         if order.is_empty() {
             return;
         }

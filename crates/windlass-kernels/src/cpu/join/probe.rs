@@ -8,14 +8,12 @@ use std::{
     },
 };
 
-use rayon::prelude::*;
-
 use super::{
     host,
     pages::zeroed,
     table::{Found, Table, prefetch},
 };
-use crate::{column::DeviceColumn, error::Result};
+use crate::{column::DeviceColumn, cpu::tasks, error::Result};
 
 /// Rows that are looked up before their pairs are written: what was found, 4 MiB, is still in
 /// the cache then, and every thread has work (a guess).
@@ -93,7 +91,7 @@ impl Pairs {
             }
             found.iter().map(|f| u64::from(f.count)).sum()
         };
-        self.sums = self.found.par_chunks_mut(TASK).enumerate().map(task).collect();
+        self.sums = tasks::map_of(self.found.chunks_mut(TASK), |i, found| task((i, found)));
         self.window = range;
         Ok(())
     }
@@ -129,7 +127,7 @@ impl Pairs {
                         (s, a, b)
                     })
                     .collect();
-                parts.into_par_iter().for_each(|(s, a, b)| self.fill(s, a, b));
+                tasks::each_of(parts, |_, (s, a, b)| self.fill(s, a, b));
                 return Ok(Some([probe, build]));
             }
         }
@@ -283,7 +281,7 @@ impl Table {
         let columns = host(columns)?;
         let mut flags: Vec<AtomicU8> = Vec::new();
         flags.resize_with(rows, AtomicU8::default);
-        flags.par_chunks_mut(TASK).enumerate().for_each(|(t, flags)| {
+        tasks::each_of(flags.chunks_mut(TASK), |t, flags| {
             let mut found = vec![Found::default(); flags.len()];
             self.find(&columns, t * TASK..t * TASK + flags.len(), &mut found);
             if let Some(marks) = marks {

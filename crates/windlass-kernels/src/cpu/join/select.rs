@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use rayon::prelude::*;
+use crate::cpu::{pieces, tasks};
 
 /// Rows of a task: a thread's start is small beside it (a guess).
 const TASK: usize = 1 << 16;
@@ -10,8 +10,7 @@ const TASK: usize = 1 << 16;
 /// The numbers of the rows whose flag is `wanted`, ascending.
 pub(crate) fn selected(flags: &[AtomicU8], wanted: bool) -> Vec<u32> {
     let is = |f: &AtomicU8| (f.load(Relaxed) != 0) == wanted;
-    let counts: Vec<usize> =
-        flags.par_chunks(TASK).map(|task| task.iter().filter(|f| is(f)).count()).collect();
+    let counts = tasks::map_of(flags.chunks(TASK), |_, task| task.iter().filter(|f| is(f)).count());
     let mut rows = vec![0u32; counts.iter().sum()];
     let mut rest = &mut rows[..];
     let parts: Vec<&mut [u32]> = counts
@@ -22,7 +21,7 @@ pub(crate) fn selected(flags: &[AtomicU8], wanted: bool) -> Vec<u32> {
             part
         })
         .collect();
-    parts.into_par_iter().zip(flags.par_chunks(TASK)).enumerate().for_each(|(t, (out, flags))| {
+    tasks::each_of(parts.into_iter().zip(flags.chunks(TASK)), |t, (out, flags)| {
         let wanted = flags.iter().enumerate().filter(|(_, f)| is(f));
         for (out, (i, _)) in out.iter_mut().zip(wanted) {
             *out = (t * TASK + i) as u32;
@@ -37,5 +36,5 @@ pub(crate) fn bitmap(flags: &[AtomicU8]) -> Vec<u32> {
         let bits = flags.iter().enumerate().map(|(i, f)| u32::from(f.load(Relaxed) != 0) << i);
         bits.fold(0, |a, b| a | b)
     };
-    flags.par_chunks(32).with_min_len(TASK / 32).map(word).collect()
+    pieces::map_chunks(flags, 32, word)
 }

@@ -1,10 +1,9 @@
 //! The twins of `kernels/partition`: the partition of each row, and a parallel counting sort by
 //! it.
 
-use rayon::prelude::*;
 use windlass_device::DeviceBuffer;
 
-use super::hash::read::HostColumn;
+use super::{hash::read::HostColumn, pieces, tasks};
 use crate::{
     column::DeviceBatch,
     error::{KernelError, Result},
@@ -31,7 +30,7 @@ pub(crate) fn hash_ids(hashes: &DeviceBuffer, rows: usize, parts: usize) -> Resu
     let parts = parts as u32;
     let words = &bytes[..rows * 8].as_chunks::<8>().0;
     let id = |w: &[u8; 8]| (u32::from_le_bytes([w[0], w[1], w[2], w[3]]) % parts) as u16;
-    Ok(words.par_iter().with_min_len(TASK).map(id).collect())
+    Ok(pieces::map(words, id))
 }
 
 /// 64-bit words of a key.
@@ -126,7 +125,7 @@ pub(crate) fn range_ids(
         ordered(order, &split, first..first + out.len() / stride, out, stride);
     }
     let mut ids = vec![0u16; batch.rows];
-    ids.par_chunks_mut(TASK).enumerate().for_each(|(task, ids)| {
+    tasks::each_of(ids.chunks_mut(TASK), |task, ids| {
         let mut keys = vec![0u64; CHUNK * stride];
         for (at, ids) in ids.chunks_mut(CHUNK).enumerate() {
             let first = task * TASK + at * CHUNK;
@@ -163,14 +162,11 @@ fn search(bounds: &[u64], key: &[u64]) -> usize {
 /// Row numbers grouped by partition, ascending within it, and where each partition begins.
 pub(crate) fn group(ids: &[u16], parts: usize) -> (Vec<u32>, Vec<u32>) {
     let task = TASK.max(parts * 4);
-    let counts: Vec<Vec<u32>> = ids
-        .par_chunks(task)
-        .map(|ids| {
-            let mut counts = vec![0u32; parts];
-            ids.iter().for_each(|id| counts[*id as usize] += 1);
-            counts
-        })
-        .collect();
+    let counts = tasks::map_of(ids.chunks(task), |_, ids| {
+        let mut counts = vec![0u32; parts];
+        ids.iter().for_each(|id| counts[*id as usize] += 1);
+        counts
+    });
     let mut offsets = vec![0u32; parts + 1];
     for p in 0..parts {
         offsets[p + 1] = offsets[p] + counts.iter().map(|c| c[p]).sum::<u32>();
@@ -188,7 +184,7 @@ pub(crate) fn group(ids: &[u16], parts: usize) -> (Vec<u32>, Vec<u32>) {
             rest = after;
         }
     }
-    places.into_par_iter().zip(ids.par_chunks(task)).enumerate().for_each(|(t, (places, ids))| {
+    tasks::each_of(places.into_iter().zip(ids.chunks(task)), |t, (places, ids)| {
         let mut places: Vec<_> = places.into_iter().map(|p| p.iter_mut()).collect();
         for (id, row) in ids.iter().zip((t * task) as u32..) {
             if let Some(place) = places[*id as usize].next() {

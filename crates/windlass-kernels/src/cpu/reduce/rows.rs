@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
 use windlass_device::DeviceBuffer;
 
 use crate::{
     column::DeviceColumn,
     cpu::{
         pieces::PIECE,
+        tasks,
         view::{Bits, words_of},
     },
     error::Result,
@@ -55,7 +55,7 @@ impl<'a> Taken<'a> {
         if self.rows <= PIECE {
             return vec![f(0..self.rows)];
         }
-        (0..self.rows.div_ceil(PIECE)).into_par_iter().map(piece).collect()
+        tasks::map(self.rows.div_ceil(PIECE), piece)
     }
 
     /// Goes through a piece's rows in order: runs of rows that are all taken go to `whole`,

@@ -1,7 +1,6 @@
 //! The twin of `kernels/scan/prefix.cu`: reduce-then-scan over pieces that cores share.
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 use windlass_device::{Device, Reservation};
 
 use crate::{
@@ -9,6 +8,7 @@ use crate::{
     cpu::{
         memory::adopt,
         pieces::PIECE,
+        tasks,
         view::{Bits, host},
     },
     error::Result,
@@ -133,11 +133,9 @@ impl Run<'_, '_> {
         // The state before each piece.
         let mut carries = vec![empty];
         if input.rows > PIECE {
-            let reduced: Vec<_> = all
-                .par_chunks(PIECE)
-                .enumerate()
-                .map(|(piece, values)| reduce(&input, piece * PIECE, values, empty, &load, &apply))
-                .collect();
+            let reduced = tasks::map_of(all.chunks(PIECE), |piece, values| {
+                reduce(&input, piece * PIECE, values, empty, &load, &apply)
+            });
             carries = reduced
                 .into_iter()
                 .scan(empty, |at, piece| Some(std::mem::replace(at, join(*at, piece))))
@@ -152,14 +150,10 @@ impl Run<'_, '_> {
             // Without validity every piece gets an empty slice of it.
             let mut seen: Vec<&mut [u64]> = seen.chunks_mut(PIECE / 64).collect();
             seen.resize_with(carries.len(), || &mut []);
-            out.par_chunks_mut(PIECE)
-                .zip(all.par_chunks(PIECE))
-                .zip(seen)
-                .zip(carries)
-                .enumerate()
-                .for_each(|(i, (((out, values), seen), at))| {
-                    piece(i * PIECE, values, out, seen, at);
-                });
+            let pieces = out.chunks_mut(PIECE).zip(all.chunks(PIECE)).zip(seen).zip(carries);
+            tasks::each_of(pieces, |i, (((out, values), seen), at)| {
+                piece(i * PIECE, values, out, seen, at);
+            });
         }
         let values = adopt(self.device, self.reservation, out)?;
         let validity = match input.nullable {

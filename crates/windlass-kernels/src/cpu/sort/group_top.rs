@@ -9,7 +9,7 @@ use super::{
     hold,
     pack::{Element, PIECE, Packing, row},
 };
-use crate::error::Result;
+use crate::{cpu::tasks, error::Result};
 
 /// Most rows of a group that are held in order by insertion. A guess: so many elements of 16
 /// bytes are moved in about the time of one cache miss.
@@ -50,22 +50,20 @@ pub(super) fn first_of_groups<T: Element>(
     // A place by hash takes two elements' room, and up to three of four are empty.
     let places = if direct { 0 } else { 8 * most_groups };
     let _held = hold::<T>(reservation, tasks.saturating_mul(slots * k + places))?;
-    let tables: Option<Vec<Table<T>>> = (0..tasks)
-        .into_par_iter()
-        .map(|task| {
-            let (from, to) = ((task * per_task).min(n), ((task + 1) * per_task).min(n));
-            let mut table = Table::new(fields, k, most_groups);
-            let mut block = [T::default(); BLOCK];
-            for at in (from..to).step_by(BLOCK) {
-                let block = &mut block[..BLOCK.min(to - at)];
-                packing.block(at, block);
-                if !table.take(block) {
-                    return None;
-                }
+    let tables = tasks::map(tasks, |task| {
+        let (from, to) = ((task * per_task).min(n), ((task + 1) * per_task).min(n));
+        let mut table = Table::new(fields, k, most_groups);
+        let mut block = [T::default(); BLOCK];
+        for at in (from..to).step_by(BLOCK) {
+            let block = &mut block[..BLOCK.min(to - at)];
+            packing.block(at, block);
+            if !table.take(block) {
+                return None;
             }
-            Some(table)
-        })
-        .collect();
+        }
+        Some(table)
+    });
+    let tables: Option<Vec<Table<T>>> = tables.into_iter().collect();
     let Some(tables) = tables else { return Ok(None) };
     let mut all: Vec<T> = Vec::with_capacity(tables.iter().map(Table::len).sum());
     tables.into_iter().for_each(|table| table.rows_into(&mut all));

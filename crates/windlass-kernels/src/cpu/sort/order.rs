@@ -13,6 +13,7 @@ use super::{
     radix::{self, Field},
 };
 use crate::{
+    cpu::pieces,
     error::Result,
     sort::keys::{Keys, Layout},
 };
@@ -77,7 +78,7 @@ fn narrow<T: Element>(
 
 /// The row numbers of elements.
 pub(super) fn rows_of<T: Element>(elements: &[T], row_bits: u32) -> Vec<u32> {
-    elements.par_iter().map(|e| row(*e, row_bits)).collect()
+    pieces::map(elements, |e| row(*e, row_bits))
 }
 
 /// Keys of more bits than an element holds: the leading ones, and the rest in words apart.

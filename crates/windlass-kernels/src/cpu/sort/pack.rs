@@ -1,9 +1,10 @@
 //! Packed keys of rows, by blocks, in parallel.
 
-use rayon::prelude::*;
-
 use super::column::{BLOCK, Packed, Rows, Seen, View};
-use crate::sort::keys::{Layout, Span};
+use crate::{
+    cpu::tasks,
+    sort::keys::{Layout, Span},
+};
 
 /// Rows of a task: enough to outweigh its start, and a multiple of a block. A guess.
 pub(super) const PIECE: usize = 16 * BLOCK;
@@ -78,9 +79,9 @@ pub(super) fn row<T: Element>(element: T, bits: u32) -> u32 {
 /// The layout of the bits that vary among `n` rows.
 pub(super) fn layout(views: &[View<'_>], n: usize) -> Layout {
     let varying = views.iter().map(|view| {
-        let pieces = (0..n.div_ceil(PIECE)).into_par_iter();
-        let seen = pieces.map(|p| view.seen(p * PIECE, PIECE.min(n - p * PIECE)));
-        seen.reduce(Seen::default, Seen::or).varying()
+        let seen = |p| view.seen(p * PIECE, PIECE.min(n - p * PIECE));
+        let seen = tasks::map(n.div_ceil(PIECE), seen);
+        seen.into_iter().fold(Seen::default(), Seen::or).varying()
     });
     Layout::new(&varying.collect::<Vec<_>>())
 }
@@ -113,7 +114,7 @@ impl Packing<'_> {
     /// The elements of `n` items.
     pub(super) fn all<T: Element>(&self, n: usize) -> Vec<T> {
         let mut out = vec![T::default(); n];
-        out.par_chunks_mut(PIECE).enumerate().for_each(|(p, piece)| {
+        tasks::each_of(out.chunks_mut(PIECE), |p, piece| {
             for (b, block) in piece.chunks_mut(BLOCK).enumerate() {
                 self.block(p * PIECE + b * BLOCK, block);
             }

@@ -8,9 +8,8 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use rayon::prelude::*;
-
 use super::pack::{Element, row};
+use crate::cpu::tasks;
 
 /// Elements up to which one thread sorts a range: two buffers of 16-byte elements of so many
 /// are 1 MiB, a second-level cache.
@@ -54,14 +53,11 @@ pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut fi
         let (shift, fan) = (field.high - bits, 1usize << bits);
         field.high = shift;
         let piece = n.div_ceil(4 * rayon::current_num_threads()).max(SERIAL);
-        let mut counts: Vec<Vec<u32>> = a
-            .par_chunks(piece)
-            .map(|part| {
-                let mut counts = vec![0u32; fan];
-                part.iter().for_each(|e| counts[e.digit(shift) & (fan - 1)] += 1);
-                counts
-            })
-            .collect();
+        let mut counts = tasks::map_of(a.chunks(piece), |_, part| {
+            let mut counts = vec![0u32; fan];
+            part.iter().for_each(|e| counts[e.digit(shift) & (fan - 1)] += 1);
+            counts
+        });
         let ends = starts(&mut counts, fan);
         if ends.windows(2).any(|w| w[1] - w[0] == n) {
             continue;
@@ -76,7 +72,7 @@ pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut fi
             (z, out) = out.split_at_mut(w[1] - w[0]);
             ranges.push((y, x, z));
         }
-        return ranges.into_par_iter().for_each(|(a, b, out)| sort(a, b, out, field));
+        return tasks::each_of(ranges, |_, (a, b, out)| sort(a, b, out, field));
     }
 }
 
@@ -100,7 +96,7 @@ fn starts(counts: &mut [Vec<u32>], fan: usize) -> Vec<usize> {
 fn scatter<T: Element>(a: &[T], b: &mut [T], starts: &mut [Vec<u32>], piece: usize, shift: u32) {
     let len = b.len();
     let to = AtomicPtr::new(b.as_mut_ptr());
-    a.par_chunks(piece).zip(starts).for_each(|(part, starts)| {
+    tasks::each_of(a.chunks(piece).zip(starts), |_, (part, starts)| {
         let to = to.load(Ordering::Relaxed);
         let mask = starts.len() - 1;
         for e in part {

@@ -1,6 +1,5 @@
 //! Merges of sorted runs, and the bounds of equal rows.
 
-use rayon::prelude::*;
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
@@ -10,7 +9,7 @@ use super::{
     order::{Wide, rows_of, sort_items},
     pack::{self, Element, PIECE, Packing, row_bits},
 };
-use crate::{error::Result, sort::keys::Keys};
+use crate::{cpu::tasks, error::Result, sort::keys::Keys};
 
 /// Rounds of merging up to which it is faster than a radix sort of narrow keys. A guess: a
 /// round reads and writes each element once, with a branch that is hard to predict.
@@ -66,7 +65,13 @@ fn merge_all<T: Element>(
     mut bounds: Vec<usize>,
     less: impl Fn(&T, &T) -> bool + Sync,
 ) -> Option<Vec<T>> {
-    let sorted = |w: &[usize]| elements[w[0]..w[1]].par_windows(2).all(|e| !less(&e[1], &e[0]));
+    let sorted = |w: &[usize]| {
+        let run = &elements[w[0]..w[1]];
+        // Pieces share the element that a neighbour begins with.
+        let piece = |p: usize| &run[p * PIECE..run.len().min((p + 1) * PIECE + 1)];
+        let ascends = |p| piece(p).windows(2).all(|e| !less(&e[1], &e[0]));
+        tasks::map(run.len().div_ceil(PIECE), ascends).into_iter().all(|ascends| ascends)
+    };
     if !bounds.windows(2).all(sorted) {
         return None;
     }
@@ -89,7 +94,7 @@ fn merge_all<T: Element>(
                 from = to;
             }
         }
-        tasks.into_par_iter().for_each(|(a, b, out)| merge_two(a, b, out, &less));
+        tasks::each_of(tasks, |_, (a, b, out)| merge_two(a, b, out, &less));
         std::mem::swap(&mut elements, &mut merged);
         let end = bounds[bounds.len() - 1];
         bounds = bounds[..bounds.len() - 1].iter().copied().step_by(2).collect();
@@ -133,7 +138,7 @@ pub(crate) fn boundaries(
 ) -> Result<DeviceBuffer> {
     let views = View::all(keys)?;
     let mut flags = vec![0u32; keys.rows];
-    flags.par_chunks_mut(PIECE).enumerate().for_each(|(piece, flags)| {
+    tasks::each_of(flags.chunks_mut(PIECE), |piece, flags| {
         let start = piece * PIECE;
         for view in &views {
             view.differences(start.saturating_sub(1), Rows::From(start), flags);

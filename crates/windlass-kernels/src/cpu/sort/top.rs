@@ -12,6 +12,7 @@ use super::{
     pack::{self, Element, PIECE, Packing, row_bits},
 };
 use crate::{
+    cpu::tasks,
     error::Result,
     sort::keys::{Keys, Layout},
 };
@@ -65,20 +66,17 @@ fn smallest<T: Element>(
     let tasks = rayon::current_num_threads().min(pieces);
     let _held = hold::<T>(reservation, tasks.saturating_mul(2 * k + BLOCK))?;
     let per_task = pieces.div_ceil(tasks) * PIECE;
-    let found: Vec<Vec<T>> = (0..tasks)
-        .into_par_iter()
-        .map(|task| {
-            let (from, to) = ((task * per_task).min(n), ((task + 1) * per_task).min(n));
-            let mut kept = Kept { elements: Vec::with_capacity(2 * k + BLOCK), k, limit: None };
-            let mut block = [T::default(); BLOCK];
-            for at in (from..to).step_by(BLOCK) {
-                let block = &mut block[..BLOCK.min(to - at)];
-                packing.block(at, block);
-                kept.take(block);
-            }
-            kept.elements
-        })
-        .collect();
+    let found = tasks::map(tasks, |task| {
+        let (from, to) = ((task * per_task).min(n), ((task + 1) * per_task).min(n));
+        let mut kept = Kept { elements: Vec::with_capacity(2 * k + BLOCK), k, limit: None };
+        let mut block = [T::default(); BLOCK];
+        for at in (from..to).step_by(BLOCK) {
+            let block = &mut block[..BLOCK.min(to - at)];
+            packing.block(at, block);
+            kept.take(block);
+        }
+        kept.elements
+    });
     let mut all = found.concat();
     if all.len() > k {
         all.select_nth_unstable(k - 1);
@@ -124,20 +122,17 @@ fn wide(
     let packing = Packing { spans: &leading, ..packing };
     let first = smallest::<u128>(reservation, packing, n, k)?;
     let Some(limit) = first.last().map(|e| e >> row_bits) else { return Ok(Vec::new()) };
-    let lists: Vec<Vec<u32>> = (0..n.div_ceil(PIECE))
-        .into_par_iter()
-        .map(|piece| {
-            let mut list = Vec::new();
-            let mut block = [0u128; BLOCK];
-            for at in (piece * PIECE..n.min((piece + 1) * PIECE)).step_by(BLOCK) {
-                let block = &mut block[..BLOCK.min(n - at)];
-                packing.block(at, block);
-                let found = block.iter().filter(|e| **e >> row_bits <= limit);
-                list.extend(found.map(|e| pack::row(*e, row_bits)));
-            }
-            list
-        })
-        .collect();
+    let lists = tasks::map(n.div_ceil(PIECE), |piece| {
+        let mut list = Vec::new();
+        let mut block = [0u128; BLOCK];
+        for at in (piece * PIECE..n.min((piece + 1) * PIECE)).step_by(BLOCK) {
+            let block = &mut block[..BLOCK.min(n - at)];
+            packing.block(at, block);
+            let found = block.iter().filter(|e| **e >> row_bits <= limit);
+            list.extend(found.map(|e| pack::row(*e, row_bits)));
+        }
+        list
+    });
     let list = lists.concat();
     let _held = hold::<u32>(reservation, list.len())?;
     let order = sort_items(reservation, packing.views, layout, Some(&list), list.len())?;
@@ -165,14 +160,12 @@ pub(crate) fn top_k_per_group(
     let _held = hold::<u64>(reservation, n)?;
     let order = sort_items(reservation, &views, &layout, None, n)?;
     let mut starts = vec![0u32; n];
-    starts.par_chunks_mut(PIECE).zip(order.par_chunks(PIECE)).enumerate().for_each(
-        |(piece, (starts, rows))| {
-            let before = order[(piece * PIECE).saturating_sub(1)] as usize;
-            for view in &views[..groups] {
-                view.differences(before, Rows::List(rows), starts);
-            }
-        },
-    );
+    tasks::each_of(starts.chunks_mut(PIECE).zip(order.chunks(PIECE)), |piece, (starts, rows)| {
+        let before = order[(piece * PIECE).saturating_sub(1)] as usize;
+        for view in &views[..groups] {
+            view.differences(before, Rows::List(rows), starts);
+        }
+    });
     let mut first = Vec::new();
     let mut rank = 0usize;
     for (row, start) in order.into_iter().zip(starts) {

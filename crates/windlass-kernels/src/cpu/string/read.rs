@@ -2,11 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
 use crate::{
     cpu::{
         pieces::PIECE,
+        tasks,
         view::{Bits, host, words_of},
     },
     error::{KernelError, Result},
@@ -42,7 +41,7 @@ impl OffsetRows<'_> {
         if out.len() <= PIECE {
             piece((0, &mut out));
         } else {
-            out.par_chunks_mut(PIECE).enumerate().for_each(piece);
+            tasks::each_of(out.chunks_mut(PIECE), |i, out| piece((i, out)));
         }
         out
     }
@@ -155,7 +154,8 @@ impl<'a> HostTexts<'a> {
                     ascends(offsets)
                 } else {
                     let pieces: Vec<usize> = pieces.collect();
-                    pieces.into_par_iter().all(|from| ascends(piece(from)))
+                    let ascend = tasks::map_of(pieces, |_, from| ascends(piece(from)));
+                    ascend.into_iter().all(|ascends| ascends)
                 };
                 if !ascends {
                     return wrong("offsets that ascend".into(), "ones that fall".into());
@@ -184,7 +184,7 @@ impl<'a> HostTexts<'a> {
                 if column.rows <= PIECE {
                     check((0, views));
                 } else {
-                    views.par_chunks(PIECE).enumerate().for_each(check);
+                    tasks::each_of(views.chunks(PIECE), |i, views| check((i, views)));
                 }
                 if outside.into_inner() {
                     let expected = "views of texts in their data buffers".into();

@@ -1,11 +1,10 @@
 //! What the twins write: words and bits for each row, and texts, in pieces that cores share.
 
-use rayon::prelude::*;
 use windlass_device::{Device, Reservation};
 
 use crate::{
     column::{DeviceColumn, Storage, Validity},
-    cpu::{memory::adopt, view::Bits},
+    cpu::{memory::adopt, tasks, view::Bits},
     error::Result,
     string::{StringColumn, Texts, fits},
     types::PhysType,
@@ -53,7 +52,7 @@ fn pieces<T: Send>(out: &mut [T], size: usize, f: impl Fn((usize, &mut [T])) + S
     if out.len() <= size {
         f((0, out));
     } else {
-        out.par_chunks_mut(size).enumerate().for_each(f);
+        tasks::each_of(out.chunks_mut(size), |i, out| f((i, out)));
     }
 }
 
@@ -132,7 +131,7 @@ pub(super) fn texts(
     if parts.len() <= 1 {
         parts.into_iter().for_each(fill);
     } else {
-        parts.into_par_iter().for_each(fill);
+        tasks::each_of(parts, |_, part| fill(part));
     }
     let offsets = adopt(device, reservation, offsets)?;
     let bytes = adopt(device, reservation, bytes)?;

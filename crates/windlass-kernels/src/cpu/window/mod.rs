@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
     memory::adopt,
-    pieces::PIECE,
+    pieces::{self, PIECE},
     scan::{total32, total64},
+    tasks,
     view::{Bits, aligned_words, host},
 };
 use crate::{
@@ -55,15 +55,14 @@ pub(crate) fn frames(
         high.max(low)
     };
     let (mut low, mut high) = (vec![0u32; rows], vec![0u32; rows]);
-    low.par_chunks_mut(PIECE).zip(high.par_chunks_mut(PIECE)).enumerate().for_each(
-        |(piece, (low, high))| {
-            for (k, (low, high)) in low.iter_mut().zip(high).enumerate() {
-                let i = piece * PIECE + k;
-                *low = low_of(i);
-                *high = high_of(i, *low);
-            }
-        },
-    );
+    let pieces = low.chunks_mut(PIECE).zip(high.chunks_mut(PIECE));
+    tasks::each_of(pieces, |piece, (low, high)| {
+        for (k, (low, high)) in low.iter_mut().zip(high).enumerate() {
+            let i = piece * PIECE + k;
+            *low = low_of(i);
+            *high = high_of(i, *low);
+        }
+    });
     Ok((adopt(device, reservation, low)?, adopt(device, reservation, high)?))
 }
 
@@ -113,12 +112,15 @@ pub(crate) fn pick(
     which: Pick,
 ) -> Result<DeviceBuffer> {
     let [low, high] = bounds(frames)?;
-    let picked = low.par_iter().zip(&*high).with_min_len(PIECE).map(|(low, high)| match which {
-        Pick::FromFirst(k) if k < high - low => low + k,
-        Pick::FromLast(k) if k < high - low => high - 1 - k,
-        _ => u32::MAX,
+    let picked = pieces::tabulate(low.len().min(high.len()), |i| {
+        let (low, high) = (low[i], high[i]);
+        match which {
+            Pick::FromFirst(k) if k < high - low => low + k,
+            Pick::FromLast(k) if k < high - low => high - 1 - k,
+            _ => u32::MAX,
+        }
     });
-    adopt(device, reservation, picked.collect::<Vec<u32>>())
+    adopt(device, reservation, picked)
 }
 
 /// See [`crate::window::aggregate`]; the column is wide.
@@ -216,26 +218,25 @@ impl Run<'_, '_> {
         });
         let mut out = vec![T::zeroed(); n];
         let mut bits = vec![0u64; n.div_ceil(64)];
-        out.par_chunks_mut(PIECE).zip(bits.par_chunks_mut(PIECE / 64)).enumerate().for_each(
-            |(piece, (out, bits))| {
-                let (mut from, mut to, mut at) = (0, 0, none);
-                for (k, out) in out.iter_mut().enumerate() {
-                    let i = piece * PIECE + k;
-                    let (low, high) = (self.low[i] as usize, self.high[i] as usize);
-                    if k > 0 && low == from && (to..=to + GROWTH).contains(&high) {
-                        at = tree.rows[to..high].iter().fold(at, |a, v| apply(a, *v));
-                    } else {
-                        at = tree.range(low, high, none, &apply);
-                    }
-                    (from, to) = (low, high);
-                    let some = seen.as_ref().map_or(low < high, |s| s[low] < s[high]);
-                    if some {
-                        *out = store(at);
-                        bits[k / 64] |= 1 << (k % 64);
-                    }
+        let pieces = out.chunks_mut(PIECE).zip(bits.chunks_mut(PIECE / 64));
+        tasks::each_of(pieces, |piece, (out, bits)| {
+            let (mut from, mut to, mut at) = (0, 0, none);
+            for (k, out) in out.iter_mut().enumerate() {
+                let i = piece * PIECE + k;
+                let (low, high) = (self.low[i] as usize, self.high[i] as usize);
+                if k > 0 && low == from && (to..=to + GROWTH).contains(&high) {
+                    at = tree.rows[to..high].iter().fold(at, |a, v| apply(a, *v));
+                } else {
+                    at = tree.range(low, high, none, &apply);
                 }
-            },
-        );
+                (from, to) = (low, high);
+                let some = seen.as_ref().map_or(low < high, |s| s[low] < s[high]);
+                if some {
+                    *out = store(at);
+                    bits[k / 64] |= 1 << (k % 64);
+                }
+            }
+        });
         let values = adopt(self.device, self.reservation, out)?;
         let bits = adopt(self.device, self.reservation, bits)?;
         Ok((values, Validity::Bits { bits, bit_offset: 0 }))
@@ -260,16 +261,14 @@ impl<A: Copy + Send + Sync> Tree<A> {
             Some(valid) if valid.get(i) != Some(true) => none,
             _ => load(*v),
         };
-        let rows = values.par_iter().enumerate().with_min_len(PIECE).map(row);
-        let rows: Vec<A> = rows.collect();
+        let rows = pieces::tabulate(values.len(), |i| row((i, &values[i])));
         let mut levels: Vec<Vec<A>> = Vec::new();
         loop {
             let pairs = levels.last().unwrap_or(&rows).as_chunks::<2>().0;
             if pairs.is_empty() {
                 break;
             }
-            let level = pairs.par_iter().with_min_len(PIECE).map(|[a, b]| apply(*a, *b));
-            let level = level.collect();
+            let level = pieces::map(pairs, |[a, b]| apply(*a, *b));
             levels.push(level);
         }
         Self { rows, levels }
