@@ -53,7 +53,7 @@ doc:
 
 differential: build
 	$(call step,random queries on cpu wgpu:0 and cuda-emulated:0 against DuckDB)
-	.tools/python/bin/python tests/differential/differential.py --windlass $(BIN)
+	.tools/python/bin/python tests/differential/differential.py --windlass $(BIN) --seed $(or $(SEED),1)
 
 suites: build
 	$(call step,TPC-H and db-benchmark on every kind of device against DuckDB, row by row)

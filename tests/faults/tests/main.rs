@@ -1,5 +1,6 @@
-//! Failing devices, small memories, and plans on devices, through the facade.
+//! Failing devices, small memories, texts as codes, and plans on devices, through the facade.
 
+mod coded;
 mod memory;
 mod plans;
 mod sweeps;

@@ -77,6 +77,19 @@ async fn scans_that_wait_for_keys_give_the_same_rows() {
 }
 
 #[tokio::test]
+async fn keys_and_aggregates_may_share_a_test_that_is_never_null() {
+    let folder = folder();
+    let session = session();
+    tables(&session, folder.path()).await;
+    let query = "select (thing > 7) is not true as small, count(*) as n, \
+                 max(amount) filter (where not (thing > 7) is not true) as most \
+                 from events group by 1 order by 1";
+    let few = sql(&session, "select count(*) from events where thing > 7").await[0].clone();
+    let rest = 300_000 - few.parse::<u64>().expect("a number");
+    assert_eq!(sql(&session, query).await, [format!("false,{few},96"), format!("true,{rest},")]);
+}
+
+#[tokio::test]
 async fn only_the_rows_that_a_join_keeps_leave_the_scan() {
     let folder = folder();
     let session = session();

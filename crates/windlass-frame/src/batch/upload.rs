@@ -61,6 +61,8 @@ pub fn upload(
     for column in &plan.columns {
         let array = match batch.columns().get(column.source) {
             Some(a) if *a.data_type() == column.data_type => a,
+            // Texts that the scan gives as codes.
+            Some(a) if column.dictionary.is_some() && is_string(a.data_type()) => a,
             other => {
                 let got = other.map_or("no column".into(), |a| a.data_type().to_string());
                 return Err(wrong(format!("{} of type {}", column.name, column.data_type), got));

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | [`aggregate`] | [`DeviceAggregateExec`]: group-by with the chain below it fused in |
 //! | [`chain`] | [`HostChain`]: the CPU operators that a node stands for |
+//! | [`coded`] | [`DictionaryScanExec`]: scans that give texts as codes |
 //! | [`download`] | [`DeviceDownloadExec`]: device batches to record batches |
 //! | [`failure`] | [`DeviceFailure`]: an error that names its device |
 //! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host |
@@ -54,6 +55,7 @@ use crate::{batch::DictionarySet, lower::OutputColumn};
 
 pub mod aggregate;
 pub mod chain;
+pub mod coded;
 pub mod download;
 pub mod failure;
 pub mod join;
@@ -70,6 +72,7 @@ pub mod window;
 
 pub use aggregate::DeviceAggregateExec;
 pub use chain::HostChain;
+pub use coded::DictionaryScanExec;
 pub use download::DeviceDownloadExec;
 pub use failure::DeviceFailure;
 pub use join::{DeviceHashJoinExec, JoinKeys};

@@ -20,7 +20,7 @@ use windlass_device::{DeviceError, Queue};
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
-    Placed,
+    DictionaryScanExec, Placed,
     metrics::{ColumnMetrics, DeviceMetrics},
 };
 use crate::{
@@ -99,7 +99,10 @@ impl DeviceUploadExec {
         context: Arc<TaskContext>,
         dictionaries: Arc<DictionarySet>,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
-        let input = self.input.execute(partition, context)?;
+        let input = match self.input.downcast_ref::<DictionaryScanExec>() {
+            Some(coded) => coded.scan().execute(partition, context)?,
+            None => self.input.execute(partition, context)?,
+        };
         let metrics = DeviceMetrics::new(&self.metrics, partition);
         let names = self.plan.columns.iter().map(|c| c.name.as_str());
         let columns = ColumnMetrics::new(&metrics, names);

@@ -188,6 +188,11 @@ pub(super) fn choose(
     }
     let cheapest = estimates[1..].iter().min_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
     let (reason, unsupported) = match (cheapest, refused, why_no_gpu) {
+        (Some(e), _, Some(reason)) if e.device == TWIN => {
+            let share = e.total_ms / cpu_ms * 100.0;
+            let twin = format!("the twin is estimated at {share:.0}% of DataFusion's operator");
+            (format!("{twin}; {reason}"), false)
+        }
         (_, _, Some(reason)) => (reason, false),
         (Some(e), _, _) => {
             let reason = format!(

@@ -86,8 +86,9 @@ impl Figures {
     }
 }
 
-/// The figures of a segment for `threads` cores.
-pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
+/// The figures of a segment for `threads` cores, which the source gives `texts` columns of
+/// texts that are not codes.
+pub(super) fn figures(segment: &Segment, texts: usize, threads: usize) -> Figures {
     let known = rows_of(&segment.source);
     let rows = known.unwrap_or(UNKNOWN_ROWS) as f64;
     let partitions = segment.source.output_partitioning().partition_count();
@@ -100,7 +101,6 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
     let upload_bytes = rows * width as f64;
     let batches = (rows / DEVICE_ROWS).ceil().max(1.0);
     let operations = operations(program);
-    let texts = input.columns.iter().any(|c| c.dictionary.is_some());
     let decimals = input.columns.iter().any(|c| matches!(c.data_type, DataType::Decimal128(..)));
     let mut cpu = cpu_expressions(rows, operations, threads);
     if decimals {
@@ -138,13 +138,14 @@ pub(super) fn figures(segment: &Segment, threads: usize) -> Figures {
                 rows: taken,
                 groups: if kernel.keys.is_empty() { 0.0 } else { guess },
                 string_key: plan.keys.iter().any(|k| k.dictionary.is_some()),
+                texts,
                 decimals,
                 aggregates: aggregate.map_or(kernel.calls.len(), |a| a.aggr_expr().len()),
                 accumulators: kernel.calls.len(),
             };
             cpu.compute_ms += group_by.cpu(threads).compute_ms;
-            // Texts are coded first. Sums without keys are faster only where values are narrower.
-            let suits = !texts && (!kernel.keys.is_empty() || decimals);
+            // Sums without keys are faster only where values are narrower.
+            let suits = !kernel.keys.is_empty() || decimals;
             let twin = suits.then(|| {
                 let expressions = twin_expressions(rows, operations, threads).compute_ms;
                 let compute_ms = expressions + group_by.twin(threads).compute_ms;

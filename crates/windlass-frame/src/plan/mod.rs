@@ -17,6 +17,7 @@
 
 mod breaker;
 mod choose;
+mod coded;
 pub mod decision;
 pub mod devices;
 mod estimate;
@@ -31,6 +32,7 @@ mod subquery;
 pub(crate) use late::{ReadLate, is_read_late};
 pub(crate) use order::OrderJoins;
 
+pub use coded::Footers;
 pub use decision::{Decision, Estimate};
 pub use devices::DeviceSet;
 pub(crate) use share::SharingPlanner;

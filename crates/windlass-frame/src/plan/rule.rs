@@ -27,10 +27,10 @@ use windlass_device::{Device, DeviceClass, DeviceName};
 use windlass_runtime::EventKind;
 
 use super::{
-    Decision, DeviceSet,
+    Decision, DeviceSet, Footers,
     breaker::{self, Breaker},
     choose::choose,
-    estimate, group_top,
+    coded, estimate, group_top,
     segment::{self, Lowered, Segment},
     subquery,
 };
@@ -52,11 +52,14 @@ pub struct PlacementOptions {
     pub collapse: bool,
     /// Whether placement is on at all.
     pub enabled: bool,
+    /// What files hold, so that scans give texts as codes where a device wants them;
+    /// without it they give texts.
+    pub footers: Option<Footers>,
 }
 
 impl Default for PlacementOptions {
     fn default() -> Self {
-        Self { force_device: None, collapse: true, enabled: true }
+        Self { force_device: None, collapse: true, enabled: true, footers: None }
     }
 }
 
@@ -251,7 +254,8 @@ impl<'a> Placer<'a> {
             }
             return self.on_cpu(segment, source).map(Some);
         }
-        let figures = estimate::figures(segment, self.threads);
+        let (coded, texts) = coded::source(segment, &source, self.options.footers.as_ref());
+        let figures = estimate::figures(segment, texts, self.threads);
         let supported = |device: &dyn Device| segment.supported(device);
         let choice = choose(&supported, &figures, self.devices, self.options, self.placed)?;
         for d in &mut self.decisions[id..below] {
@@ -266,6 +270,7 @@ impl<'a> Placer<'a> {
             return self.on_cpu(segment, source).map(Some);
         };
         let name = device.info().name.to_string();
+        let source = coded.unwrap_or(source);
         let (mut nodes, mut source, mut end) = (segment.nodes.clone(), source, below);
         if device.info().class != DeviceClass::Host
             && let Some(exchange) = segment.idle_exchange(&source)

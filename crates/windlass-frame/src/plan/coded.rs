@@ -1,0 +1,205 @@
+//! Which texts a scan can read as codes.
+
+use std::{fmt, sync::Arc};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::{
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{
+            FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+            parquet::metadata::CachedParquetMetaData,
+        },
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    execution::cache::cache_manager::FileMetadataCache,
+    parquet::{
+        arrow::parquet_to_arrow_schema,
+        basic::Encoding,
+        file::metadata::{ColumnChunkMetaData, ParquetMetaData},
+    },
+    physical_expr::utils::collect_columns,
+    physical_plan::{
+        ChildrenPropertiesMode, ExecutionPlan, Partitioning, ReplaceChildrenOptions,
+        expressions::Column, repartition::RepartitionExec,
+    },
+};
+
+use super::segment::{Lowered, Segment};
+use crate::nodes::DictionaryScanExec;
+
+/// The type of texts as codes that the Parquet reader gives.
+fn codes() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// The footers of files that planning has read.
+#[derive(Clone)]
+pub struct Footers(pub Arc<FileMetadataCache>);
+
+impl fmt::Debug for Footers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Footers").field(&self.0.len()).finish()
+    }
+}
+
+/// The source of a segment with texts as codes, and how many text columns stay texts, which
+/// the host codes row by row. Only for aggregations: their texts are looked at as codes
+/// alone.
+pub(super) fn source(
+    segment: &Segment,
+    source: &Arc<dyn ExecutionPlan>,
+    footers: Option<&Footers>,
+) -> (Option<Arc<dyn ExecutionPlan>>, usize) {
+    let (input, aggregate) = match &segment.lowered {
+        Lowered::Pipeline(plan) => (&plan.input, false),
+        Lowered::Aggregate { plan, .. } => (&plan.input, true),
+    };
+    let texts = input.columns.iter().filter(|c| c.dictionary.is_some());
+    let texts: Vec<usize> = texts.map(|c| c.source).collect();
+    let coded = footers.filter(|_| aggregate && !texts.is_empty());
+    match coded.and_then(|f| scan(source, &texts, &*f.0)) {
+        Some((coded, columns)) => (Some(Arc::new(coded)), texts.len() - columns.len()),
+        None => (None, texts.len()),
+    }
+}
+
+/// `source`, a scan of Parquet files, with the columns of `wanted` (by their numbers in its
+/// output) as codes; those left out that some file does not hold as codes throughout, or that
+/// the scan itself looks at. `None` where that leaves none, or `source` is no such scan, nor
+/// one whose batches are only spread over partitions.
+///
+/// What the files hold is known from `metadata`, where planning left it; nothing is read.
+fn scan(
+    source: &Arc<dyn ExecutionPlan>,
+    wanted: &[usize],
+    metadata: &FileMetadataCache,
+) -> Option<(DictionaryScanExec, Vec<usize>)> {
+    if let Some(spread) = source.downcast_ref::<RepartitionExec>() {
+        let rows = matches!(spread.partitioning(), Partitioning::RoundRobinBatch(_));
+        let below = rows.then(|| scan(spread.children()[0], wanted, metadata)).flatten()?;
+        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        let (coded, outputs) = below;
+        let spread = Arc::clone(source).replace_children(vec![Arc::clone(coded.scan())], options);
+        return Some((coded.below(spread.ok()?, source), outputs));
+    }
+    let scan = source.downcast_ref::<DataSourceExec>()?;
+    let config = scan.data_source().downcast_ref::<FileScanConfig>()?;
+    let parquet = config.file_source().downcast_ref::<ParquetSource>()?;
+    let schema = parquet.table_schema();
+    let projection = parquet.projection()?;
+    let looked_at = parquet.filter().map(|p| collect_columns(&p)).unwrap_or_default();
+    // An output that is a text column of the files, used for nothing else.
+    let column = |output: usize| {
+        let column = projection.as_ref().get(output)?.expr.downcast_ref::<Column>()?;
+        let field = schema.file_schema().fields().get(column.index())?;
+        let text =
+            matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let users = projection
+            .iter()
+            .filter(|e| collect_columns(&e.expr).iter().any(|c| c.index() == column.index()));
+        let filtered = looked_at.iter().any(|c| c.name() == column.name());
+        let sorted = config
+            .output_ordering
+            .iter()
+            .flatten()
+            .any(|e| collect_columns(&e.expr).iter().any(|c| c.name() == column.name()));
+        (text && users.count() == 1 && !filtered && !sorted).then(|| (output, column.index()))
+    };
+    let mut columns: Vec<(usize, usize)> = wanted.iter().filter_map(|o| column(*o)).collect();
+    let files = || config.file_groups.iter().flat_map(|g| g.iter());
+    let known = |file: &PartitionedFile| file_metadata(file, metadata);
+    let footers = files().map(known).collect::<Option<Vec<_>>>()?;
+    let name = |column: usize| schema.file_schema().field(column).name();
+    columns.retain(|(_, c)| footers.iter().all(|footer| holds_codes(footer, name(*c))));
+    if columns.is_empty() || footers.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = columns.iter().map(|(_, c)| name(*c).clone()).collect();
+
+    // The same scan over a table of codes.
+    let table = TableSchema::builder(with_codes(schema.file_schema(), &names))
+        .with_table_partition_cols(schema.table_partition_cols().clone())
+        .with_virtual_columns(schema.virtual_columns().clone())
+        .build();
+    let mut coded = ParquetSource::new(table)
+        .with_table_parquet_options(parquet.table_parquet_options().clone());
+    if let Some(factory) = parquet.parquet_file_reader_factory() {
+        coded = coded.with_parquet_file_reader_factory(Arc::clone(factory));
+    }
+    if let Some(predicate) = parquet.filter() {
+        coded = coded.with_predicate(predicate);
+    }
+    let coded = coded.try_pushdown_projection(projection).ok()??;
+    let groups = config.file_groups.iter().map(|group| {
+        let files = group.iter().map(|file| {
+            let footer = file_metadata(file, metadata)?;
+            let arrow = file_schema(&footer)?;
+            Some(file.clone().with_arrow_schema(with_codes(&arrow, &names)))
+        });
+        files.collect::<Option<Vec<_>>>().map(Into::into)
+    });
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_source(coded)
+        .with_file_groups(groups.collect::<Option<Vec<_>>>()?)
+        .build();
+    let scan = DataSourceExec::from_data_source(config);
+    let outputs = columns.into_iter().map(|(output, _)| output).collect();
+    Some((DictionaryScanExec::new(scan, source, names), outputs))
+}
+
+/// The schema with the columns of these names as codes.
+fn with_codes(schema: &SchemaRef, names: &[String]) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match names.contains(field.name()) {
+        true => Arc::new(Field::clone(field).with_data_type(codes())),
+        false => Arc::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// The footer of a file, if it is in the cache.
+fn file_metadata(
+    file: &PartitionedFile,
+    cache: &FileMetadataCache,
+) -> Option<Arc<ParquetMetaData>> {
+    let entry = cache.get(&file.object_meta.location)?;
+    if !entry.is_valid_for(&file.object_meta) || file.arrow_schema.is_some() {
+        return None;
+    }
+    let footer = entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?;
+    Some(Arc::clone(footer.parquet_metadata()))
+}
+
+/// The Arrow schema of a file.
+fn file_schema(footer: &ParquetMetaData) -> Option<SchemaRef> {
+    let file = footer.file_metadata();
+    parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok().map(Arc::new)
+}
+
+/// Whether a file holds a text column of this name, all of whose pages are codes.
+fn holds_codes(footer: &ParquetMetaData, name: &str) -> bool {
+    let Some(schema) = file_schema(footer) else { return false };
+    let Ok(field) = schema.field_with_name(name) else { return false };
+    let text =
+        matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let columns = footer.file_metadata().schema_descr().columns();
+    let leaf = columns.iter().position(|c| matches!(c.path().parts(), [only] if only == name));
+    let coded = |chunk: &ColumnChunkMetaData| {
+        let plain = match chunk.page_encoding_stats_mask() {
+            // Of data pages alone.
+            Some(pages) => {
+                !(pages.is_only(Encoding::RLE_DICTIONARY)
+                    || pages.is_only(Encoding::PLAIN_DICTIONARY))
+            }
+            // Of all pages: a dictionary's own may be plain, so that plain says nothing.
+            None => chunk.encodings().any(|e| {
+                use Encoding as E;
+                matches!(e, E::PLAIN | E::DELTA_LENGTH_BYTE_ARRAY | E::DELTA_BYTE_ARRAY)
+            }),
+        };
+        chunk.dictionary_page_offset().is_some() && !plain
+    };
+    let groups = || footer.row_groups().iter();
+    text && leaf.is_some_and(|leaf| groups().all(|g| coded(g.column(leaf))))
+}
