@@ -19,8 +19,8 @@ fn abs_i64(a: I64) -> I64 {
 fn eq_i64(a: I64, b: I64) -> bool { return eq_u64(as_u64(a), as_u64(b)); }
 fn zero_u64(a: U64) -> bool { return (lo_u64(a) | hi_u64(a)) == 0u; }
 fn zero_i64(a: I64) -> bool { return zero_u64(as_u64(a)); }
-fn minus_one(a: I64) -> bool { return (lo_i64(a) & hi_i64(a)) == 0xffffffffu; }
-fn smallest(a: I64) -> bool { return lo_i64(a) == 0u && hi_i64(a) == 0x80000000u; }
+fn minus_one_i64(a: I64) -> bool { return (lo_i64(a) & hi_i64(a)) == 0xffffffffu; }
+fn smallest_i64(a: I64) -> bool { return lo_i64(a) == 0u && hi_i64(a) == 0x80000000u; }
 // Shift counts are taken modulo 64.
 fn shl_u64(a: U64, b: U64) -> U64 { return left_u64(a, lo_u64(b) & 63u); }
 fn shr_u64(a: U64, b: U64) -> U64 { return right_u64(a, lo_u64(b) & 63u); }
@@ -38,11 +38,11 @@ fn rem_u64(a: U64, b: U64) -> U64 {
 }
 fn div_i64(a: I64, b: I64) -> I64 {
     if (zero_i64(b)) { return a; }
-    if (minus_one(b)) { return neg_i64(a); }
+    if (minus_one_i64(b)) { return neg_i64(a); }
     return quo_i64(a, b);
 }
 fn rem_i64(a: I64, b: I64) -> I64 {
-    if (zero_i64(b) || minus_one(b)) { return i64_of(0u, 0u); }
+    if (zero_i64(b) || minus_one_i64(b)) { return i64_of(0u, 0u); }
     return mod_i64(a, b);
 }
 // The divisor is positive.
@@ -74,18 +74,18 @@ fn div_round_i64(a: I64, b: I64) -> I64 {
 }
 
 // Whether the exact result leaves the type.
-fn add_over(a: I64, b: I64) -> bool {
+fn add_over_i64(a: I64, b: I64) -> bool {
     let s = hi_i64(add_i64(a, b));
     return (((hi_i64(a) ^ s) & (hi_i64(b) ^ s)) >> 31u) == 1u;
 }
-fn sub_over(a: I64, b: I64) -> bool {
+fn sub_over_i64(a: I64, b: I64) -> bool {
     let s = hi_i64(sub_i64(a, b));
     return (((hi_i64(a) ^ hi_i64(b)) & (hi_i64(a) ^ s)) >> 31u) == 1u;
 }
-fn mul_over(a: I64, b: I64) -> bool {
+fn mul_over_i64(a: I64, b: I64) -> bool {
     if (zero_i64(a) || zero_i64(b)) { return false; }
-    if (minus_one(a)) { return smallest(b); }
-    if (minus_one(b)) { return smallest(a); }
+    if (minus_one_i64(a)) { return smallest_i64(b); }
+    if (minus_one_i64(b)) { return smallest_i64(a); }
     return !eq_i64(quo_i64(mul_i64(a, b), b), a);
 }
 

@@ -14,6 +14,7 @@ fn as_i64(a: U64) -> I64 { return bitcast<i64>(a); }
 fn add_u64(a: U64, b: U64) -> U64 { return a + b; }
 fn sub_u64(a: U64, b: U64) -> U64 { return a - b; }
 fn mul_u64(a: U64, b: U64) -> U64 { return a * b; }
+fn mul_words(a: u32, b: u32) -> U64 { return u64(a) * u64(b); }
 fn eq_u64(a: U64, b: U64) -> bool { return a == b; }
 fn lt_u64(a: U64, b: U64) -> bool { return a < b; }
 fn lt_i64(a: I64, b: I64) -> bool { return a < b; }

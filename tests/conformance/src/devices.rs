@@ -104,7 +104,7 @@ pub fn kernel_types(device: &dyn Device) -> Vec<PhysType> {
     PhysType::ALL
         .into_iter()
         .filter(|t| match t {
-            PhysType::I128 => !wgsl && info.features.int128,
+            PhysType::I128 => wgsl || info.features.int128,
             PhysType::F64 => info.features.float64 && (!wgsl || info.features.int64),
             _ => true,
         })

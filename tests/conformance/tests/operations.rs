@@ -26,6 +26,9 @@ conformance::everywhere!(cpu, emulated, wgpu, wgpu_narrow, real:
     binary,
     checked,
     divisions_by_constants,
+    long_divisions,
+    wide_products,
+    failures,
     casts,
     logic,
     select,
@@ -214,6 +217,105 @@ fn divisions_by_constants(target: Target) {
             }
         }
         case.check(&mut bench, Presented::Packed(5));
+    }
+}
+
+/// Quotients of 128 bits whose digits of 16 bits are the hard ones of a long division: those
+/// around half and around all of a digit make its estimates too large, about one row in fifty
+/// by the most that they can be.
+fn long_divisions(target: Target) {
+    const ROWS: usize = 6000;
+    const DIGITS: [u128; 8] = [0, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
+    let mut random = data::Random(77);
+    let mut number = |digits: usize| -> Option<u128> {
+        Some((0..digits).fold(0, |n, _| (n << 16) | DIGITS[random.below(DIGITS.len())]))
+    };
+    let ty = PhysType::I128;
+    let dividends = HostColumn { ty, values: (0..ROWS).map(|_| number(8)).collect() };
+    let divisors = HostColumn { ty, values: (0..ROWS).map(|row| number(1 + row % 8)).collect() };
+    let (mut case, ids) = Case::new(vec![dividends, divisors]);
+    for op in [BinaryOp::Div, BinaryOp::Rem, BinaryOp::MulChecked] {
+        let guard = case.guard(|p| p.binary(op, ids[0], ids[1], None).ok());
+        case.outputs.push(case.p.binary(op, ids[0], ids[1], guard).unwrap());
+    }
+    case.check(&mut Bench::new(target), Presented::Wide);
+}
+
+/// Rows that fail do so alone too: the guards of the other bodies leave them out. `most` of
+/// them are run, spread over all.
+fn fails(
+    bench: &mut Bench,
+    inputs: &[HostColumn],
+    most: usize,
+    make: impl Fn(&mut Program, &[ValueId]) -> ValueId,
+) {
+    let mut p = Program::new();
+    let ids: Vec<ValueId> = inputs.iter().map(|c| p.input(c.ty, false)).collect();
+    let id = make(&mut p, &ids);
+    let plan = FilterProject { program: p, filter: None, outputs: vec![id] };
+    let row = |row: usize| -> Vec<HostColumn> {
+        let one = |c: &HostColumn| HostColumn { ty: c.ty, values: vec![c.values[row]] };
+        inputs.iter().map(one).collect()
+    };
+    let failing: Vec<usize> = (0..inputs[0].rows())
+        .filter(|r| reference::run(&plan, &row(*r), &[], 1).is_err())
+        .collect();
+    assert!(!failing.is_empty(), "{:?} fails nowhere", plan.program.value(id));
+    for r in failing.iter().step_by(failing.len().div_ceil(most)) {
+        bench.check(&plan, &row(*r), &[], Presented::Wide);
+    }
+}
+
+/// What leaves its type is an error, for operations on long integers.
+fn failures(target: Target) {
+    use BinaryOp as B;
+    let mut bench = Bench::new(target);
+    for ty in [PhysType::I64, PhysType::I128] {
+        let pairs = data::pairs(ty, Nulls::None, 0);
+        for op in [B::AddChecked, B::SubChecked, B::Div, B::Rem] {
+            fails(&mut bench, &pairs, 30, |p, x| p.binary(op, x[0], x[1], None).unwrap());
+        }
+        fails(&mut bench, &pairs, 3, |p, x| p.unary(UnaryOp::Abs, x[0], None).unwrap());
+        for to in PhysType::ALL.into_iter().filter(|t| t.is_integer()) {
+            if to.packed_bytes() < ty.packed_bytes() || to == PhysType::U64 {
+                let cast = |p: &mut Program, x: &[ValueId]| p.cast(x[0], to, CastMode::Error, None);
+                fails(&mut bench, &pairs, 12, |p, x| cast(p, x).unwrap());
+            }
+        }
+        let products = edge_products(ty);
+        fails(&mut bench, &products, 150, |p, x| {
+            p.binary(B::MulChecked, x[0], x[1], None).unwrap()
+        });
+    }
+}
+
+/// Factors whose product is the smallest number of a type or one past the largest, and their
+/// neighbours.
+fn edge_products(ty: PhysType) -> [HostColumn; 2] {
+    let top = ty.packed_bytes().unwrap_or(16) as u32 * 8 - 1;
+    let shifts = [0, 1, 2, 15, 16, 31, 32, 33, 47, 62, 63, 64, 65, 95, 96, 97, 125, 126, 127];
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for shift in shifts.into_iter().filter(|s| *s <= top) {
+        for (x, y) in [(1i128, 1i128), (-1, 1), (1, -1), (-1, -1)] {
+            let (x, y) = (x.wrapping_shl(shift), y.wrapping_shl(top - shift));
+            for (dx, dy) in [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (1, 1), (-1, -1)] {
+                for (to, v) in [(&mut a, x.wrapping_add(dx)), (&mut b, y.wrapping_add(dy))] {
+                    to.push(Some(conformance::host::truncate(ty, v as u128)));
+                }
+            }
+        }
+    }
+    [a, b].map(|values| HostColumn { ty, values })
+}
+
+fn wide_products(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in [PhysType::I64, PhysType::I128] {
+        let (mut case, ids) = Case::new(edge_products(ty).into());
+        let checked = |p: &mut Program| p.binary(BinaryOp::MulChecked, ids[0], ids[1], None).ok();
+        let guard = case.guard(checked);
+        case.outputs.push(case.p.binary(BinaryOp::MulChecked, ids[0], ids[1], guard).unwrap());
+        case.check(&mut bench, Presented::Packed(0));
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn check(plan: &FilterProject, device: &dyn Device) -> Result<()> {
     let wgsl = language(device) == Some(Language::Wgsl);
     for id in shape.values() {
         let reason = match plan.program.ty(id) {
-            PhysType::I128 if wgsl || !info.features.int128 => {
+            PhysType::I128 if !wgsl && !info.features.int128 => {
                 Some("decimals past 18 digits".to_string())
             }
             PhysType::F64 if !info.features.float64 => Some("64-bit floats".into()),

@@ -33,7 +33,7 @@ fn has(device: &dyn Device, ty: PhysType) -> bool {
     match ty {
         PhysType::I64 | PhysType::U64 => f.int64 || device.info().backend == Backend::Wgpu,
         PhysType::F64 => f.float64,
-        PhysType::I128 => f.int128,
+        PhysType::I128 => f.int128 || device.info().backend == Backend::Wgpu,
         _ => true,
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Unsigned,
     /// `I64` or `U64`.
     Long,
+    /// `I128`, as four words.
+    Wide,
     /// `f32` or `f64`.
     Float,
 }
@@ -25,8 +27,8 @@ pub(super) fn kind(ty: PhysType) -> Kind {
         PhysType::Bool => Kind::Bool,
         PhysType::I8 | PhysType::I16 | PhysType::I32 => Kind::Signed,
         PhysType::U8 | PhysType::U16 | PhysType::U32 => Kind::Unsigned,
-        // `supported` has refused 128-bit integers.
-        PhysType::I64 | PhysType::U64 | PhysType::I128 => Kind::Long,
+        PhysType::I64 | PhysType::U64 => Kind::Long,
+        PhysType::I128 => Kind::Wide,
         PhysType::F32 | PhysType::F64 => Kind::Float,
     }
 }
@@ -37,10 +39,11 @@ pub(super) fn suffix(ty: PhysType) -> &'static str {
         PhysType::Bool => "bool",
         PhysType::I8 | PhysType::I16 | PhysType::I32 => "i32",
         PhysType::U8 | PhysType::U16 | PhysType::U32 => "u32",
-        PhysType::I64 | PhysType::I128 => "i64",
+        PhysType::I64 => "i64",
         PhysType::U64 => "u64",
         PhysType::F32 => "f32",
         PhysType::F64 => "f64",
+        PhysType::I128 => "i128",
     }
 }
 
@@ -49,6 +52,7 @@ pub(super) fn name(ty: PhysType) -> &'static str {
     match kind(ty) {
         Kind::Long if ty == PhysType::U64 => "U64",
         Kind::Long => "I64",
+        Kind::Wide => "I128",
         _ => suffix(ty),
     }
 }
@@ -82,6 +86,7 @@ pub(super) fn zero(ty: PhysType) -> String {
         Kind::Bool => "false".into(),
         Kind::Long if ty == PhysType::U64 => "u64_of(0u, 0u)".into(),
         Kind::Long => "i64_of(0u, 0u)".into(),
+        Kind::Wide => "i128_of(0u, 0u, 0u, 0u)".into(),
         Kind::Signed => "0i".into(),
         Kind::Unsigned => "0u".into(),
         Kind::Float if ty == PhysType::F32 => "0.0f".into(),
@@ -91,11 +96,8 @@ pub(super) fn zero(ty: PhysType) -> String {
 
 pub(super) fn is_zero(ty: PhysType, x: &str) -> String {
     match kind(ty) {
-        Kind::Long | Kind::Float => match ty {
-            PhysType::I64 => format!("zero_i64({x})"),
-            PhysType::U64 => format!("zero_u64({x})"),
-            _ => format!("is_zero_{}({x})", suffix(ty)),
-        },
+        Kind::Long | Kind::Wide => format!("zero_{}({x})", suffix(ty)),
+        Kind::Float => format!("is_zero_{}({x})", suffix(ty)),
         _ => format!("{x} == {}", zero(ty)),
     }
 }
@@ -105,7 +107,7 @@ pub(super) fn is_smallest(ty: PhysType, x: &str) -> String {
         PhysType::I8 => format!("{x} == -128i"),
         PhysType::I16 => format!("{x} == -32768i"),
         PhysType::I32 => format!("bitcast<u32>({x}) == 0x80000000u"),
-        _ => format!("smallest({x})"),
+        _ => format!("smallest_{}({x})", suffix(ty)),
     }
 }
 
@@ -113,12 +115,12 @@ pub(super) fn compared(ty: PhysType, op: BinaryOp, x: &str, y: &str) -> String {
     use BinaryOp as B;
     let less = |x: &str, y: &str| match kind(ty) {
         Kind::Bool => format!("(!{x} && {y})"),
-        Kind::Long => format!("lt_{}({x}, {y})", suffix(ty)),
+        Kind::Long | Kind::Wide => format!("lt_{}({x}, {y})", suffix(ty)),
         Kind::Float => format!("(key_{0}({x}) < key_{0}({y}))", suffix(ty)),
         _ => format!("({x} < {y})"),
     };
     let same = match kind(ty) {
-        Kind::Long => format!("eq_{}({x}, {y})", suffix(ty)),
+        Kind::Long | Kind::Wide => format!("eq_{}({x}, {y})", suffix(ty)),
         Kind::Float => format!("(key_{0}({x}) == key_{0}({y}))", suffix(ty)),
         _ => format!("({x} == {y})"),
     };
@@ -141,6 +143,7 @@ pub(super) fn converted(from: PhysType, to: PhysType, x: &str) -> String {
         Kind::Signed => format!("bitcast<u32>({x})"),
         Kind::Unsigned => x.to_string(),
         Kind::Long => format!("lo_{}({x})", suffix(from)),
+        Kind::Wide => format!("{x}.x"),
         Kind::Float => String::new(),
     };
     match (source, target) {
@@ -159,15 +162,21 @@ pub(super) fn converted(from: PhysType, to: PhysType, x: &str) -> String {
             let (bits, _) = width(to);
             if bits == 32 { whole } else { format!("min({whole}, {}u)", (1u64 << bits) - 1) }
         }
-        (Kind::Float, Kind::Long) => format!("{}_of_{}({x})", suffix(to), suffix(from)),
+        (Kind::Float, Kind::Long | Kind::Wide) => {
+            format!("{}_of_{}({x})", suffix(to), suffix(from))
+        }
         (_, Kind::Signed) => extend(to, &format!("bitcast<i32>({word})")),
         (_, Kind::Unsigned) => extend(to, &word),
         (Kind::Long, Kind::Long) if to == PhysType::U64 => format!("as_u64({x})"),
         (Kind::Long, Kind::Long) => format!("as_i64({x})"),
-        (Kind::Signed, Kind::Long) => format!("{}_of_i32({x})", suffix(to)),
-        (_, Kind::Long) => format!("{}_of_u32({word})", suffix(to)),
+        (Kind::Wide, Kind::Long) => format!("{}_of({x}.x, {x}.y)", suffix(to)),
+        (Kind::Long, Kind::Wide) => format!("i128_of_{}({x})", suffix(from)),
+        (Kind::Wide, Kind::Wide) => x.to_string(),
+        (Kind::Signed, Kind::Long | Kind::Wide) => format!("{}_of_i32({x})", suffix(to)),
+        (_, Kind::Long | Kind::Wide) => format!("{}_of_u32({word})", suffix(to)),
         (Kind::Bool, Kind::Float) => format!("{}({word})", suffix(to)),
         (Kind::Long, Kind::Float) if to == PhysType::F32 => format!("f32_of_{}({x})", suffix(from)),
+        (Kind::Wide, Kind::Float) => format!("{}_of_i128({x})", suffix(to)),
         (_, Kind::Float) => format!("{}({x})", suffix(to)),
     }
 }
@@ -203,6 +212,9 @@ pub(super) fn fits(from: PhysType, to: PhysType, x: &str, v: &str) -> Option<Str
             let magnitude = bits - u32::from(signed);
             (magnitude < 32).then(|| format!("{x} <= {}u", (1u64 << magnitude) - 1))
         }
+        (Kind::Long | Kind::Wide, Kind::Wide) => None,
+        // Through the low half and back.
+        (Kind::Wide, _) => Some(format!("eq_i128(i128_of_{}({v}), {x})", suffix(to))),
         (Kind::Long, Kind::Long) => Some(format!("(hi_{}({x}) >> 31u) == 0u", suffix(from))),
         (Kind::Long, _) => {
             let back = format!("eq_{0}({0}_of_{1}({v}), {x})", suffix(from), suffix(to));
@@ -217,7 +229,8 @@ pub(super) fn fits(from: PhysType, to: PhysType, x: &str, v: &str) -> Option<Str
 /// A constant by its bits.
 pub(super) fn constant(c: Scalar) -> String {
     let bits = c.bits();
-    let (lo, hi) = (bits as u32, (bits >> 32) as u32);
+    let word = |at: u32| (bits >> (32 * at)) as u32;
+    let (lo, hi) = (word(0), word(1));
     match c {
         Scalar::Bool(b) => b.to_string(),
         Scalar::F32(_) => format!("f32_bits({lo:#x}u)"),
@@ -225,6 +238,9 @@ pub(super) fn constant(c: Scalar) -> String {
         Scalar::Int(ty, _) | Scalar::UInt(ty, _) => match kind(ty) {
             Kind::Signed => format!("bitcast<i32>({lo:#x}u)"),
             Kind::Unsigned => format!("{lo:#x}u"),
+            Kind::Wide => {
+                format!("i128_of({lo:#x}u, {hi:#x}u, {:#x}u, {:#x}u)", word(2), word(3))
+            }
             _ => format!("{}_of({lo:#x}u, {hi:#x}u)", suffix(ty)),
         },
     }

@@ -1,7 +1,7 @@
 //! Prints a kernel as WGSL. What an operation means in a row is in `shaders/pipeline`; the
 //! modules that a kernel needs are put before it. Integers of up to 32 bits are `i32` and
 //! `u32`, kept extended; 64-bit integers are the adapter's own or pairs of words, under one
-//! set of names.
+//! set of names; 128-bit integers are four words.
 //!
 //! Every value is bound by `let`, so that nothing is a constant expression: WGSL makes an
 //! overflow, a NaN or a division by zero in one of those an error.
@@ -47,11 +47,12 @@ fn wide(ty: PhysType) -> &'static str {
 /// The type of an input buffer's elements.
 fn element(s: &Source) -> &'static str {
     match (s.layout.storage, s.layout.ty) {
-        (_, PhysType::I128) => "vec4<u32>",
         (
             Storage::Packed,
             PhysType::Bool | PhysType::I8 | PhysType::U8 | PhysType::I16 | PhysType::U16,
         ) => "u32",
+        // The same as `I128`, which a kernel that takes the low half alone does not have.
+        (_, PhysType::I128) => "vec4<u32>",
         (_, ty) => wide(ty),
     }
 }
@@ -59,13 +60,21 @@ fn element(s: &Source) -> &'static str {
 /// The whole text. `int64`: whether the adapter has 64-bit integers.
 pub(crate) fn print(shape: &Shape<'_>, int64: bool) -> String {
     let types = || shape.values().map(|id| shape.program.ty(id));
+    let (wide_ints, doubles) =
+        (types().any(|t| t == PhysType::I128), types().any(|t| t == PhysType::F64));
     let mut text = module!("values").into_owned();
-    if types().any(|t| kind(t) == Kind::Long || t == PhysType::F64) {
+    if wide_ints || doubles || types().any(|t| kind(t) == Kind::Long) {
         text += &if int64 { module!("int64_native") } else { module!("int64_pair") };
         text += &module!("int64");
     }
-    if types().any(|t| t == PhysType::F64) {
+    if doubles {
         text += &module!("float64");
+    }
+    if wide_ints {
+        text += &module!("int128");
+    }
+    if wide_ints && doubles {
+        text += &module!("int128_float64");
     }
     let mut binding = 0;
     let mut bind = |access: &str, name: &str, element: &str| {
@@ -283,6 +292,10 @@ impl Printer<'_, '_> {
 
     fn load(&self, table: &str, s: &Source, row: &str) -> String {
         let buffer = format!("{table}{}", s.at);
+        let slots = match table {
+            "in" => self.shape.program.inputs(),
+            _ => self.shape.program.tables(),
+        };
         match (s.layout.storage, s.layout.ty) {
             (Storage::Packed, PhysType::Bool) => self.bit(&buffer, s.value_offset, row),
             (Storage::Wide, PhysType::Bool) => format!("({buffer}[{row}] != 0u)"),
@@ -292,7 +305,9 @@ impl Printer<'_, '_> {
             (Storage::Packed, ty @ (PhysType::I16 | PhysType::U16)) => {
                 subword(ty, &format!("{buffer}[{row} >> 1u]"), &format!("(({row} & 1u) * 16u)"))
             }
-            (_, PhysType::I128) => format!("i64_of({buffer}[{row}].x, {buffer}[{row}].y)"),
+            (_, PhysType::I128) if slots[s.at as usize].ty == PhysType::I64 => {
+                format!("i64_of({buffer}[{row}].x, {buffer}[{row}].y)")
+            }
             _ => format!("{buffer}[{row}]"),
         }
     }
@@ -310,6 +325,7 @@ impl Printer<'_, '_> {
         use UnaryOp as U;
         let ty = self.ty(a);
         let x = format!("v{}", a.0);
+        let long = matches!(kind(ty), Kind::Long | Kind::Wide);
         let helper = |f: &str| format!("{f}_{}({x})", suffix(ty));
         let builtin = |f: &str| format!("{f}({x})");
         let text = match op {
@@ -319,10 +335,10 @@ impl Printer<'_, '_> {
             U::IsNotNull => "true".into(),
             U::Not => format!("!{x}"),
             U::Neg if ty.is_float() => format!("-{x}"),
-            U::Neg if kind(ty) == Kind::Long => helper("neg"),
+            U::Neg if long => helper("neg"),
             U::Neg => extend(ty, &format!("0i - {x}")),
             U::Abs if ty.is_float() => builtin("abs"),
-            U::Abs if kind(ty) == Kind::Long => helper("abs"),
+            U::Abs if long => helper("abs"),
             U::Abs => extend(ty, &helper("abs")),
             U::BitNot => extend(ty, &format!("~{x}")),
             U::Sqrt => helper("sqrt"),
@@ -359,10 +375,11 @@ impl Printer<'_, '_> {
         let (x, y) = (format!("v{}", a.0), format!("v{}", b.0));
         let k = kind(ty);
         let helper = |f: &str| format!("{f}_{}({x}, {y})", suffix(ty));
-        // An operator on words, a function on long integers.
-        let either = |o: &str, f: &str| match k {
-            Kind::Long => helper(f),
-            _ => extend(ty, &format!("{x} {o} {y}")),
+        let long = matches!(k, Kind::Long | Kind::Wide);
+        // An operator on words, a function on longer integers.
+        let either = |o: &str, f: &str| match long {
+            true => helper(f),
+            false => extend(ty, &format!("{x} {o} {y}")),
         };
         let bits = width(ty).0;
         let count = match k {
@@ -384,9 +401,9 @@ impl Printer<'_, '_> {
             B::BitAnd => format!("{x} & {y}"),
             B::BitOr => format!("{x} | {y}"),
             B::BitXor => format!("{x} ^ {y}"),
-            B::Shl if k == Kind::Long => helper("shl"),
+            B::Shl if long => helper("shl"),
             B::Shl => extend(ty, &format!("({x} << {count})")),
-            B::Shr if k == Kind::Long => helper("shr"),
+            B::Shr if long => helper("shr"),
             B::Shr => format!("{x} >> {count}"),
             B::And | B::Or => {
                 // A null operand counts as neither true nor false.
@@ -421,9 +438,9 @@ impl Printer<'_, '_> {
                 let zero = is_zero(ty, &y);
                 self.raise(&zero, fail::DIVIDE_BY_ZERO, &[a, b], guard);
                 if op == B::Div && ty.is_signed() {
-                    let minus = match k {
-                        Kind::Long => format!("minus_one({y})"),
-                        _ => format!("{y} == -1i"),
+                    let minus = match long {
+                        true => format!("minus_one_{}({y})", suffix(ty)),
+                        false => format!("{y} == -1i"),
                     };
                     let over = format!("{} && {minus}", is_smallest(ty, &x));
                     self.raise(&over, fail::DIVISION, &[a, b], guard);
@@ -435,7 +452,7 @@ impl Printer<'_, '_> {
                     B::SubChecked => "sub_over",
                     _ => "mul_over",
                 };
-                self.raise(&format!("{f}({x}, {y})"), fail::ARITHMETIC, &[a, b], guard);
+                self.raise(&helper(f), fail::ARITHMETIC, &[a, b], guard);
             }
             _ => {}
         }
