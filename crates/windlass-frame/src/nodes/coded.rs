@@ -14,6 +14,7 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
         ReplaceChildrenOptions,
+        metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
     },
@@ -34,6 +35,7 @@ pub struct DictionaryScanExec {
     columns: Arc<[String]>,
     /// Of the scan of texts.
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl DictionaryScanExec {
@@ -44,18 +46,35 @@ impl DictionaryScanExec {
         texts: &Arc<dyn ExecutionPlan>,
         columns: Vec<String>,
     ) -> Self {
-        Self { scan, columns: columns.into(), properties: Arc::clone(texts.properties()) }
+        let properties = Arc::clone(texts.properties());
+        Self { scan, columns: columns.into(), properties, metrics: Default::default() }
     }
 
     /// The same columns where `scan` stands above the scan of codes and passes its batches,
     /// as `texts` does above the scan of texts.
     pub fn below(self, scan: Arc<dyn ExecutionPlan>, texts: &Arc<dyn ExecutionPlan>) -> Self {
-        Self { scan, columns: self.columns, properties: Arc::clone(texts.properties()) }
+        Self { scan, properties: Arc::clone(texts.properties()), ..self }
     }
 
     /// The scan that gives codes.
     pub fn scan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.scan
+    }
+
+    /// The rows of a partition, its texts as dictionary arrays.
+    ///
+    /// # Errors
+    /// Those of executing the scan.
+    pub fn codes(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let codes = self.scan.execute(partition, context)?;
+        let schema = codes.schema();
+        let codes = codes.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, codes)))
     }
 }
 
@@ -105,8 +124,8 @@ impl ExecutionPlan for DictionaryScanExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scan = super::upload::only(children, self.name())?;
-        let columns = Arc::clone(&self.columns);
-        Ok(Arc::new(Self { scan, columns, properties: Arc::clone(&self.properties) }))
+        let (columns, properties) = (Arc::clone(&self.columns), Arc::clone(&self.properties));
+        Ok(Arc::new(Self { scan, columns, properties, metrics: Default::default() }))
     }
 
     fn with_new_children(
@@ -129,12 +148,16 @@ impl ExecutionPlan for DictionaryScanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        let codes = self.scan.execute(partition, context)?;
+        let codes = self.codes(partition, context)?;
         let texts = {
             let schema = Arc::clone(&schema);
             codes.and_then(move |batch| std::future::ready(decoded(&batch, &schema)))
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, texts)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {

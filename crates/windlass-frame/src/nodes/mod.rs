@@ -215,9 +215,12 @@ pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
     placed_of(plan).map(Placed::name)
 }
 
-/// Why a plan node runs on its device, and what went to the CPU after all; `None` for
-/// DataFusion's own operators.
+/// Why a plan node runs on its device, and what went to the CPU after all, or why it is there;
+/// `None` for DataFusion's own operators.
 pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
+    if plan.is::<DictionaryScanExec>() {
+        return Some("its files hold these texts as codes".to_string());
+    }
     let reason = &placed_of(plan)?.reason;
     let metrics = plan.metrics().unwrap_or_default();
     let fallbacks = metrics.sum_by_name("fallback_batches").map_or(0, |v| v.as_usize());

@@ -100,7 +100,7 @@ impl DeviceUploadExec {
         dictionaries: Arc<DictionarySet>,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
         let input = match self.input.downcast_ref::<DictionaryScanExec>() {
-            Some(coded) => coded.scan().execute(partition, context)?,
+            Some(coded) => coded.codes(partition, context)?,
             None => self.input.execute(partition, context)?,
         };
         let metrics = DeviceMetrics::new(&self.metrics, partition);
