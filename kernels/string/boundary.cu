@@ -3,7 +3,7 @@
 // Purpose:  numbers of texts in their order (a scan of the flags), by which other keys, groups
 //           and joins can stand beside texts.
 // Algorithm: a thread takes a place in the order and compares two texts, first by their lengths,
-//           then four bytes at a time.
+//           then four bytes at a time, the first four of a view from the view itself.
 // Buffers:  heads, bytes, valid  the column (string/text.cuh); valid is not read unless nullable
 //           order  u32[n]: row numbers
 //           out    u32[n]: 1 where the row differs from the one before it, 0 for the first
@@ -29,8 +29,9 @@ extern "C" __global__ void boundary(const u32* heads, const u32* bytes, const u3
     if (live && !differs) {
       const Text a = text_at(heads, bytes, p.column, before);
       const Text b = text_at(heads, bytes, p.column, row);
-      differs = a.len != b.len;
-      for (u32 k = 0; k < a.len && !differs; k += 4) differs = text_word(a, k) != text_word(b, k);
+      const u32 first = text_first(heads, p.column, before, a);
+      differs = a.len != b.len || first != text_first(heads, p.column, row, b);
+      for (u32 k = 4; k < a.len && !differs; k += 4) differs = text_word(a, k) != text_word(b, k);
     }
     out[i] = differs ? 1u : 0u;
   }

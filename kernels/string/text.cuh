@@ -78,6 +78,14 @@ W_INLINE u32 text_word(const Text& t, u32 i) {
   return left >= 4 ? out : out & ((1u << (8 * left)) - 1);
 }
 
+// As text_word(t, 0) for the text of a row, from the view where there is one: bytes elsewhere are
+// not read for it.
+W_INLINE u32 text_first(const u32* heads, const TextLayout& c, u64 row, const Text& t) {
+  if ((c.form & FORM_VIEWS) == 0) return text_word(t, 0);
+  const u32 word = heads[(c.form & FORM_CONSTANT) != 0 ? 1 : row * 4 + 1];
+  return t.len >= 4 ? word : word & ((1u << (8 * t.len)) - 1);
+}
+
 W_INLINE u32 w_swap_bytes(u32 w) {
   return (w >> 24) | ((w >> 8) & 0xff00u) | ((w << 8) & 0xff0000u) | (w << 24);
 }

@@ -36,19 +36,32 @@ BACKENDS = {
     "wgsl": ["wgpu", "wgpu_narrow", "wgpu_reversed"],
 }
 # The test files of a family whose name is not its own.
-OWN = {"compact": ["library", "batches"], "pipeline": ["batches", "operations"], "scan": ["scan", "library"]}
+OWN = {
+    "compact": ["library", "batches", "bad_input"],
+    "pipeline": ["batches", "operations"],
+    "scan": ["scan", "library"],
+    "string": ["string", "bad_input"],
+}
 # What a text that does not compile says, by device or by the composition of shaders.
 NO_COMPILE = re.compile(r"does not compile|Compile \{|compose a shader")
 # Address space of a test: a broken count must not take the machine's memory.
 MOST_BYTES = 20 << 30
 
 
-def binaries(work):
+# Test files whose bodies are not made by `everywhere!`.
+NOT_EVERYWHERE = {"bench", "complete"}
+# What is built with --kernels: enough for the conformance tests.
+KERNEL_PACKAGES = ["windlass-device", "windlass-kernels", "conformance", "nvrtc-gate"]
+
+
+def binaries(work, kernels):
     """Builds the conformance tests: their names and copies of their executables, so that a
     build beside the check does not change them. With the features of the whole workspace, so
-    that nothing is built again after `make test`."""
-    names = sorted({p.stem for p in (ROOT / "tests/conformance/tests").iterdir()})
-    command = ["cargo", "test", "--no-run", "--message-format", "json", "--workspace"]
+    that nothing is built again after `make test`; with `kernels` those of the kernels' packages
+    alone, which build in minutes from nothing."""
+    names = sorted({p.stem for p in (ROOT / "tests/conformance/tests").iterdir()} - NOT_EVERYWHERE)
+    command = ["cargo", "test", "--no-run", "--message-format", "json"]
+    command += [word for p in KERNEL_PACKAGES for word in ("-p", p)] if kernels else ["--workspace"]
     command += [word for name in names for word in ("--test", name)]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode:
@@ -248,6 +261,8 @@ def main():
     p.add_argument("--file", action="append", help="only this kernel text")
     p.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     p.add_argument("--budget", type=float, default=float("inf"), help="seconds of tests for one mutant (no limit)")
+    p.add_argument("--kernels", action="store_true", help="build the kernels' packages alone")
+    p.add_argument("--no-canary", action="store_true", help="do not see first that a text that is no kernel fails the tests of its file")
     p.add_argument("--list", action="store_true", help="show the sample and run nothing")
     p.add_argument("--every", action="store_true", help="with --list: every mutant")
     p.add_argument("--json", help="write the results here")
@@ -271,11 +286,11 @@ def main():
     work = Path(a.work or Path(tempfile.gettempdir()) / f"windlass-mutation-{os.getuid()}")
     work.mkdir(parents=True, exist_ok=True)
     runner = Runner(work)
-    found = binaries(work)
+    found = binaries(work, a.kernels)
     wanted = [b for language in languages for b in BACKENDS[language]]
     tested = {n: b for n, b in found.items() if set(families) == set(every) or any(n in OWN.get(f, [f]) for f in families)}
     known = baseline(runner, tested, wanted, a.jobs)
-    if not a.file:
+    if not a.file and not a.no_canary:
         canary(runner, tested, known, families, languages)
 
     results, invalid, lock = [], 0, threading.Lock()

@@ -9,9 +9,11 @@
 //           offsets  u32[first + tiles]         values before each tile
 //           dst      u32[total * words]         written; at most 2^32 words
 // Params:   tiles, tile (values of a tile), words (32-bit words of a value: 1, 2 or 4),
-//           total (values of all tiles), first (index of the first offset)
+//           total (values of all tiles), first (index of the first offset), held (values that
+//           src has room for: the last tile may be shorter)
 // Launch:   one workgroup of 256 for each tile.
-// Result:   all of `dst`. The same bits in any order of groups.
+// Result:   all of `dst`. The same bits in any order of groups. Whatever the offsets say, no access
+//           leaves the buffers.
 
 struct Params {
     tiles: u32,
@@ -19,6 +21,7 @@ struct Params {
     words: u32,
     total: u32,
     first: u32,
+    held: u32,
 }
 
 @group(0) @binding(0) var<storage, read> src: array<u32>;
@@ -39,11 +42,12 @@ fn close_gaps(
     let start = offsets[p.first + t];
     var end = p.total;
     if (t + 1u < p.tiles) {
-        end = offsets[p.first + t + 1u];
+        end = min(offsets[p.first + t + 1u], p.total);
     }
+    let count = min(end - min(start, end), min(p.tile, p.held - t * p.tile));
     let source = t * p.tile * p.words;
     let target_at = start * p.words;
-    for (var i = tid; i < (end - start) * p.words; i += 256u) {
+    for (var i = tid; i < count * p.words; i += 256u) {
         dst[target_at + i] = src[source + i];
     }
 }

@@ -3,7 +3,7 @@
 // Purpose:  numbers of texts in their order (a scan of the flags), by which other keys, groups
 //           and joins can stand beside texts.
 // Algorithm: a thread takes a place in the order and compares two texts, first by their lengths,
-//           then four bytes at a time.
+//           then four bytes at a time, the first four of a view from the view itself.
 // Buffers:  heads, bytes, valid  the column (string/text.wgsl); valid is not read unless nullable
 //           order  u32[n]: row numbers
 //           dst    u32[n]: 1 where the row differs from the one before it, 0 for the first
@@ -11,7 +11,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   dst. Null equals null.
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{TextLayout, text_at, text_word}
+#import windlass::string::layout::TextLayout
+#import windlass::string::text::{text_at, text_first, text_word}
 #import windlass::string::valid::text_valid
 
 struct Params {
@@ -42,8 +43,9 @@ fn boundary(
         if live && !differs {
             let a = text_at(column, before);
             let b = text_at(column, row);
-            differs = a.len != b.len;
-            for (var k = 0u; k < a.len && !differs; k += 4u) {
+            let first = text_first(column, before, a);
+            differs = a.len != b.len || first != text_first(column, row, b);
+            for (var k = 4u; k < a.len && !differs; k += 4u) {
                 differs = text_word(a, k) != text_word(b, k);
             }
         }

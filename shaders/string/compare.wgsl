@@ -2,9 +2,10 @@
 //
 // Purpose:  equality and order of texts by their bytes, which for UTF-8 is the order of the
 //           characters' numbers.
-// Algorithm: four bytes at a time up to the end of the shorter text, zeros past its end; the
-//           first words that differ decide as big-endian numbers, and if none do, the lengths. A
-//           thread takes a row.
+// Algorithm: equality by the lengths first, then as order: four bytes at a time up to the end of
+//           the shorter text, zeros past its end, the first four of a view from the view itself;
+//           the first words that differ decide as big-endian numbers, and if none do, the
+//           lengths. A thread takes a row.
 // Buffers:  heads, bytes  the left column (string/text.wgsl)
 //           valid         its validity; not read unless nullable
 //           other_heads, other_bytes, other_valid  the right one
@@ -16,9 +17,10 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   dst, 0 or 1 where wanted is not 8; dst_valid.
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{FORM_CONSTANT, Text, TextLayout, swap_bytes, text_at, text_word}
+#import windlass::string::layout::{FORM_CONSTANT, Text, TextLayout, swap_bytes}
+#import windlass::string::text::{text_at, text_first, text_word}
 #import windlass::string::valid::text_valid
-#import windlass::string::other::{other_at, other_word}
+#import windlass::string::other::{text_at as other_at, text_first as other_first, text_word as other_word}
 
 struct Params {
     n: u32,
@@ -43,18 +45,18 @@ const WANTS_ORDER: u32 = 8u;
 const WANTS_EQUAL: u32 = 2u;
 const WANTS_DIFFERENT: u32 = 5u;
 
-// 0 less, 1 equal, 2 greater.
-fn order_of(a: Text, b: Text) -> u32 {
+// 0 less, 1 equal, 2 greater; first and second are the texts' first words.
+fn order_of(a: Text, b: Text, first: u32, second: u32) -> u32 {
     let both = min(a.len, b.len);
-    for (var i = 0u; i < both; i += 4u) {
-        let x = text_word(a, i);
-        let y = other_word(b, i);
-        if x != y {
-            return select(2u, 0u, swap_bytes(x) < swap_bytes(y));
-        }
-        if both - i <= 4u {
-            break;
-        }
+    var x = first;
+    var y = second;
+    for (var i = 0u; x == y && both - i > 4u; ) {
+        i += 4u;
+        x = text_word(a, i);
+        y = other_word(b, i);
+    }
+    if x != y {
+        return select(2u, 0u, swap_bytes(x) < swap_bytes(y));
     }
     if a.len == b.len {
         return 1u;
@@ -84,7 +86,7 @@ fn compare(
             order = 0u;
             let by_length = p.wanted == WANTS_EQUAL || p.wanted == WANTS_DIFFERENT;
             if !by_length || a.len == b.len {
-                order = order_of(a, b);
+                order = order_of(a, b, text_first(column, row, a), other_first(other, row, b));
             }
         }
         if p.wanted == WANTS_ORDER {

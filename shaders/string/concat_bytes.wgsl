@@ -14,9 +14,10 @@
 // Launch:   any number of workgroups of 256; chunks of 16 bytes are strided over all threads.
 // Result:   dst[0 .. total].
 // Determinism: the same bytes in any order of threads.
-#import windlass::string::text::{Text, TextLayout, text_at, text_word}
+#import windlass::string::layout::{Text, TextLayout}
+#import windlass::string::text::{text_at, text_word}
 #import windlass::string::valid::text_valid
-#import windlass::string::other::{other_at, other_word}
+#import windlass::string::other::{text_at as other_at, text_word as other_word}
 
 struct Params {
     n: u32,

@@ -17,7 +17,8 @@
 // Launch:   any number of workgroups of 256; chunks of 16 bytes are strided over all threads.
 // Result:   dst[0 .. total]. Where a text is shorter than its place, zeros.
 // Determinism: the same bytes in any order of threads.
-#import windlass::string::text::{Text, TextLayout, text_at, text_word}
+#import windlass::string::layout::{Text, TextLayout}
+#import windlass::string::text::{text_at, text_word}
 
 struct Params {
     n: u32,

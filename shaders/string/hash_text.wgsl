@@ -15,7 +15,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   hashes. A code that is not less than rows hashes as null.
 // Determinism: the same bits on every backend and in any order of threads.
-#import windlass::string::text::{TextLayout, text_at, text_word}
+#import windlass::string::layout::TextLayout
+#import windlass::string::text::{text_at, text_word}
 #import windlass::string::valid::text_valid
 
 struct Params {

@@ -16,7 +16,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   dst and dst_valid. Sums are modulo 2^32.
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{Text, TextLayout, characters_in, text_at, text_word}
+#import windlass::string::layout::{Text, TextLayout, characters_in}
+#import windlass::string::text::{text_at, text_word}
 #import windlass::string::valid::text_valid
 
 struct Params {

@@ -15,7 +15,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   dst, also of null rows (of what their heads name).
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{Text, TextLayout, continues, text_at, text_byte}
+#import windlass::string::layout::{Text, TextLayout, continues}
+#import windlass::string::text::{text_at, text_byte}
 
 struct Params {
     n: u32,

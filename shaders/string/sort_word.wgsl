@@ -13,7 +13,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   dst, 0 where null, and dst_valid.
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{TextLayout, swap_bytes, text_at, text_word}
+#import windlass::string::layout::{TextLayout, swap_bytes}
+#import windlass::string::text::{text_at, text_word}
 #import windlass::string::valid::text_valid
 
 struct Params {

@@ -12,7 +12,8 @@
 // Launch:   any number of workgroups of 256; rows are strided over all threads.
 // Result:   skips and dst.
 // Determinism: the same words in any order of threads.
-#import windlass::string::text::{Text, TextLayout, characters_in, continues, text_at, text_byte, text_word}
+#import windlass::string::layout::{Text, TextLayout, characters_in, continues}
+#import windlass::string::text::{text_at, text_byte, text_word}
 #import windlass::string::valid::text_valid
 
 struct Params {

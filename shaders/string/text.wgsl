@@ -1,23 +1,9 @@
 // The text of a row, for columns of offsets and bytes and for columns of views.
 // Twin: kernels/string/text.cuh, which says how they lie and what is clamped. Bindings 0 and 1 of
-// a shader that imports this are the column's heads and bytes, in words.
+// a shader that imports this are the column's heads and bytes, in words. The module
+// windlass::string::other is made of this one, over bindings 3 and 4.
 #define_import_path windlass::string::text
-
-const FORM_VIEWS: u32 = 1u;    // else: offsets
-const FORM_CONSTANT: u32 = 2u; // the first row stands for all rows
-
-struct TextLayout {
-    form: u32,     // the bits above
-    limit: u32,    // length of bytes
-    rows: u32,
-    nullable: u32, // whether there is a validity, a word for each row, 0 where null
-}
-
-struct Text {
-    short: u32, // 1: its bytes lie in heads
-    first: u32, // first byte
-    len: u32,   // in bytes
-}
+#import windlass::string::layout::{FORM_CONSTANT, FORM_VIEWS, Text, TextLayout}
 
 @group(0) @binding(0) var<storage, read> heads: array<u32>;
 @group(0) @binding(1) var<storage, read> bytes: array<u32>;
@@ -68,16 +54,12 @@ fn text_word(t: Text, i: u32) -> u32 {
     return extractBits(word, 0u, bits);
 }
 
-fn swap_bytes(w: u32) -> u32 {
-    return (w >> 24u) | ((w >> 8u) & 0xff00u) | ((w << 8u) & 0xff0000u) | (w << 24u);
-}
-
-// Whether a byte of UTF-8 continues a character.
-fn continues(byte: u32) -> bool {
-    return (byte & 0xc0u) == 0x80u;
-}
-
-// How many bytes of a word, each of a text, begin a character: those that are not 10xxxxxx.
-fn characters_in(word: u32) -> u32 {
-    return 4u - countOneBits((word >> 7u) & ~(word >> 6u) & 0x01010101u);
+// As text_word(t, 0) for the text of a row, from the view where there is one: bytes elsewhere are
+// not read for it.
+fn text_first(c: TextLayout, wanted: u32, t: Text) -> u32 {
+    if (c.form & FORM_VIEWS) == 0u {
+        return text_word(t, 0u);
+    }
+    let row = select(wanted, 0u, (c.form & FORM_CONSTANT) != 0u);
+    return extractBits(heads[row * 4u + 1u], 0u, min(t.len, 4u) * 8u);
 }

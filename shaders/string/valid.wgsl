@@ -1,7 +1,7 @@
 // Which rows of a column of texts are not null. Twin: kernels/string/text.cuh. Binding 2 of a
 // shader that imports this is the validity, a word for each row.
 #define_import_path windlass::string::valid
-#import windlass::string::text::{TextLayout, FORM_CONSTANT}
+#import windlass::string::layout::{TextLayout, FORM_CONSTANT}
 
 @group(0) @binding(2) var<storage, read> valid: array<u32>;
 

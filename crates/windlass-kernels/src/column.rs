@@ -70,17 +70,19 @@ impl DeviceColumn {
     /// # Errors
     /// `Invalid`.
     pub fn check(&self, operation: &'static str, device: &dyn Device, rows: usize) -> Result<()> {
-        let held = match (self.storage, self.ty.packed_bytes()) {
-            (Storage::Packed, Some(bytes)) => self.values.len() / bytes,
-            (Storage::Packed, None) => bits(&self.values, self.bit_offset),
-            (Storage::Wide, _) => self.values.len() / self.ty.wide_bytes(),
-        };
-        let (valid, mask) = match &self.validity {
-            Validity::All => (usize::MAX, None),
-            Validity::Bits { bits: b, bit_offset } => (bits(b, *bit_offset), Some(b)),
-            Validity::Words(words) => (words.len() / 4, Some(words)),
-        };
         let invalid = |expected, got| Err(KernelError::Invalid { operation, expected, got });
+        if let Some(bit) = self.first_bits().into_iter().find(|bit| *bit > 7) {
+            return invalid(
+                "values and a validity from a bit below 8".into(),
+                format!("bit {bit}"),
+            );
+        }
+        let held = self.rows_of_values();
+        let valid = self.rows_of_validity();
+        let mask = match &self.validity {
+            Validity::All => None,
+            Validity::Bits { bits: mask, .. } | Validity::Words(mask) => Some(mask),
+        };
         if held < rows {
             return invalid(format!("{rows} {} values", self.ty), format!("{held} values"));
         }
@@ -91,6 +93,37 @@ impl DeviceColumn {
             on_device(operation, device, buffer)?;
         }
         Ok(())
+    }
+
+    /// The bits that the values and the validity begin at, as far as they are bits.
+    pub(crate) fn first_bits(&self) -> [u32; 2] {
+        let values = match (self.storage, self.ty.packed_bytes()) {
+            (Storage::Packed, None) => self.bit_offset,
+            _ => 0,
+        };
+        let valid = match &self.validity {
+            Validity::Bits { bit_offset, .. } => *bit_offset,
+            _ => 0,
+        };
+        [values, valid]
+    }
+
+    /// Rows that the values' buffer has room for.
+    pub(crate) fn rows_of_values(&self) -> usize {
+        match (self.storage, self.ty.packed_bytes()) {
+            (Storage::Packed, Some(bytes)) => self.values.len() / bytes,
+            (Storage::Packed, None) => bits(&self.values, self.bit_offset),
+            (Storage::Wide, _) => self.values.len() / self.ty.wide_bytes(),
+        }
+    }
+
+    /// Rows that the validity's buffer has room for; any number where there is none.
+    pub(crate) fn rows_of_validity(&self) -> usize {
+        match &self.validity {
+            Validity::All => usize::MAX,
+            Validity::Bits { bits: mask, bit_offset } => bits(mask, *bit_offset),
+            Validity::Words(words) => words.len() / 4,
+        }
     }
 }
 
@@ -103,7 +136,11 @@ fn bits(buffer: &DeviceBuffer, offset: u32) -> usize {
 ///
 /// # Errors
 /// `Invalid`.
-fn on_device(operation: &'static str, device: &dyn Device, buffer: &DeviceBuffer) -> Result<()> {
+pub(crate) fn on_device(
+    operation: &'static str,
+    device: &dyn Device,
+    buffer: &DeviceBuffer,
+) -> Result<()> {
     let name = &device.info().name;
     if buffer.device() == name {
         return Ok(());

@@ -53,7 +53,7 @@ pub const LIBRARY: [LibraryKernel; 3] = [
         wgsl: include_str!("../../../shaders/compact/close_gaps.wgsl"),
         block: 256,
         buffers: &[Read, Read, ReadWrite],
-        params: 5,
+        params: 6,
     },
 ];
 

@@ -85,10 +85,24 @@ const MODULES: [(&str, &str); 7] = files!(
     "aggregate/rows.wgsl",
     "hash/value.wgsl",
     "sort/key.wgsl",
+    "string/layout.wgsl",
     "string/text.wgsl",
     "string/valid.wgsl",
-    "string/other.wgsl",
 );
+
+/// Modules that are made of another one: the same functions over other bindings, since WGSL has
+/// no pointers to buffers. What is replaced by what in the text.
+const COPIES: [(&str, &[(&str, &str)]); 1] = [(
+    "string/text.wgsl",
+    &[
+        (
+            "#define_import_path windlass::string::text",
+            "#define_import_path windlass::string::other",
+        ),
+        ("@binding(0)", "@binding(3)"),
+        ("@binding(1)", "@binding(4)"),
+    ],
+)];
 
 /// What a source is made from.
 type Key = (&'static str, &'static str, Defines, Language);
@@ -145,9 +159,17 @@ fn compose(text: &Text, defines: &[(&'static str, u32)]) -> Result<String> {
     let mut composer = Composer::default().with_capabilities(capabilities);
     for (file_path, embedded) in MODULES {
         let source = &*overrides::text(&format!("shaders/{file_path}"), embedded);
-        let module = ComposableModuleDescriptor { source, file_path, ..Default::default() };
-        if let Err(e) = composer.add_composable_module(module) {
-            return Err(fault("composition", e.emit_to_string(&composer)));
+        let copies = COPIES.iter().filter(|(of, _)| *of == file_path);
+        let copies = copies.map(|(_, replaced)| {
+            let replace = |text: String, (from, to): &(&str, &str)| text.replace(from, to);
+            Cow::Owned(replaced.iter().fold(source.to_string(), replace))
+        });
+        for source in std::iter::once(Cow::Borrowed(source)).chain(copies) {
+            let source = &*source;
+            let module = ComposableModuleDescriptor { source, file_path, ..Default::default() };
+            if let Err(e) = composer.add_composable_module(module) {
+                return Err(fault("composition", e.emit_to_string(&composer)));
+            }
         }
     }
     let defines = defines.iter().map(|(k, v)| (k.to_string(), ShaderDefValue::UInt(*v)));

@@ -23,8 +23,8 @@ use windlass_device::{
 
 use crate::Target;
 
-/// A line of `operations.txt`: a kernel, the public function that it is behind, and the body
-/// that tests it.
+/// A line of `operations.txt`: a kernel, the public function that it is behind, the body that
+/// tests it, and the bench that times it.
 #[derive(Debug, Clone)]
 pub struct Operation {
     /// The kernel's name, as its source has it: `join/insert`.
@@ -33,12 +33,14 @@ pub struct Operation {
     pub function: String,
     /// The body: `join::sizes`.
     pub body: String,
+    /// The bench: `join/build/large`.
+    pub bench: String,
 }
 
 /// The lines of `operations.txt`.
 ///
 /// # Panics
-/// When it cannot be read or a line has not three words.
+/// When it cannot be read or a line has not four words.
 pub fn operations() -> Vec<Operation> {
     let path = root().join("tests/conformance/operations.txt");
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -46,11 +48,14 @@ pub fn operations() -> Vec<Operation> {
     lines
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [kernel, function, body] = words[..] else {
-                panic!("operations.txt: a kernel, a function and a test body, not {line:?}")
+            let [kernel, function, body, bench] = words[..] else {
+                panic!(
+                    "operations.txt: a kernel, a function, a test body and a bench, not {line:?}"
+                )
             };
-            let [kernel, function, body] = [kernel, function, body].map(str::to_string);
-            Operation { kernel, function, body }
+            let words = [kernel, function, body, bench].map(str::to_string);
+            let [kernel, function, body, bench] = words;
+            Operation { kernel, function, body, bench }
         })
         .collect()
 }

@@ -53,6 +53,10 @@ fn rows_by_hash(target: Target) {
     checked(target, rows(target), &["hash", "partition", "group_by", "join", "cliff"]);
 }
 
+fn texts(target: Target) {
+    checked(target, rows(target), &["string"]);
+}
+
 fn columns(target: Target) {
     checked(target, rows(target), &["scan", "reduce", "gather", "filter"]);
 }
@@ -61,7 +65,7 @@ fn columns(target: Target) {
 fn few_rows(target: Target) {
     for rows in [1, 31] {
         checked(target, rows, &["scan", "reduce", "gather", "filter", "hash", "partition"]);
-        checked(target, rows, &["group_by", "join", "sort", "window"]);
+        checked(target, rows, &["group_by", "join", "sort", "string", "window"]);
     }
 }
 
@@ -76,9 +80,9 @@ macro_rules! everywhere {
     };
 }
 everywhere! {
-    cpu Cpu: rows_in_order, rows_by_hash, columns, few_rows;
-    emulated Emulated: rows_in_order, rows_by_hash, columns;
-    wgpu Wgpu: rows_in_order, rows_by_hash, columns;
+    cpu Cpu: rows_in_order, rows_by_hash, columns, texts, few_rows;
+    emulated Emulated: rows_in_order, rows_by_hash, columns, texts;
+    wgpu Wgpu: rows_in_order, rows_by_hash, columns, texts;
 }
 
 mod real {
@@ -89,5 +93,6 @@ mod real {
         super::rows_in_order(target);
         super::rows_by_hash(target);
         super::columns(target);
+        super::texts(target);
     }
 }

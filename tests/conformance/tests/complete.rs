@@ -1,5 +1,6 @@
 //! An operation has all its parts: a kernel in both languages, a twin, a public function, a
-//! body of this suite that launches the kernel, and its figures in the gate's table.
+//! body of this suite that launches the kernel, a test of bad input, a bench, and its figures in
+//! the gate's table.
 
 use std::{
     collections::BTreeSet,
@@ -9,9 +10,29 @@ use std::{
 
 use conformance::launches::{Operation, operations, root};
 use windlass_device::{KernelSource, Language};
+use windlass_kernels::bench::{Bench, list};
 
 /// Families whose kernels are steps of one operation, with one twin for all.
 const ONE_TWIN: [&str; 6] = ["aggregate", "join", "partition", "sort", "string", "window"];
+
+/// Public operations without a test of bad input, each with its reason.
+const NO_BAD_INPUT: [(&str, &str); 2] = [
+    ("join::Probe::next", "takes nothing but a queue and memory"),
+    ("string::StringColumn::constant", "takes every text that a test can make"),
+];
+
+/// Operations that are methods of a trait, which `pub fn` does not declare.
+const OF_TRAITS: [&str; 1] = ["aggregate::GroupBy::update"];
+
+/// Public functions without a bench of their own, each with its reason.
+const NO_BENCH: [(&str, &str); 6] = [
+    ("build_marks", "the first step of unmatched_build"),
+    ("matched_build", "unmatched_build of the other rows"),
+    ("sizes", "reads a few words back"),
+    ("from_arrow", "an upload: part of what sets a bench up"),
+    ("to_arrow", "a download: part of what checks a result"),
+    ("add", "what mark_matched is for build rows"),
+];
 
 /// Kernels that are generated, so in no list of static sources.
 const GENERATED: [&str; 1] = ["pipeline/filter_project"];
@@ -144,34 +165,108 @@ fn has_body(o: &Operation) {
     assert!(run, "operations.txt: {}: {} runs no body {body} everywhere", o.kernel, path.display());
 }
 
-#[test]
-fn every_public_operation_is_called_by_a_test() {
-    let tests = files(&root().join("tests/conformance/tests"), "rs");
-    let tests: String = tests.iter().map(|f| read(f)).collect();
-    let words: BTreeSet<&str> = tests.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    let mut functions = 0;
+/// The public operations, as `family::function` or `family::Type::function`.
+fn public_operations() -> Vec<String> {
     let families: BTreeSet<String> = kernels()
         .iter()
         .filter_map(|(file, _)| Some(file.split_once('/')?.0.to_string()))
         .collect();
+    let mut out = Vec::new();
     for family in families {
         for path in files(&root().join("crates/windlass-kernels/src").join(&family), "rs") {
-            for declared in read(&path).split("pub fn ").skip(1) {
-                let signature = declared.split('{').next().unwrap_or_default();
+            let text = read(&path);
+            for (at, _) in text.match_indices("pub fn ") {
+                let signature = text[at + 7..].split('{').next().unwrap_or_default();
                 if !signature.contains("dyn Queue") {
                     continue;
                 }
-                functions += 1;
                 let function = signature.split(['(', '<']).next().unwrap_or_default();
-                assert!(
-                    words.contains(function),
-                    "{}: no conformance test calls {function}",
-                    path.display()
-                );
+                // A method stands in a block of its type's.
+                let method = text[..at].ends_with("    ");
+                let block = text[..at].rsplit("\nimpl ").next().filter(|_| method);
+                match block.and_then(|b| b.split([' ', '<']).next()) {
+                    Some(ty) => out.push(format!("{family}::{ty}::{function}")),
+                    None => out.push(format!("{family}::{function}")),
+                }
             }
         }
     }
-    assert!(functions > 30, "found the public operations");
+    assert!(out.len() > 60, "found the public operations: {out:?}");
+    out
+}
+
+/// The name of an operation's function.
+fn last(operation: &str) -> &str {
+    operation.rsplit("::").next().unwrap_or_default()
+}
+
+/// The words of all Rust files below a folder.
+fn words_below(folder: &str) -> BTreeSet<String> {
+    let texts: String = files(&root().join(folder), "rs").iter().map(|f| read(f)).collect();
+    let words = texts.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.map(str::to_string).collect()
+}
+
+#[test]
+fn every_public_operation_is_called_by_a_test() {
+    let words = words_below("tests/conformance/tests");
+    for operation in public_operations() {
+        assert!(words.contains(last(&operation)), "no conformance test calls {operation}");
+    }
+}
+
+/// The calls there go through macros and functions that fail unless the operation refuses.
+#[test]
+fn every_public_operation_has_a_test_of_bad_input() {
+    let tests = files(&root().join("tests/conformance/tests/bad_input"), "rs");
+    let tests: String = tests.iter().map(|f| read(f)).collect();
+    let tests: String = tests.split_whitespace().collect();
+    let refusals: Vec<&str> = ["refuse!(", "refuse_on_cpu!(", "$how!("]
+        .iter()
+        .flat_map(|call| tests.split(call).skip(1))
+        .filter_map(|rest| rest.split(';').next())
+        .collect();
+    let mut operations = public_operations();
+    operations.extend(OF_TRAITS.map(str::to_string));
+    operations.extend(conformance::launches::operations().into_iter().map(|o| o.function));
+    for operation in &operations {
+        // `refuse!(…, gather::gather(…))`, or `refused("join::JoinTable::probe", …)`.
+        let (_, path) = operation.split_once("::").expect("a family");
+        let called = [format!(",{operation}("), format!(",{path}(")];
+        let named = tests.contains(&format!("refused(\"{operation}\","));
+        let by_macro = refusals.iter().any(|r| called.iter().any(|c| r.contains(c)));
+        let exempt = NO_BAD_INPUT.iter().any(|(known, _)| known == operation);
+        assert!(
+            named || by_macro || exempt,
+            "{operation}: add its bad input to tests/conformance/tests/bad_input"
+        );
+        assert!(!(exempt && (named || by_macro)), "{operation} is tested, so no exception");
+    }
+    for (known, reason) in NO_BAD_INPUT {
+        assert!(operations.iter().any(|o| o == known), "{known} is no operation: {reason}");
+    }
+}
+
+#[test]
+fn every_operation_has_a_bench() {
+    let benches: BTreeSet<String> = list().iter().map(|b| Bench::name(b).to_string()).collect();
+    for o in operations() {
+        assert!(
+            benches.contains(&o.bench),
+            "operations.txt: {}: there is no bench {:?}; there are {benches:?}",
+            o.kernel,
+            o.bench
+        );
+    }
+    let words = words_below("crates/windlass-kernels/src/bench");
+    for operation in public_operations() {
+        let function = last(&operation);
+        let exempt = NO_BENCH.iter().any(|(known, _)| *known == function);
+        assert!(
+            words.contains(function) || exempt,
+            "{operation}: no bench of windlass_kernels::bench calls it"
+        );
+    }
 }
 
 #[test]

@@ -106,7 +106,8 @@ pub(super) fn evaluate(
     let device = Arc::clone(&gpu.device);
     let mut all = Columns::default();
     for part in parts {
-        let passed: Vec<_> = part.outputs.iter().map(|id| as_it_is(part, *id, batch)).collect();
+        let passed = part.outputs.iter().map(|id| as_it_is(&*device, part, *id, batch));
+        let passed: Vec<_> = passed.collect();
         let outputs = part.outputs.iter().zip(&passed);
         let outputs: Vec<_> = outputs.filter(|(_, p)| p.is_none()).map(|(id, _)| *id).collect();
         let selects = part.filter.is_some() && all.selected.is_none();
@@ -137,8 +138,14 @@ pub(super) fn evaluate(
 }
 
 /// The column of an output that is an input in wide layout, as packed values of 32 bits and
-/// more are, without nulls or with a validity of words.
-fn as_it_is(plan: &FilterProject, id: ValueId, batch: &DeviceBatch) -> Option<Column> {
+/// more are, without nulls or with a validity of words. `None` too for a column that does not
+/// fit, of which the pipeline says why.
+fn as_it_is(
+    device: &dyn Device,
+    plan: &FilterProject,
+    id: ValueId,
+    batch: &DeviceBatch,
+) -> Option<Column> {
     let value = plan.program.value(id);
     let Op::Input(at) = value.op else { return None };
     let column = batch.columns.get(at as usize).filter(|c| c.ty == value.ty)?;
@@ -149,9 +156,8 @@ fn as_it_is(plan: &FilterProject, id: ValueId, batch: &DeviceBatch) -> Option<Co
         Validity::Words(words) => Some(words.clone()),
         Validity::Bits { .. } => return None,
     };
-    let whole = column.values.len() >= batch.rows * value.ty.wide_bytes()
-        && valid.as_ref().is_none_or(|v| v.len() >= batch.rows * 4);
-    (wide && whole).then(|| Column { values: column.values.clone(), valid })
+    let fits = column.check("group-by", device, batch.rows).is_ok();
+    (wide && fits).then(|| Column { values: column.values.clone(), valid })
 }
 
 fn column(c: DeviceColumn) -> Result<Column> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     column::DeviceBatch,
     error::Result,
-    join::{JoinOptions, JoinPairs, JoinTable, Matches},
+    join::{JoinOptions, JoinPairs, JoinRows, JoinTable, Marks, Matches},
 };
 
 /// Rows of a probe batch.
@@ -59,6 +59,17 @@ pub(super) fn benches() -> Vec<Bench> {
             "join/exists/large_build",
             "which probe rows have a match; floor: 8 bytes a row of both sides read, a byte a row written",
             exists,
+        ),
+        Bench::new(
+            "join/unmatched_build/large_build",
+            "build, look up, and the build rows without a match; floor: 8 bytes a row of both \
+             sides read, 4 an unmatched row written",
+            |on, n| marked(on, n, Marks::Keys),
+        ),
+        Bench::new(
+            "join/mark_matched/large_build",
+            "the same by the pairs, which are told back; floor: as with keys",
+            |on, n| marked(on, n, Marks::Pairs),
         ),
     ]
 }
@@ -207,6 +218,44 @@ pub(super) fn inner(on: &mut On, build_rows: usize, n: usize, form: Keys) -> Res
     let case = Case::new(n, [8 * (build_rows + n), 8 * pairs], run, check);
     Ok(case.beside_serial("hashbrown map and chain", move || {
         black_box(Chained::new(&theirs.0).pairs(&theirs.1));
+    }))
+}
+
+/// The build rows that no probe row has, as right and full joins end with: a third of the probe
+/// keys are none of theirs, and others come several times. The marks are the build side's.
+fn marked(on: &mut On, n: usize, marks: Marks) -> Result<Case> {
+    let [build, mut probe] = keys(Keys::Unique, n, n);
+    probe.iter_mut().step_by(3).for_each(|k| *k = spread(1 << 40 | mix(*k as u64) >> 40));
+    let build_batch = on.batch(&[Arc::new(array::<Int64Type>(build.clone()))])?;
+    let batch = on.batch(&[Arc::new(array::<Int64Type>(probe.clone()))])?;
+    let set: hashbrown::HashSet<&i64> = probe.iter().collect();
+    let left = |(_, key): &(usize, &i64)| !set.contains(*key);
+    let want: Vec<u32> = build.iter().enumerate().filter(left).map(|(row, _)| row as u32).collect();
+    drop(set);
+    let written = 4 * want.len();
+    let run = move |on: &mut On| {
+        let (queue, reservation) = (&mut *on.queue, &mut on.reservation);
+        let options = JoinOptions { marks, ..JoinOptions::default() };
+        let table = JoinTable::build(&on.device, queue, reservation, &build_batch, &[0], options)?;
+        match marks {
+            Marks::Pairs => {
+                let mut going = table.probe(queue, reservation, &batch, &[0], false)?;
+                while let Some(pairs) = going.next(queue, reservation)? {
+                    table.mark_matched(queue, reservation, &pairs)?;
+                }
+            }
+            _ => drop(table.exists(queue, reservation, &batch, &[0])?),
+        }
+        table.unmatched_build(queue, reservation)
+    };
+    let theirs = (build, probe);
+    let check =
+        move |on: &mut On, got: JoinRows| Ok(differ(&on.read::<u32>(&got.rows, got.n)?, &want));
+    let case = Case::new(n, [16 * n, written], run, check);
+    Ok(case.beside_serial("hashbrown set", move || {
+        let set: hashbrown::HashSet<i64> = theirs.1.iter().copied().collect();
+        let left = theirs.0.iter().map(|k| !set.contains(k));
+        black_box(left.collect::<Vec<bool>>());
     }))
 }
 

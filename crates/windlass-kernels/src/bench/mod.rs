@@ -21,7 +21,7 @@
 //! | `case` | a bench that is set up: what is timed, its check, its references |
 //! | `measure` | [`Bencher`] and [`Measured`]: runs and what follows from them |
 //! | `host` | data, and columns there and back |
-//! | `scan`, `reduce`, `gather`, `hash`, `pipeline`, `aggregate`, `join`, `sort`, `window` | the benches |
+//! | `scan`, `reduce`, `gather`, `hash`, `pipeline`, `aggregate`, `join`, `sort`, `string`, `window` | the benches |
 //! | `cliff` | group-bys and joins step by step, for plots |
 
 use windlass_device::{DeviceClass, DeviceInfo};
@@ -40,6 +40,7 @@ mod pipeline;
 mod reduce;
 mod scan;
 mod sort;
+mod string;
 mod window;
 
 use case::Case;
@@ -116,6 +117,7 @@ pub fn list() -> Vec<Bench> {
         aggregate::benches,
         join::benches,
         sort::benches,
+        string::benches,
         window::benches,
         cliff::benches,
     ];
@@ -154,9 +156,19 @@ mod tests {
         let all = list();
         let names: HashSet<&str> = all.iter().map(Bench::name).collect();
         assert_eq!(names.len(), all.len());
-        for family in
-            ["scan", "reduce", "gather", "hash", "partition", "filter", "group_by", "join", "sort"]
-        {
+        for family in [
+            "scan",
+            "reduce",
+            "gather",
+            "hash",
+            "partition",
+            "filter",
+            "group_by",
+            "join",
+            "sort",
+            "string",
+            "window",
+        ] {
             assert!(names.iter().any(|n| n.split('/').next() == Some(family)), "{family}");
         }
         assert!(all.iter().all(|b| b.what().contains("floor")), "every bench states its floor");

@@ -74,6 +74,11 @@ impl SharedDictionary {
             DataType::Dictionary(_, values) => {
                 let dictionary = array.as_any_dictionary();
                 let distinct = dictionary.values();
+                if distinct.is_empty() {
+                    // Every row is null.
+                    let nulls = array.logical_nulls();
+                    return Ok(UInt32Array::new(vec![0; array.len()].into(), nulls));
+                }
                 if distinct.len() > array.len().saturating_mul(VALUES_PER_ROW) {
                     let plain = cast(array, values).map_err(super::wrong)?;
                     return self.encode(&plain);
@@ -125,14 +130,21 @@ impl SharedDictionary {
     /// The strings of codes, as an array of the string type `ty`.
     ///
     /// # Errors
-    /// `Invalid` for another type or a code that no string has; `Unsupported` where the
-    /// strings do not fit the type.
+    /// `Invalid` for another type, a code that no string has, or nulls of another length;
+    /// `Unsupported` where the strings do not fit the type.
     pub fn decode(
         &self,
         codes: &[u32],
         nulls: Option<NullBuffer>,
         ty: &DataType,
     ) -> Result<ArrayRef> {
+        if let Some(n) = nulls.as_ref().filter(|n| n.len() != codes.len()) {
+            return Err(KernelError::Invalid {
+                operation: "dictionary",
+                expected: format!("the nulls of {} codes", codes.len()),
+                got: format!("those of {}", n.len()),
+            });
+        }
         let dictionary = self.closed();
         let known = dictionary.len();
         let valid = |(i, _): &(usize, &u32)| nulls.as_ref().is_none_or(|n| n.is_valid(*i));

@@ -61,9 +61,11 @@ impl Program {
     /// An operation of one operand.
     ///
     /// # Errors
-    /// `Invalid` when the operand's type does not suit the operation.
+    /// `Invalid` when the operand's type does not suit the operation, or it is not a value of
+    /// the program.
     pub fn unary(&mut self, op: UnaryOp, a: ValueId, guard: Option<ValueId>) -> Result<ValueId> {
         use UnaryOp as U;
+        self.check_known([Some(a), guard])?;
         let ty = self.ty(a);
         let (ok, out, nullable) = match op {
             U::Not => (ty == PhysType::Bool, ty, self.nullable(a)),
@@ -94,7 +96,8 @@ impl Program {
     /// An operation of two operands of one type.
     ///
     /// # Errors
-    /// `Invalid` when the types differ or do not suit the operation.
+    /// `Invalid` when the types differ or do not suit the operation, or an operand is not a value
+    /// of the program.
     pub fn binary(
         &mut self,
         op: BinaryOp,
@@ -103,6 +106,7 @@ impl Program {
         guard: Option<ValueId>,
     ) -> Result<ValueId> {
         use BinaryOp as B;
+        self.check_known([Some(a), Some(b), guard])?;
         let ty = self.ty(a);
         if ty != self.ty(b) {
             return Err(invalid(
@@ -141,7 +145,7 @@ impl Program {
     /// A cast; to the same type it is the value itself.
     ///
     /// # Errors
-    /// `Invalid` for a guard that is not a boolean.
+    /// `Invalid` for a guard that is not a boolean, and for a value that is not the program's.
     pub fn cast(
         &mut self,
         a: ValueId,
@@ -149,6 +153,7 @@ impl Program {
         mode: CastMode,
         guard: Option<ValueId>,
     ) -> Result<ValueId> {
+        self.check_known([Some(a), guard])?;
         if self.ty(a) == ty {
             return Ok(a);
         }
@@ -161,8 +166,10 @@ impl Program {
     /// `then` where `cond` is true, else `other`.
     ///
     /// # Errors
-    /// `Invalid` when `cond` is not a boolean or the arms' types differ.
+    /// `Invalid` when `cond` is not a boolean, the arms' types differ, or one of the three is not a
+    /// value of the program.
     pub fn select(&mut self, cond: ValueId, then: ValueId, other: ValueId) -> Result<ValueId> {
+        self.check_known([cond, then, other].map(Some))?;
         let (c, t, o) = (self.ty(cond), self.ty(then), self.ty(other));
         if c != PhysType::Bool || t != o {
             return Err(invalid("bool and two arms of one type", format!("{c}, {t}, {o}")));
@@ -174,14 +181,23 @@ impl Program {
     /// Row `index` of a lookup table.
     ///
     /// # Errors
-    /// `Invalid` when the table is not declared or the index is not a `U32`.
+    /// `Invalid` when the table is not declared, or the index is not a `U32` of the program.
     pub fn lookup(&mut self, table: TableId, index: ValueId) -> Result<ValueId> {
+        self.check_known([Some(index)])?;
         let slot = self.tables.get(table.0 as usize).copied();
         let (Some(slot), PhysType::U32) = (slot, self.ty(index)) else {
             return Err(invalid("a declared table and a u32", self.ty(index).to_string()));
         };
         let nullable = slot.nullable || self.nullable(index);
         Ok(self.push(Op::Lookup(table, index), slot.ty, nullable))
+    }
+
+    fn check_known<const N: usize>(&self, ids: [Option<ValueId>; N]) -> Result<()> {
+        let count = self.values.len();
+        match ids.into_iter().flatten().find(|id| id.0 as usize >= count) {
+            Some(id) => Err(invalid(format!("a value of {count}"), format!("value {}", id.0))),
+            None => Ok(()),
+        }
     }
 
     fn check_guard(&self, guard: Option<ValueId>) -> Result<()> {
@@ -221,5 +237,19 @@ mod tests {
         assert!(p.select(a, a, a).is_err());
         let t = p.table(PhysType::Bool, false);
         assert!(p.lookup(t, a).is_err());
+    }
+
+    #[test]
+    fn values_of_another_program_are_refused() {
+        let mut p = Program::new();
+        let (a, t) = (p.input(PhysType::Bool, false), p.table(PhysType::Bool, false));
+        let no = ValueId(99);
+        assert!(p.unary(UnaryOp::Not, no, None).is_err());
+        assert!(p.unary(UnaryOp::Not, a, Some(no)).is_err());
+        assert!(p.binary(BinaryOp::And, a, no, None).is_err());
+        assert!(p.cast(no, PhysType::I8, CastMode::Wrap, None).is_err());
+        assert!(p.select(a, no, a).is_err());
+        assert!(p.lookup(t, no).is_err());
+        assert!(p.lookup(TableId(9), a).is_err());
     }
 }

@@ -7,9 +7,9 @@ use std::sync::{
 
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation, pool::Allocation};
 
-use super::{JoinRows, invalid, sources::KernelId};
+use super::{JoinRows, OPERATION, invalid, sources::KernelId};
 use crate::{
-    column::{DeviceColumn, Storage, Validity},
+    column::{DeviceColumn, Storage, Validity, check_rows, check_words, on_device},
     cpu,
     error::Result,
     launcher::Launcher,
@@ -41,13 +41,14 @@ impl Matches {
     /// Of `rows` rows none has a match yet.
     ///
     /// # Errors
-    /// The device's errors.
+    /// `Invalid` for 2^31 rows or more; the device's errors.
     pub fn none(
         device: &dyn Device,
         queue: &mut dyn Queue,
         reservation: &mut Reservation,
         rows: usize,
     ) -> Result<Self> {
+        check_rows(OPERATION, rows)?;
         match Launcher::new(device, queue, reservation) {
             Some(mut gpu) => {
                 let words = gpu.alloc_words(rows, 1)?;
@@ -55,6 +56,7 @@ impl Matches {
                 Ok(Self::of_words(words, rows))
             }
             None => {
+                reservation.grow(rows.saturating_sub(reservation.left()))?;
                 let mut flags = Vec::new();
                 flags.resize_with(rows, AtomicU8::default);
                 Self::of_host(reservation, flags)
@@ -112,12 +114,8 @@ impl Matches {
         numbers: &DeviceBuffer,
         n: usize,
     ) -> Result<()> {
-        if numbers.len() < n * 4 {
-            return invalid(format!("{n} row numbers"), numbers.len() / 4);
-        }
-        if numbers.device() != &device.info().name {
-            return invalid(format!("row numbers on {}", device.info().name), numbers.device());
-        }
+        check_rows(OPERATION, n)?;
+        check_words(OPERATION, device, "row numbers", numbers, n)?;
         match &self.flags {
             Flags::Host(flags) => {
                 let Some(bytes) = numbers.host_bytes() else {
@@ -131,6 +129,7 @@ impl Matches {
                 Ok(())
             }
             Flags::Words(words) => {
+                on_device(OPERATION, device, words)?;
                 let Some(mut gpu) = Launcher::new(device, queue, reservation) else {
                     return invalid("the device of the flags", device.info().name.to_string());
                 };
@@ -143,7 +142,7 @@ impl Matches {
     /// The numbers of the rows that have a match, or with `matched` false of those without.
     ///
     /// # Errors
-    /// The device's errors.
+    /// `Invalid` on another device; the device's errors.
     pub fn rows(
         &self,
         device: &dyn Device,
@@ -160,6 +159,7 @@ impl Matches {
             }
             Flags::Words(words) => words,
         };
+        on_device(OPERATION, device, words)?;
         let n = self.rows;
         let Some(mut gpu) = Launcher::new(device, queue, reservation) else {
             return invalid("the device of the flags", device.info().name.to_string());
@@ -178,7 +178,7 @@ impl Matches {
     /// The flags as a column of booleans without nulls, for mark joins.
     ///
     /// # Errors
-    /// The device's errors.
+    /// `Invalid` on another device; the device's errors.
     pub fn column(
         &self,
         device: &dyn Device,
@@ -191,6 +191,7 @@ impl Matches {
                 (Storage::Packed, cpu::memory::adopt(device, reservation, bits)?)
             }
             Flags::Words(words) => {
+                on_device(OPERATION, device, words)?;
                 let Some(mut gpu) = Launcher::new(device, queue, reservation) else {
                     return invalid("the device of the flags", device.info().name.to_string());
                 };

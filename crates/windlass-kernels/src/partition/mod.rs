@@ -52,11 +52,24 @@ impl Partitions {
     /// Waits, and reads the number of rows of each partition.
     ///
     /// # Errors
-    /// The device's errors.
+    /// `Invalid` for offsets that are too short or do not ascend to the number of rows; the
+    /// device's errors.
     pub fn sizes(&self, queue: &mut dyn Queue) -> Result<Vec<usize>> {
+        let wrong = |expected: String, got: String| {
+            Err(KernelError::Invalid { operation: "sizes of partitions", expected, got })
+        };
+        check_parts("sizes of partitions", self.parts)?;
+        if self.offsets.len() / 4 < self.parts + 1 {
+            let expected = format!("{} words of offsets", self.parts + 1);
+            return wrong(expected, format!("{} words", self.offsets.len() / 4));
+        }
         let mut offsets = vec![0u32; self.parts + 1];
         queue.download(&self.offsets, 0, bytemuck::cast_slice_mut(&mut offsets))?;
-        Ok(offsets.windows(2).map(|p| p[1].saturating_sub(p[0]) as usize).collect())
+        if !offsets.is_sorted() || offsets.last().is_none_or(|end| *end as usize != self.rows) {
+            let expected = format!("offsets that ascend to {} rows", self.rows);
+            return wrong(expected, format!("ones that end at {:?}", offsets.last()));
+        }
+        Ok(offsets.windows(2).map(|p| (p[1] - p[0]) as usize).collect())
     }
 }
 

@@ -12,8 +12,8 @@ use windlass_device::{
 };
 
 use super::{
-    Evaluated, FilterProject, cuda, fail, passed_through,
-    shape::{BLOCK, Layout, Mode, STATUS_WORDS, Shape, TILE, invalid, layouts, table_rows},
+    Evaluated, FilterProject, OPERATION, cuda, fail, passed_through,
+    shape::{BLOCK, Layout, Mode, STATUS_WORDS, Shape, Source, TILE, invalid, layouts},
 };
 use crate::{
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
@@ -173,21 +173,32 @@ impl Job<'_> {
             ));
         }
         for s in &shape.inputs {
-            let column = &self.batch.columns[s.at as usize];
-            let valid = match &column.validity {
-                Validity::Bits { bits, bit_offset } => {
-                    (bits.len() * 8).saturating_sub(*bit_offset as usize)
-                }
-                Validity::Words(words) => words.len() / 4,
-                Validity::All => usize::MAX,
-            };
-            let held = match s.buffers() {
-                1 => table_rows(column),
-                _ => table_rows(column).min(valid),
-            };
-            if held < rows {
-                let expected = format!("column {} of {rows} rows", s.at);
-                return Err(invalid(expected, format!("{held} rows")));
+            self.check_source("column", s, &self.batch.columns[s.at as usize], rows)?;
+        }
+        for s in &shape.tables {
+            self.check_source("table", s, &self.tables[s.at as usize], 0)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a column or table whose buffers lie elsewhere or hold fewer rows.
+    fn check_source(&self, what: &str, s: &Source, c: &DeviceColumn, rows: usize) -> Result<()> {
+        let at = s.at;
+        if let Some(bit) = c.first_bits().into_iter().find(|bit| *bit > 7) {
+            return Err(invalid(format!("{what} {at} from a bit below 8"), format!("bit {bit}")));
+        }
+        let held = s.rows_of(c);
+        if held < rows {
+            return Err(invalid(format!("{what} {at} of {rows} rows"), format!("{held} rows")));
+        }
+        let mask = match &c.validity {
+            Validity::Bits { bits: mask, .. } | Validity::Words(mask) => Some(mask),
+            Validity::All => None,
+        };
+        for buffer in [Some(&c.values), mask.filter(|_| s.buffers() == 2)].into_iter().flatten() {
+            if buffer.device() != &self.device.info().name {
+                let expected = format!("{what} {at} on {}", self.device.info().name);
+                return Err(invalid(expected, buffer.device().to_string()));
             }
         }
         Ok(())
@@ -234,6 +245,9 @@ impl Job<'_> {
         let passed: Vec<Option<DeviceColumn>> = (0..plan.outputs.len())
             .map(|i| plan.filter.is_none().then(|| passed_through(plan, self.batch, i)).flatten())
             .collect();
+        for c in passed.iter().flatten() {
+            c.check(OPERATION, self.device, self.batch.rows)?;
+        }
         let skip: Vec<bool> = passed.iter().map(Option::is_some).collect();
         if plan.filter.is_none() && skip.iter().all(|s| *s) {
             let columns = passed.into_iter().flatten().collect();

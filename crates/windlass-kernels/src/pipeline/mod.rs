@@ -18,8 +18,9 @@ use windlass_device::{Backend, Device, DeviceBuffer, Queue, Reservation};
 use crate::{
     column::{DeviceBatch, DeviceColumn},
     cpu,
-    error::Result,
+    error::{KernelError, Result},
     ir::{Op, Program, ValueId},
+    types::PhysType,
 };
 
 mod cuda;
@@ -28,6 +29,9 @@ mod gpu;
 mod shape;
 mod supported;
 mod wgsl;
+
+/// What errors name the operation.
+pub(crate) const OPERATION: &str = "filter and projection";
 
 /// A filter and projection over the columns of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,10 +45,30 @@ pub struct FilterProject {
 }
 
 impl FilterProject {
+    /// Checks that filter and outputs are values of the program, and the filter a `Bool`.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |expected: String, got: String| {
+            Err(KernelError::Invalid { operation: OPERATION, expected, got })
+        };
+        let count = self.program.values().len();
+        let mut ids = self.outputs.iter().chain(&self.filter);
+        if let Some(id) = ids.find(|id| id.0 as usize >= count) {
+            return wrong(format!("a value of {count}"), format!("value {}", id.0));
+        }
+        match self.filter.map(|f| self.program.ty(f)) {
+            None | Some(PhysType::Bool) => Ok(()),
+            Some(ty) => wrong("a bool filter".into(), ty.to_string()),
+        }
+    }
+
     /// Whether `device` can run it, from its features and limits alone.
     ///
     /// # Errors
-    /// [`KernelError::Unsupported`](crate::KernelError::Unsupported) with the reason for the user.
+    /// [`KernelError::Unsupported`] with the reason for the user; `Invalid` for a filter or an
+    /// output that is not the program's.
     pub fn supported(&self, device: &dyn Device) -> Result<()> {
         supported::check(self, device)
     }

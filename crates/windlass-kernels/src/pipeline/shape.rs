@@ -7,7 +7,7 @@ use crate::{
     cpu::pipeline::needed,
     error::{KernelError, Result},
     ir::{BinaryOp, CastMode, Op, Program, SlotType, UnaryOp, ValueId},
-    pipeline::FilterProject,
+    pipeline::{FilterProject, OPERATION},
     types::PhysType,
 };
 
@@ -70,6 +70,14 @@ impl Source {
     /// Buffers that it takes.
     pub(crate) fn buffers(&self) -> usize {
         1 + usize::from(self.layout.mask != MaskLayout::All)
+    }
+
+    /// Rows that the buffers of its column that the kernel reads have room for.
+    pub(crate) fn rows_of(&self, column: &DeviceColumn) -> usize {
+        match self.layout.mask {
+            MaskLayout::All => column.rows_of_values(),
+            _ => column.rows_of_values().min(column.rows_of_validity()),
+        }
     }
 }
 
@@ -136,6 +144,7 @@ impl<'p> Shape<'p> {
         skip: &[bool],
     ) -> Result<Self> {
         let program = &plan.program;
+        plan.check()?;
         check_slots("column", program.inputs(), columns)?;
         check_slots("table", program.tables(), tables)?;
         let outputs: Vec<ValueId> =
@@ -277,7 +286,7 @@ impl<'p> Shape<'p> {
             }
         }
         for (i, source) in self.tables.iter().enumerate() {
-            words[self.length_at(i)] = table_rows(&tables[source.at as usize]) as u32;
+            words[self.length_at(i)] = source.rows_of(&tables[source.at as usize]) as u32;
         }
         words
     }
@@ -285,16 +294,6 @@ impl<'p> Shape<'p> {
     /// Every value that the kernel computes.
     pub(crate) fn values(&self) -> impl Iterator<Item = ValueId> + '_ {
         self.first.iter().chain(&self.second).copied()
-    }
-}
-
-/// Rows that a column's buffer has room for.
-pub(crate) fn table_rows(c: &DeviceColumn) -> usize {
-    let bytes = c.values.len();
-    match (c.storage, c.ty.packed_bytes()) {
-        (Storage::Packed, None) => (bytes * 8).saturating_sub(c.bit_offset as usize),
-        (Storage::Packed, Some(w)) => bytes / w,
-        (Storage::Wide, _) => bytes / c.ty.wide_bytes(),
     }
 }
 
@@ -312,5 +311,5 @@ fn check_slots(what: &str, slots: &[SlotType], layouts: &[Layout]) -> Result<()>
 }
 
 pub(crate) fn invalid(expected: String, got: String) -> KernelError {
-    KernelError::Invalid { operation: "filter and projection", expected, got }
+    KernelError::Invalid { operation: OPERATION, expected, got }
 }

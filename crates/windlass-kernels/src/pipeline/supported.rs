@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn check(plan: &FilterProject, device: &dyn Device) -> Result<()> {
     let info = device.info();
     if info.backend == Backend::Cpu {
-        return Ok(());
+        return plan.check();
     }
     let unsupported =
         |reason: String| KernelError::Unsupported { device: info.name.to_string(), reason };

@@ -3,6 +3,7 @@
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 
 use crate::{
+    column::check_words,
     cpu,
     error::{KernelError, Result},
     sources::{LibraryKernel, language},
@@ -17,10 +18,12 @@ const CPU_PIECE: usize = 4096;
 const NO_TOTAL: u32 = u32::MAX;
 
 /// Replaces each of the `n` words of `data` from word `first` on by the sum of those before
-/// it, modulo 2^32. The sum of all is written to word `total` of `data`, where given.
+/// it, modulo 2^32. The sum of all is written to word `total` of `data`, where given, which is
+/// none of the `n`.
 ///
 /// # Errors
-/// `Invalid` when a range does not lie in `data`; the device's errors.
+/// `Invalid` when a range does not lie in `data`, `total` lies in the range, or `data` is on
+/// another device; the device's errors.
 pub fn exclusive_scan(
     device: &dyn Device,
     queue: &mut dyn Queue,
@@ -30,12 +33,15 @@ pub fn exclusive_scan(
     n: u32,
     total: Option<u32>,
 ) -> Result<()> {
-    let end = (first as usize + n as usize).max(total.map_or(0, |t| t as usize + 1));
-    if end * 4 > data.len() {
+    const OPERATION: &str = "exclusive scan";
+    let scanned = first as usize..first as usize + n as usize;
+    let end = scanned.end.max(total.map_or(0, |t| t as usize + 1));
+    check_words(OPERATION, device, "counts", data, end)?;
+    if let Some(total) = total.filter(|t| scanned.contains(&(*t as usize))) {
         return Err(KernelError::Invalid {
-            operation: "exclusive scan",
-            expected: format!("words up to {end} in the buffer"),
-            got: format!("{} words", data.len() / 4),
+            operation: OPERATION,
+            expected: format!("a place of the total outside words {scanned:?}"),
+            got: format!("word {total}"),
         });
     }
     let Some(language) = language(device) else {

@@ -121,8 +121,12 @@ impl StringColumn {
     /// device's errors.
     pub fn to_arrow(&self, queue: &mut dyn Queue) -> Result<ArrayRef> {
         const OPERATION: &str = "download of texts";
+        check_rows(OPERATION, self.rows)?;
         let mut read = |b: &DeviceBuffer, bytes: usize| -> Result<Buffer> {
-            b.check_range(0, bytes)?;
+            if b.len() < bytes {
+                let expected = format!("{bytes} bytes in a buffer of the column");
+                return invalid(OPERATION, expected, b.len().to_string());
+            }
             let mut out = vec![0; bytes];
             queue.download(b, 0, &mut out)?;
             Ok(Buffer::from_vec(out))

@@ -18,7 +18,7 @@
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 
 use crate::{
-    column::{DeviceColumn, Storage, Validity, check_rows, check_words},
+    column::{DeviceColumn, Storage, Validity, check_rows, check_words, on_device},
     cpu,
     error::Result,
     launcher::Launcher,
@@ -33,6 +33,8 @@ pub use sources::sources;
 pub use values::{FrameOp, Pick, aggregate, aggregate_supported, count, pick};
 
 use sources::{FRAME_BOUNDS, RUN_EDGES};
+
+const OPERATION: &str = "window frames";
 
 /// One end of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +100,12 @@ impl Frames {
     pub fn bounds(&self) -> (&DeviceBuffer, &DeviceBuffer) {
         (&self.low, &self.high)
     }
+
+    /// Checks that the frames lie on `device`.
+    fn check(&self, device: &dyn Device) -> Result<()> {
+        on_device(OPERATION, device, &self.low)?;
+        on_device(OPERATION, device, &self.high)
+    }
 }
 
 /// The frames of `rows` rows.
@@ -113,7 +121,6 @@ pub fn frames(
     rows: usize,
     frame: Frame,
 ) -> Result<Frames> {
-    const OPERATION: &str = "window frames";
     check_rows(OPERATION, rows)?;
     check_words(OPERATION, device, "partition starts", starts, rows)?;
     check_words(OPERATION, device, "peer starts", peers, rows)?;

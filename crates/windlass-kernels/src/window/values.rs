@@ -45,7 +45,7 @@ pub enum FrameOp {
 /// `gather` takes with `missing`. `frames.rows()` words.
 ///
 /// # Errors
-/// The device's.
+/// `Invalid` for frames of another device; the device's errors.
 pub fn pick(
     device: &dyn Device,
     queue: &mut dyn Queue,
@@ -53,6 +53,7 @@ pub fn pick(
     frames: &Frames,
     which: Pick,
 ) -> Result<DeviceBuffer> {
+    frames.check(device)?;
     let Some(mut l) = Launcher::new(device, queue, reservation) else {
         return cpu::window::pick(device, reservation, frames, which);
     };
@@ -99,8 +100,8 @@ pub fn aggregate_supported(device: &dyn Device, ty: PhysType, op: FrameOp) -> Re
 /// frame's rows.
 ///
 /// # Errors
-/// Those of [`aggregate_supported`]; `Invalid` when the column has fewer rows than the frames or
-/// lies on another device; the device's errors.
+/// Those of [`aggregate_supported`]; `Invalid` when the column has fewer rows than the frames, or
+/// it or they lie on another device; the device's errors.
 pub fn aggregate(
     device: &dyn Device,
     queue: &mut dyn Queue,
@@ -110,6 +111,7 @@ pub fn aggregate(
     op: FrameOp,
 ) -> Result<DeviceColumn> {
     aggregate_supported(device, column.ty, op)?;
+    frames.check(device)?;
     let n = frames.rows;
     column.check(OPERATION, device, n)?;
     let wide = widen(device, queue, reservation, column, n)?;
@@ -156,6 +158,7 @@ pub fn count(
     column: &DeviceColumn,
     frames: &Frames,
 ) -> Result<DeviceColumn> {
+    frames.check(device)?;
     let n = frames.rows;
     column.check(OPERATION, device, n)?;
     let wide = widen(device, queue, reservation, column, n)?;

@@ -69,6 +69,9 @@ impl<'a> Column<'a> {
         if c.ty != slot.ty && !low {
             return Err(invalid(format!("{what} {at} of {}", slot.ty), c.ty.to_string()));
         }
+        if let Some(bit) = c.first_bits().into_iter().find(|bit| *bit > 7) {
+            return Err(invalid(format!("{what} {at} from a bit below 8"), format!("bit {bit}")));
+        }
         let natural = c.ty.packed_bytes();
         let layout = match (c.storage, natural) {
             _ if low => Layout::Low64,

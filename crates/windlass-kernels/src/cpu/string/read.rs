@@ -1,6 +1,9 @@
 //! Columns of texts in host memory.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    cmp::Ordering,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use crate::{
     cpu::{
@@ -19,6 +22,13 @@ pub(crate) const INLINE: u32 = 12;
 pub(super) trait Rows: Sync {
     /// The text of a row; an empty one where there is none.
     fn get(&self, row: usize) -> &[u8];
+
+    /// The row's view: length, first four bytes and what follows them, from the lowest bits on.
+    /// `None` in columns of offsets, of which no row has one.
+    #[inline(always)]
+    fn view(&self, _row: usize) -> Option<u128> {
+        None
+    }
 }
 
 /// Offsets and bytes, checked.
@@ -97,16 +107,76 @@ impl Rows for ViewRows<'_> {
     fn get(&self, row: usize) -> &[u8] {
         self.views.get(row).and_then(|v| self.of(v)).unwrap_or_default()
     }
+
+    #[inline(always)]
+    fn view(&self, row: usize) -> Option<u128> {
+        Some(self.views.get(row).map_or(0, |v| u128::from_le_bytes(*v)))
+    }
 }
 
 /// A row that stands for all rows.
-pub(super) struct Constant<'a>(pub(super) &'a [u8]);
+pub(super) struct Constant<'a> {
+    text: &'a [u8],
+    view: u128,
+}
+
+impl<'a> Constant<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let mut view = [0; 16];
+        view[..4].copy_from_slice(&(text.len() as u32).to_le_bytes());
+        let inside = if text.len() <= INLINE as usize { text } else { &text[..4] };
+        view[4..4 + inside.len()].copy_from_slice(inside);
+        Self { text, view: u128::from_le_bytes(view) }
+    }
+}
 
 impl Rows for Constant<'_> {
     #[inline(always)]
     fn get(&self, _: usize) -> &[u8] {
-        self.0
+        self.text
     }
+
+    #[inline(always)]
+    fn view(&self, _: usize) -> Option<u128> {
+        Some(self.view)
+    }
+}
+
+/// Whether the texts of a row are equal. Of two views the lengths and the first four bytes are
+/// compared first, and bytes elsewhere only where these are equal.
+#[inline(always)]
+pub(super) fn same(a: &impl Rows, b: &impl Rows, row: usize) -> bool {
+    match (a.view(row), b.view(row)) {
+        (Some(x), Some(y)) => {
+            let len = x as u32;
+            if len != y as u32 {
+                false
+            } else if len <= INLINE {
+                // What follows a text in its view does not count.
+                (x ^ y) << (8 * (INLINE - len)) == 0
+            } else {
+                x as u64 == y as u64 && a.get(row) == b.get(row)
+            }
+        }
+        _ => a.get(row) == b.get(row),
+    }
+}
+
+/// The order of the texts of a row; of two views by their first four bytes where these differ.
+#[inline(always)]
+pub(super) fn order(a: &impl Rows, b: &impl Rows, row: usize) -> Ordering {
+    let all = || a.get(row).cmp(b.get(row));
+    match (a.view(row), b.view(row)) {
+        (Some(x), Some(y)) => prefix(x).cmp(&prefix(y)).then_with(all),
+        _ => all(),
+    }
+}
+
+/// The first four bytes of a view's text as a number that orders as they do, zeros past its end.
+#[inline(always)]
+fn prefix(view: u128) -> u32 {
+    let kept = (1u64 << (8 * (view as u32).min(4))) - 1;
+    ((view >> 32) as u32 & kept as u32).swap_bytes()
 }
 
 /// A column in host memory, in either form.
@@ -179,7 +249,7 @@ impl<'a> HostTexts<'a> {
                             && rows.of(v).is_none()
                             && valid.get(piece * PIECE + k).unwrap_or(false)
                     });
-                    outside.fetch_or(bad, Ordering::Relaxed);
+                    outside.fetch_or(bad, Relaxed);
                 };
                 if column.rows <= PIECE {
                     check((0, views));

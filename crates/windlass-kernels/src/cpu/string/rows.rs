@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
-    read::{Constant, HostTexts, Rows, with_rows},
+    read::{Constant, HostTexts, Rows, order, same, with_rows},
     write::{bits, column, texts, valid_bits, validity, values},
 };
 use crate::{
@@ -77,11 +77,11 @@ pub(crate) fn compare(
             with_rows!(&a, a => with_rows!(&b, b => compared(n, a, b, comparison)))
         }
         (_, 1) => {
-            let b = Constant(b.get(0));
+            let b = Constant::new(b.get(0));
             with_rows!(&a, a => compared(n, a, &b, comparison))
         }
         _ => {
-            let a = Constant(a.get(0));
+            let a = Constant::new(a.get(0));
             with_rows!(&b, b => compared(n, &a, b, comparison))
         }
     };
@@ -111,13 +111,13 @@ enum Compared {
 
 fn compared(n: usize, a: &impl Rows, b: &impl Rows, comparison: Option<Comparison>) -> Compared {
     Compared::Bits(match comparison {
-        None => return Compared::Orders(values(n, |r| a.get(r).cmp(b.get(r)) as i8)),
-        Some(Comparison::Equal) => bits(n, |r| a.get(r) == b.get(r)),
-        Some(Comparison::NotEqual) => bits(n, |r| a.get(r) != b.get(r)),
-        Some(Comparison::Less) => bits(n, |r| a.get(r) < b.get(r)),
-        Some(Comparison::LessOrEqual) => bits(n, |r| a.get(r) <= b.get(r)),
-        Some(Comparison::Greater) => bits(n, |r| a.get(r).cmp(b.get(r)) == Ordering::Greater),
-        Some(Comparison::GreaterOrEqual) => bits(n, |r| a.get(r).cmp(b.get(r)) != Ordering::Less),
+        None => return Compared::Orders(values(n, |r| order(a, b, r) as i8)),
+        Some(Comparison::Equal) => bits(n, |r| same(a, b, r)),
+        Some(Comparison::NotEqual) => bits(n, |r| !same(a, b, r)),
+        Some(Comparison::Less) => bits(n, |r| order(a, b, r) == Ordering::Less),
+        Some(Comparison::LessOrEqual) => bits(n, |r| order(a, b, r) != Ordering::Greater),
+        Some(Comparison::Greater) => bits(n, |r| order(a, b, r) == Ordering::Greater),
+        Some(Comparison::GreaterOrEqual) => bits(n, |r| order(a, b, r) != Ordering::Less),
     })
 }
 

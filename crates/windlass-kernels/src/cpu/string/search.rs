@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 use windlass_device::{Device, Reservation};
 
 use super::{
-    read::{HostTexts, OffsetRows, Rows, with_rows},
+    read::{Constant, HostTexts, OffsetRows, Rows, same, with_rows},
     rows::begins,
     write::{bit_pieces, bits, column, validity},
 };
@@ -32,7 +32,10 @@ pub(crate) fn like(
     let n = c.rows;
     let kind = Kind::of(pattern);
     let mut out = with_rows!(&texts, rows => match &kind {
-        Kind::Equal(text) => bits(n, |r| rows.get(r) == *text),
+        Kind::Equal(text) => {
+            let text = Constant::new(text);
+            bits(n, |r| same(rows, &text, r))
+        }
         Kind::Prefix(text) => bits(n, |r| rows.get(r).starts_with(text)),
         Kind::Suffix(text) => bits(n, |r| rows.get(r).ends_with(text)),
         Kind::Part(finder) => match &texts {

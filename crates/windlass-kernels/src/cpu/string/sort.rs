@@ -19,9 +19,13 @@ use crate::{
     types::PhysType,
 };
 
-/// The row numbers in the order of the texts: by their first eight bytes, which decide most
-/// comparisons, then by all of them. Stable, as the rows are sorted from their own order; a
-/// comparison of row numbers for equal texts would cost what those save that are all equal.
+/// Words of eight bytes that texts are sorted by, one after the other, before those that are
+/// still equal are compared byte by byte. A guess: so many bytes tell most texts apart.
+const WORDS: usize = 8;
+
+/// The row numbers in the order of the texts: by their first eight bytes and row numbers, then
+/// those with equal ones by the next eight bytes, and so on (multikey quicksort over words;
+/// Bentley and Sedgewick, "Fast Algorithms for Sorting and Searching Strings", SODA 1997).
 ///
 /// # Errors
 /// `Invalid` for texts that do not lie in the column's buffers; `OutOfMemory`.
@@ -34,13 +38,18 @@ pub(crate) fn sort_indices(
 ) -> Result<DeviceBuffer> {
     let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
     let (mut keyed, mut nulls) = (Vec::with_capacity(c.rows), Vec::new());
-    for row in 0..c.rows {
-        match valid.get(row) {
-            Some(true) => keyed.push((word_of(texts.get(row), 0), row as u32)),
-            _ => nulls.push(row as u32),
+    if c.nullable() {
+        for row in 0..c.rows as u32 {
+            match valid.get(row as usize) {
+                Some(true) => keyed.push((0, row)),
+                _ => nulls.push(row),
+            }
         }
+    } else {
+        keyed.extend((0..c.rows as u32).map(|row| (0, row)));
     }
-    with_rows!(&texts, rows => sort(&mut keyed, rows, descending));
+    let flip = if descending { u64::MAX } else { 0 };
+    with_rows!(&texts, rows => sort(&mut keyed, rows, flip, 0));
     let order = keyed.into_iter().map(|(_, row)| row);
     let mut out = Vec::with_capacity(c.rows);
     if nulls_first {
@@ -76,15 +85,49 @@ pub(crate) fn ranks(
     Ok(column(PhysType::U32, adopt(device, reservation, ranks)?, validity))
 }
 
-fn sort(keyed: &mut [(u64, u32)], rows: &impl Rows, descending: bool) {
-    let compare = |a: &(u64, u32), b: &(u64, u32)| {
-        let texts = || rows.get(a.1 as usize).cmp(rows.get(b.1 as usize));
-        let order = a.0.cmp(&b.0).then_with(texts);
-        if descending { order.reverse() } else { order }
+/// Sorts rows whose texts are equal up to the `k`-th eight bytes, and with a `flip` of all bits
+/// from the last to the first. The numbers beside the rows are written here.
+fn sort(keyed: &mut [(u64, u32)], rows: &impl Rows, flip: u64, k: usize) {
+    let from = k * 8;
+    if k == WORDS {
+        let rest = |row: u32| rows.get(row as usize).get(from..).unwrap_or_default();
+        let order = |a: &(u64, u32), b: &(u64, u32)| {
+            let order = match flip {
+                0 => rest(a.1).cmp(rest(b.1)),
+                _ => rest(b.1).cmp(rest(a.1)),
+            };
+            // Lengths tell texts apart that end before, of which the rest is empty.
+            let len = |row: u32| rows.get(row as usize).len() as u64 ^ flip;
+            order.then_with(|| len(a.1).cmp(&len(b.1))).then(a.1.cmp(&b.1))
+        };
+        return keyed.sort_unstable_by(order);
+    }
+    by_keys(keyed, |row| word_of(rows.get(row), k) ^ flip);
+    let equal = |run: &mut [(u64, u32)]| {
+        let longest = run.iter().map(|(_, row)| rows.get(*row as usize).len()).max();
+        if longest.is_some_and(|len| len > from + 8) {
+            sort(run, rows, flip, k + 1);
+        } else {
+            // Zeros at the end of a text are as good as none in its words.
+            by_keys(run, |row| rows.get(row).len() as u64 ^ flip);
+        }
     };
-    if keyed.len() <= PIECE {
-        keyed.sort_by(compare);
+    let small = keyed.len() <= PIECE;
+    let runs = keyed.chunk_by_mut(|a, b| a.0 == b.0).filter(|run| run.len() > 1);
+    if small {
+        runs.for_each(equal);
     } else {
-        keyed.par_sort_by(compare);
+        runs.collect::<Vec<_>>().into_par_iter().for_each(equal);
+    }
+}
+
+/// Sorts by a number of each row, and by the rows where it is equal.
+fn by_keys(keyed: &mut [(u64, u32)], key: impl Fn(usize) -> u64 + Sync) {
+    if keyed.len() <= PIECE {
+        keyed.iter_mut().for_each(|(word, row)| *word = key(*row as usize));
+        keyed.sort_unstable();
+    } else {
+        keyed.par_iter_mut().for_each(|(word, row)| *word = key(*row as usize));
+        keyed.par_sort_unstable();
     }
 }
