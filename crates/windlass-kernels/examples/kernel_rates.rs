@@ -6,13 +6,22 @@
 //! `DEVICE` is `cpu` unless named, `ROWS` what suits it (0: the same), `PATTERN` a part of the
 //! names. `share` is of the copy rate measured in this run; `ratio` is our time as a multiple of
 //! the fastest reference's, `cpu_ratio` that of processor time. A wrong result ends the run.
+//! Memory comes from the allocator of the command `windlass`, which keeps what was freed: with
+//! the system's, clearing new pages is most of the time of operations that write much.
 
 use std::error::Error;
 
 use windlass_device::{DeviceOptions, open_device};
 use windlass_kernels::bench::{Bencher, default_rows, list};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
+    // `mi_option_purge_delay` of mimalloc.h: never, as in the command.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    // SAFETY: this is the start of `main`, and no other thread runs yet.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |i: usize| arguments.get(i).map(String::as_str);
     let name = argument(0).unwrap_or("cpu");

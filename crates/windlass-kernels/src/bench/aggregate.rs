@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray},
-    datatypes::{Float64Type, Int64Type},
+    datatypes::{Float64Type, Int32Type, Int64Type},
 };
 use hashbrown::HashMap;
 
 use super::{
     Bench,
     case::{Case, Verdict, apart, differ, unequal},
-    host::{On, Random, array, random, spread},
+    host::{On, Random, array, mix, random, spread},
 };
 use crate::{
     aggregate::{Accumulator, AggregateCall, GroupBy, GroupByPlan, GroupByResult, Share},
@@ -45,6 +45,11 @@ pub(super) fn benches() -> Vec<Bench> {
             let groups = n.clamp(1, 100_000);
             sums_by(on, random(n, 1, |r| r.below(groups) as i64), groups)
         },
+    ));
+    all.push(Bench::new(
+        "group_by/sum/100k_groups_two_keys",
+        "the same by i64 and i32; floor: 20 bytes a row read, 28 a group written",
+        sums_by_two,
     ));
     let calls = [
         ("min", Accumulator::Min),
@@ -173,6 +178,58 @@ pub(super) fn sums_by(on: &mut On, keys: Vec<i64>, groups: usize) -> Result<Case
         Ok(wrong.map(|(k, want, got)| format!("group {k} has {got:?}, expected {want:?}")))
     };
     let case = Case::new(n, [16 * n, 24 * groups.min(n)], run, check);
+    Ok(case.beside_serial("hashbrown map", move || {
+        black_box(plain(&theirs.0, &theirs.1));
+    }))
+}
+
+/// Sum and count by keys of two columns, which together take more than 64 bits.
+fn sums_by_two(on: &mut On, n: usize) -> Result<Case> {
+    let groups = n.clamp(1, 100_000);
+    let numbers = random(n, 1, |r| r.below(groups) as u64);
+    let keys: Vec<(i64, i32)> = numbers.iter().map(|g| (spread(*g), mix(*g) as i32)).collect();
+    let values: Vec<i64> = random(n, 2, |r| r.next() as i64);
+    let arrays: [ArrayRef; 3] = [
+        Arc::new(array::<Int64Type>(keys.iter().map(|k| k.0).collect())),
+        Arc::new(array::<Int32Type>(keys.iter().map(|k| k.1).collect())),
+        Arc::new(array::<Int64Type>(values.clone())),
+    ];
+    let batches = on.batches(&arrays)?;
+    let mut program = Program::new();
+    let [first, second, argument] =
+        [PhysType::I64, PhysType::I32, PhysType::I64].map(|ty| program.input(ty, false));
+    let call = |accumulator, argument| AggregateCall { accumulator, argument, filter: None };
+    let calls = vec![
+        call(Accumulator::Sum { wide: false }, Some(argument)),
+        call(Accumulator::CountRows, None),
+    ];
+    let plan = GroupByPlan { program, filter: None, keys: vec![first, second], calls };
+    let plain = |keys: &[(i64, i32)], values: &[i64]| {
+        let mut map: HashMap<(i64, i32), (i64, i64)> = HashMap::new();
+        for (k, v) in keys.iter().zip(values) {
+            let state = map.entry(*k).or_default();
+            *state = (state.0.wrapping_add(*v), state.1 + 1);
+        }
+        map
+    };
+    let theirs = (keys.clone(), values.clone());
+    let run = move |on: &mut On| group_by(on, &plan, &batches, groups);
+    let check = move |on: &mut On, got: Grouped| {
+        let got = got.finish(on)?;
+        let want = plain(&keys, &values);
+        if got.groups != want.len() {
+            return Ok(unequal(got.groups, want.len()));
+        }
+        let column = |a: &ArrayRef| a.as_primitive::<Int64Type>().values().clone();
+        let (sums, counts) = (column(&got.states[0][0]), column(&got.states[1][0]));
+        let second = got.keys[1].as_primitive::<Int32Type>().values();
+        let keys = column(&got.keys[0]);
+        let keys = keys.iter().copied().zip(second.iter().copied());
+        let mut states = keys.zip(sums.iter().zip(counts.iter()));
+        let wrong = states.find(|(k, s)| want.get(k) != Some(&(*s.0, *s.1)));
+        Ok(wrong.map(|(k, got)| format!("group {k:?} has {got:?}, expected {:?}", want.get(&k))))
+    };
+    let case = Case::new(n, [20 * n, 28 * groups], run, check);
     Ok(case.beside_serial("hashbrown map", move || {
         black_box(plain(&theirs.0, &theirs.1));
     }))

@@ -11,6 +11,12 @@
 //! plain code, and a bench with a wrong result has no figures. Then our runs and those of the
 //! references take turns, so that other work on the machine meets all of them alike.
 //!
+//! Both sides get their memory in the timed part, from one allocator, and free their results in
+//! it. Where a reference goes through pieces of 65,536 rows side by side, so do the batches of
+//! ours, or one call of ours shares the whole among the cores. A reference makes no more than its
+//! own operation needs: the hash maps beside group-bys and joins are neither merged from several
+//! threads nor brought into columns, which ours are.
+//!
 //! References run on the host, and only beside a device of class `Host`. One that uses one core
 //! counts as if it used all of them without loss: its time is divided by their number. On a busy
 //! machine processor time is the better figure; it is summed over all threads.

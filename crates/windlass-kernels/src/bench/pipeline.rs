@@ -3,9 +3,9 @@
 use std::{hint::black_box, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, Int32Array, Int64Array, Scalar as One},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, Scalar as One},
     compute::{self, kernels::cmp, kernels::numeric},
-    datatypes::{Int32Type, Int64Type},
+    datatypes::{Float64Type, Int32Type, Int64Type},
 };
 use rayon::prelude::*;
 
@@ -13,13 +13,14 @@ use super::{
     Bench,
     aggregate::{Grouped, group_by},
     case::{Case, differ},
-    host::{On, array, nullable, random, sliced},
+    host::{On, PIECE, array, nullable, random, sliced},
 };
 use crate::{
     aggregate::{Accumulator, AggregateCall, GroupByPlan},
-    column::DeviceBatch,
+    column::{DeviceBatch, DeviceColumn},
     compact::{Tiles, close_gaps},
     error::Result,
+    gather::widen,
     ir::{BinaryOp, Program},
     pipeline::{Evaluated, FilterProject},
     types::{PhysType, Scalar},
@@ -32,6 +33,12 @@ pub(super) fn benches() -> Vec<Bench> {
         Bench::new("filter/filter/i64_50_percent", FILTER, |on, n| filter(on, n, 50, false)),
         Bench::new("filter/filter/i64_99_percent", FILTER, |on, n| filter(on, n, 99, false)),
         Bench::new("filter/filter/i64_nulls_50_percent", FILTER, |on, n| filter(on, n, 50, true)),
+        Bench::new(
+            "filter/filter/4_columns_50_percent",
+            "the i32, i64, f64 and bool, one in ten of the latter null, of rows whose i32 is below a constant; \
+             floor: 20 bytes and 4 bits a row read, as much a row of the result written",
+            filter_columns,
+        ),
         Bench::new(
             "filter/filter_sum/i64_50_percent",
             "the sum of the i64 of rows whose i32 is below a constant; floor: 12 bytes a row read",
@@ -118,6 +125,66 @@ fn filter(on: &mut On, n: usize, percent: i32, nulls: bool) -> Result<Case> {
             compute::filter(v, &kept).expect("arrays of one length")
         };
         black_box(key_pieces.par_iter().zip(&value_pieces).map(one).collect::<Vec<_>>());
+    }))
+}
+
+fn filter_columns(on: &mut On, n: usize) -> Result<Case> {
+    let valid = |step: usize| move |i: usize| i % 10 != step;
+    let keys = nullable::<Int32Type>(random(n, 1, |r| r.below(100) as i32), |_| true);
+    let longs = nullable::<Int64Type>(random(n, 2, |r| r.next() as i64), valid(3));
+    let floats = nullable::<Float64Type>(random(n, 3, |r| r.below(1 << 20) as f64), valid(5));
+    let flags = random(n, 4, |r| Some(r.below(2) == 0).filter(|_| r.below(10) > 0));
+    let flags: BooleanArray = flags.into_iter().collect();
+    let arrays: [ArrayRef; 4] =
+        [Arc::new(keys.clone()), Arc::new(longs), Arc::new(floats), Arc::new(flags)];
+    let mut p = Program::new();
+    let types = [PhysType::I32, PhysType::I64, PhysType::F64, PhysType::Bool];
+    let inputs = types.map(|ty| p.input(ty, true));
+    let half = p.constant(Scalar::Int(PhysType::I32, 50));
+    let below = p.binary(BinaryOp::Lt, inputs[0], half, None)?;
+    let plan = FilterProject { program: p, filter: Some(below), outputs: inputs.to_vec() };
+    let batches = on.batches(&arrays)?;
+    let kept = BooleanArray::from_unary(&keys, |k| k < 50);
+    let rows = kept.true_count();
+    let want: Vec<ArrayRef> =
+        arrays.iter().map(|a| compute::filter(a, &kept).expect("arrays of one length")).collect();
+    let run = move |on: &mut On| {
+        each_batch(on, &batches, &plan, |plan, on, b| {
+            plan.run(&*on.device, &mut *on.queue, &mut on.reservation, b, &[])
+        })
+    };
+    let check = move |on: &mut On, got: Vec<DeviceBatch>| {
+        let (mut longs, mut floats, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        for b in &got {
+            longs.extend(on.options::<i64>(&b.columns[1], b.rows)?);
+            floats.extend(on.options::<f64>(&b.columns[2], b.rows)?);
+            let (device, queue) = (&*on.device, &mut *on.queue);
+            let words = widen(device, queue, &mut on.reservation, &b.columns[3], b.rows)?;
+            flags.extend(on.options::<u32>(&DeviceColumn { ty: PhysType::U32, ..words }, b.rows)?);
+        }
+        let bools = want[3].as_boolean().iter().map(|f| f.map(u32::from));
+        Ok(differ(&longs, &want[1].as_primitive::<Int64Type>().iter().collect::<Vec<_>>())
+            .or_else(|| {
+                differ(&floats, &want[2].as_primitive::<Float64Type>().iter().collect::<Vec<_>>())
+            })
+            .or_else(|| differ(&flags, &bools.collect::<Vec<_>>())))
+    };
+    // The booleans and the validities of all but the keys, which have no null, are bits.
+    let floor = |n: usize| 20 * n + 4 * n.div_ceil(8);
+    let case = Case::new(n, [floor(n), floor(rows)], run, check);
+    let pieces: Vec<Vec<ArrayRef>> = (0..n)
+        .step_by(PIECE)
+        .map(|at| arrays.iter().map(|a| a.slice(at, PIECE.min(n - at))).collect())
+        .collect();
+    Ok(case.beside("arrow lt and filter of each column", move || {
+        let below = One::new(Int32Array::from(vec![50]));
+        let one = |columns: &Vec<ArrayRef>| {
+            let kept = cmp::lt(columns[0].as_primitive::<Int32Type>(), &below).expect("one type");
+            let kept = compute::FilterBuilder::new(&kept).optimize().build();
+            let filter = |c: &ArrayRef| kept.filter(c).expect("arrays of one length");
+            columns.iter().map(filter).collect::<Vec<_>>()
+        };
+        black_box(pieces.par_iter().map(one).collect::<Vec<_>>());
     }))
 }
 

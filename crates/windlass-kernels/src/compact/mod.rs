@@ -63,8 +63,7 @@ pub fn close_gaps(
         return Ok(());
     }
     let Some(language) = language(device) else {
-        let mut values = vec![0u32; from.len() / 4];
-        queue.download(from, 0, bytemuck::cast_slice_mut(&mut values))?;
+        let values = cpu::view::aligned_words(from, from.len() / 4)?;
         let mut offsets = vec![0u32; tiles.tiles as usize + 1];
         let starts = &mut offsets[..tiles.tiles as usize];
         queue.download(

@@ -69,6 +69,40 @@ pub(crate) fn groups<T: Copy + Send>(
     })
 }
 
+/// Two times `n` values, of which `write` writes each group of up to `size`, given the number of
+/// its first.
+pub(crate) fn paired_groups<A: Copy + Send, B: Copy + Send>(
+    n: usize,
+    size: usize,
+    write: impl Fn(usize, &mut Group<'_, A>, &mut Group<'_, B>) + Sync,
+) -> (Vec<A>, Vec<B>) {
+    let (mut a, mut b) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (left, right) = (&mut a.spare_capacity_mut()[..n], &mut b.spare_capacity_mut()[..n]);
+    let one = |start: usize, (left, right): (&mut [MaybeUninit<A>], &mut [MaybeUninit<B>])| {
+        let (mut left, mut right) =
+            (Group { out: left, written: 0 }, Group { out: right, written: 0 });
+        write(start, &mut left, &mut right);
+        let all = left.written == left.len() && right.written == right.len();
+        assert!(all, "both groups were written");
+        left.written
+    };
+    let written: usize = match n <= size {
+        true => one(0, (left, right)),
+        false => {
+            let groups = left.chunks_mut(size).zip(right.chunks_mut(size));
+            tasks::map_of(groups, |i, both| one(i * size, both)).into_iter().sum()
+        }
+    };
+    assert_eq!(written, n, "every group was written");
+    // SAFETY: every group has counted as many values written in order as it has places, in both
+    // lists, and the groups are all of the `n` places of each.
+    unsafe {
+        a.set_len(n);
+        b.set_len(n);
+    }
+    (a, b)
+}
+
 /// Places of values that are written in order.
 pub(crate) struct Group<'a, T> {
     out: &'a mut [MaybeUninit<T>],
@@ -80,6 +114,19 @@ impl<T: Copy> Group<'_, T> {
     /// Places in all.
     pub(crate) fn len(&self) -> usize {
         self.out.len()
+    }
+
+    /// The next `n` places, or as many as are left, each with `value` first.
+    pub(crate) fn start(&mut self, n: usize, value: T) -> &mut [T] {
+        let places = &mut self.out[self.written..];
+        let n = n.min(places.len());
+        let places = &mut places[..n];
+        for place in &mut *places {
+            place.write(value);
+        }
+        self.written += n;
+        // SAFETY: all of them were just written.
+        unsafe { places.assume_init_mut() }
     }
 
     /// Writes the next values, as many as there are places for.

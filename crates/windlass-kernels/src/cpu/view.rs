@@ -1,6 +1,6 @@
 //! Columns in host memory as the twins read them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use windlass_device::DeviceBuffer;
 
@@ -64,6 +64,54 @@ impl<'a> Bits<'a> {
         }
     }
 
+    /// How many rows of a range have a 1 here, and in `other` too where there is one. The range
+    /// lies within both.
+    pub(crate) fn ones(&self, other: Option<&Self>, rows: Range<usize>) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has the instruction.
+            return unsafe { self.ones_popcnt(other, rows) };
+        }
+        self.ones_here(other, rows)
+    }
+
+    /// [`Bits::ones_here`], compiled for processors that count bits.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "popcnt")]
+    fn ones_popcnt(&self, other: Option<&Self>, rows: Range<usize>) -> usize {
+        self.ones_here(other, rows)
+    }
+
+    #[inline(always)]
+    fn ones_here(&self, other: Option<&Self>, rows: Range<usize>) -> usize {
+        let other = other.filter(|o| !matches!(o, Self::Ones));
+        let (this, other) = match (self, other) {
+            (Self::Ones, Some(other)) => (other, None),
+            both => both,
+        };
+        match (this, other) {
+            (Self::Ones, _) => rows.len(),
+            (Self::Packed { bytes, offset }, None) => {
+                ones_of(bytes, bytes, rows.start + offset, rows.len())
+            }
+            (Self::Packed { bytes, offset }, Some(Self::Packed { bytes: others, offset: at }))
+                if offset % 8 == at % 8 =>
+            {
+                // Both from the byte that holds the first row on.
+                let (bytes, others) = (&bytes[offset / 8..], &others[at / 8..]);
+                ones_of(bytes, others, rows.start + offset % 8, rows.len())
+            }
+            (Self::Words(words), None) => words[rows].iter().filter(|w| **w != [0; 4]).count(),
+            (this, other) => {
+                let end = rows.end;
+                rows.step_by(64).fold(0, |sum, row| {
+                    let other = other.map_or(u64::MAX, |o| o.word(row, end));
+                    sum + (this.word(row, end) & other).count_ones() as usize
+                })
+            }
+        }
+    }
+
     /// The bits of up to 64 rows from `row` on, the first in the least significant place;
     /// those past `rows` are 0.
     #[inline]
@@ -83,6 +131,28 @@ impl<'a> Bits<'a> {
             }
         }
     }
+}
+
+/// How many of `n` bits from bit `start` on are 1 in both bitmaps, which have them.
+#[inline(always)]
+fn ones_of(a: &[u8], b: &[u8], start: usize, n: usize) -> usize {
+    if n == 0 {
+        return 0;
+    }
+    let (first, last) = (start / 8, (start + n - 1) / 8);
+    let (a, b) = (&a[first..=last], &b[first..=last]);
+    let ((words, rest), (others, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let both = |(a, b): (&[u8; 8], &[u8; 8])| {
+        (u64::from_le_bytes(*a) & u64::from_le_bytes(*b)).count_ones() as usize
+    };
+    let whole: usize = words.iter().zip(others).map(both).sum();
+    let rest: usize = rest.iter().zip(other_rest).map(|(a, b)| (a & b).count_ones() as usize).sum();
+    // The bits of the first and of the last byte that are not in the range.
+    let before = (1u32 << (start % 8)) - 1;
+    let after = 0xffu32 << ((start + n - 1) % 8 + 1) & 0xff;
+    let outside = (u32::from(a[0] & b[0]) & before).count_ones()
+        + (u32::from(a[a.len() - 1] & b[b.len() - 1]) & after).count_ones();
+    whole + rest - outside as usize
 }
 
 /// Bit `at` of a bitmap; `None` past its end.
@@ -149,5 +219,36 @@ pub(crate) fn stride(ty: PhysType, storage: Storage) -> Option<usize> {
     match storage {
         Storage::Packed => ty.packed_bytes(),
         Storage::Wide => Some(ty.wide_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_are_counted_in_any_range_of_any_layout() {
+        let bytes: Vec<u8> = (0..80u8).map(|i| i.wrapping_mul(89) ^ 0x3c).collect();
+        let others: Vec<u8> = bytes.iter().map(|b| b.rotate_left(3) ^ 0x11).collect();
+        let words: Vec<[u8; 4]> = (0..600u32).map(|i| (i % 3 * 256).to_le_bytes()).collect();
+        let layouts = [
+            Bits::Ones,
+            Bits::Packed { bytes: &bytes, offset: 0 },
+            Bits::Packed { bytes: &bytes, offset: 5 },
+            Bits::Packed { bytes: &others, offset: 13 },
+            Bits::Packed { bytes: &others, offset: 8 },
+            Bits::Words(&words),
+        ];
+        for rows in [0..0, 0..1, 3..64, 7..8, 0..600, 100..333, 599..600, 64..128] {
+            for a in &layouts {
+                for b in std::iter::once(None).chain(layouts.iter().map(Some)) {
+                    let one = |row: usize, b: &Bits<'_>| b.get(row) == Some(true);
+                    let both = |row: &usize| one(*row, a) && b.is_none_or(|b| one(*row, b));
+                    let want = rows.clone().filter(both).count();
+                    assert_eq!(a.ones(b, rows.clone()), want, "{a:?} {b:?} {rows:?}");
+                    assert_eq!(a.ones_here(b, rows.clone()), want, "{a:?} {b:?} {rows:?}");
+                }
+            }
+        }
     }
 }

@@ -115,6 +115,9 @@ pub fn count(
     selected: Option<&DeviceBuffer>,
 ) -> Result<u64> {
     check("count", device, column, rows, selected)?;
+    if Launcher::new(device, queue, reservation).is_none() {
+        return cpu::reduce::count(column, rows, selected);
+    }
     // The validity is all that counts, so it takes the place of the values too.
     let (values, bit_offset, storage) = match (&column.validity, selected) {
         (Validity::All, None) => return Ok(rows as u64),

@@ -57,6 +57,13 @@ pub fn rank(
     rows: usize,
 ) -> Result<DeviceColumn> {
     check_words(OPERATION, device, "peer starts", peers, rows)?;
+    if Launcher::new(device, queue, reservation).is_none() {
+        check_rows(OPERATION, rows)?;
+        check_words(OPERATION, device, "partition starts", starts, rows)?;
+        let values = cpu::window::rank(device, reservation, (starts, peers), rows)?;
+        let (storage, validity) = (Storage::Packed, Validity::All);
+        return Ok(DeviceColumn { ty: PhysType::U32, storage, values, bit_offset: 0, validity });
+    }
     let mut firsts = row_number(device, queue, reservation, starts, rows)?;
     // The numbers of first peers alone, the greatest so far being the row's own first peer's.
     firsts.validity = Validity::Words(peers.clone());

@@ -11,7 +11,7 @@ use crate::{
     cpu,
     error::{KernelError, Result},
     gather::widen,
-    launcher::Launcher,
+    launcher::{Launcher, alloc_words},
     types::PhysType,
 };
 
@@ -161,17 +161,21 @@ pub fn count(
     frames.check(device)?;
     let n = frames.rows;
     column.check(OPERATION, device, n)?;
+    let (storage, validity) = (Storage::Wide, Validity::All);
+    if Launcher::new(device, queue, reservation).is_none() {
+        let values = cpu::window::count(device, reservation, column, frames)?;
+        let storage = Storage::Packed;
+        return Ok(DeviceColumn { ty: PhysType::U32, storage, values, bit_offset: 0, validity });
+    }
     let wide = widen(device, queue, reservation, column, n)?;
-    let ones = match (&wide.validity, Launcher::new(device, queue, reservation)) {
-        (Validity::Words(words), _) => words.clone(),
-        (_, Some(mut l)) => {
-            let ones = l.alloc_words(n, 1)?;
-            l.queue.fill(&ones, 1)?;
+    let ones = match &wide.validity {
+        Validity::Words(words) => words.clone(),
+        _ => {
+            let ones = alloc_words(device, reservation, n, 1)?;
+            queue.fill(&ones, 1)?;
             ones
         }
-        (_, None) => cpu::memory::adopt(device, reservation, vec![1u32; n])?,
     };
-    let (storage, validity) = (Storage::Wide, Validity::All);
     let ones = DeviceColumn { ty: PhysType::U32, storage, values: ones, bit_offset: 0, validity };
     let mut counts = aggregate(device, queue, reservation, &ones, frames, FrameOp::Sum)?;
     counts.validity = Validity::All;

@@ -317,22 +317,24 @@ impl Layout {
             }
             ValueCode::Offset { empty: true, .. } => valid.is_some_and(|m| !m.contains(&1)),
             ValueCode::Offset { base, last, field, .. } => ordinals!(values, s, f => {
-                let mut worst = 0;
+                // The bits of all offsets: the greatest is no more than this.
+                let mut bits = 0;
                 let offset = |x| f(x).wrapping_sub(base as u64);
                 match valid {
                     None => put(out, w, field, s.iter().map(|x| {
                         let o = offset(*x);
-                        worst = worst.max(o);
+                        bits |= o;
                         o.wrapping_add(one)
                     })),
                     Some(mask) => put(out, w, field, s.iter().zip(mask).map(|(x, m)| {
                         let m = u64::from(*m);
                         let o = offset(*x) & m.wrapping_neg();
-                        worst = worst.max(o);
+                        bits |= o;
                         o.wrapping_add(one & m)
                     })),
                 }
-                worst <= last
+                let keep = |i: usize| valid.is_none_or(|m| m[i] != 0);
+                bits <= last || s.iter().enumerate().all(|(i, x)| !keep(i) || offset(*x) <= last)
             }, s => {
                 let mut worst = 0;
                 let keep = |i: usize| valid.is_none_or(|m| m[i] != 0);

@@ -1,23 +1,30 @@
 //! From packed keys to group numbers, in order of first appearance.
 //!
 //! Where the keys' codes span few values, the code is an index into an array. Otherwise an
-//! open-addressing table with linear probing holds, for each group, 32 bits of its hash and
-//! its number; the keys lie beside it in order of their numbers. A chunk is looked up in
-//! passes without branches (hash and load the slots; compare tags and keys), so that the
-//! cache misses of its rows overlap; only rows that miss are probed one by one. (Batch
-//! lookup as in Boncz et al., "MonetDB/X100", CIDR 2005; tags in the table as in Leis et
-//! al., "Morsel-Driven Parallelism", SIGMOD 2014.)
+//! open-addressing table with linear probing holds the number of each group, and for keys of
+//! several words 32 bits of its hash; the keys lie beside it in order of their numbers. A chunk
+//! is looked up in passes without branches, slot after slot, so that the cache misses of its
+//! rows overlap; only the few rows that still miss are probed one by one. (Batch lookup as in
+//! Boncz et al., "MonetDB/X100", CIDR 2005; tags in the table as in Leis et al.,
+//! "Morsel-Driven Parallelism", SIGMOD 2014.)
 
 /// A direct array of up to 2^18 entries (1 MiB, what a core's second-level cache holds) is
 /// always taken; a stated guess.
 const DIRECT_BITS: u32 = 18;
 
-/// A direct array of 4-byte entries takes no more memory than the hash table while it has
-/// at most this many entries a group (2 to 4 slots of 8 bytes and a key).
+/// A direct array with at most this many entries a group is taken: 32 bytes a group at most,
+/// against 8 to 16 of slots and 8 of a key, but one cache miss a row instead of two.
 const DIRECT_PER_GROUP: usize = 8;
 
 /// The fewest slots of a hash table: two chunks of new groups fit.
 const MIN_SLOTS: usize = 4096;
+
+/// Slots after a key's first in which all rows of a chunk are looked up together. A guess: at a
+/// load of a half they leave one key in eight (Knuth, The Art of Computer Programming 3, 6.4).
+const ROUNDS: usize = 2;
+
+/// Rows that are not worth a round: they are probed one by one. A guess.
+const FEW: usize = 32;
 
 /// Groups by their packed keys.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ pub(super) struct Table {
 enum Slots {
     /// Group number + 1 by code; 0: none.
     Direct(Vec<u32>),
+    /// For keys of one word: group number + 1 by the top bits of the hash; 0: empty.
+    Word { slots: Vec<u32>, shift: u32 },
     /// Low half group number + 1 (0: empty), high half the low half of the hash. The hash's
     /// top bits are the slot.
     Hash { slots: Vec<u64>, shift: u32 },
@@ -67,7 +76,6 @@ fn key<const W: usize>(keys: &[u64], i: usize, w: usize) -> &[u64] {
 #[inline(always)]
 fn equal<const W: usize>(a: &[u64], i: usize, b: &[u64], j: usize, w: usize) -> bool {
     match W {
-        1 => a[i] == b[j],
         2 => (a[2 * i] == b[2 * j]) & (a[2 * i + 1] == b[2 * j + 1]),
         _ => key::<W>(a, i, w) == key::<W>(b, j, w),
     }
@@ -126,7 +134,7 @@ impl Table {
     /// Bytes of memory held.
     pub(super) fn bytes(&self) -> usize {
         let slots = match &self.slots {
-            Slots::Direct(s) => s.capacity() * 4,
+            Slots::Direct(s) | Slots::Word { slots: s, .. } => s.capacity() * 4,
             Slots::Hash { slots, .. } => slots.capacity() * 8,
         };
         slots + self.keys.capacity() * 8
@@ -147,8 +155,20 @@ impl Table {
             return;
         }
         let size = (room * 2).next_power_of_two().max(MIN_SLOTS);
-        let (mut slots, mask) = (vec![0u64; size], size - 1);
-        let shift = 64 - size.trailing_zeros();
+        let (mask, shift) = (size - 1, 64 - size.trailing_zeros());
+        if self.words == 1 {
+            let mut slots = vec![0u32; size];
+            for (key, g) in self.keys.iter().zip(1..) {
+                let mut at = (hash(&[*key]) >> shift) as usize;
+                while slots[at] != 0 {
+                    at = (at + 1) & mask;
+                }
+                slots[at] = g;
+            }
+            self.slots = Slots::Word { slots, shift };
+            return;
+        }
+        let mut slots = vec![0u64; size];
         for (g, key) in self.keys.chunks_exact(self.words).enumerate() {
             let h = hash(key);
             let mut at = (h >> shift) as usize;
@@ -163,15 +183,18 @@ impl Table {
     /// Finds or makes the group of each of `n` packed keys.
     pub(super) fn group(&mut self, packed: &[u64], n: usize, gids: &mut Vec<u32>) {
         gids.resize(n, 0);
-        if let Slots::Hash { slots, .. } = &self.slots
-            && (self.groups + n) * 2 > slots.len()
-        {
+        let slots = match &self.slots {
+            Slots::Direct(_) => usize::MAX,
+            Slots::Word { slots, .. } => slots.len(),
+            Slots::Hash { slots, .. } => slots.len(),
+        };
+        if self.groups + n > slots / 2 {
             // Slots at least double, so that growth costs a constant for each group.
             self.rehash(n);
         }
         match (&self.slots, self.words) {
             (Slots::Direct(_), _) => self.direct(packed, gids),
-            (_, 1) => self.probe::<1>(packed, gids),
+            (Slots::Word { .. }, _) => self.probe_words(packed, gids),
             (_, 2) => self.probe::<2>(packed, gids),
             _ => self.probe::<0>(packed, gids),
         }
@@ -198,7 +221,69 @@ impl Table {
         }
     }
 
-    /// `W`: words of a key, 0: `self.words`.
+    /// Keys of one word.
+    fn probe_words(&mut self, packed: &[u64], gids: &mut [u32]) {
+        let Slots::Word { slots, shift } = &mut self.slots else { return };
+        let (shift, mask) = (*shift, slots.len() - 1);
+        let home = |key: u64| hash(&[key]).wrapping_shr(shift) as usize;
+        let packed = &packed[..gids.len()];
+        self.missed.resize(gids.len(), 0);
+        let missed = &mut self.missed[..gids.len()];
+        let mut misses = 0;
+        if let Some(last) = self.groups.checked_sub(1) {
+            let keys = &self.keys[..last + 1];
+            // An empty slot reads the last group's key, which is not the row's: that key's own
+            // first slot is not empty.
+            let found =
+                |slot: u32, key: u64| keys[(slot.wrapping_sub(1) as usize).min(last)] == key;
+            for (i, (key, g)) in packed.iter().zip(&mut *gids).enumerate() {
+                let slot = slots[home(*key) & mask];
+                *g = slot.wrapping_sub(1);
+                missed[misses] = i as u32;
+                misses += usize::from(!found(slot, *key));
+            }
+            // Where most rows miss, their groups are new, and no slot has them.
+            let rounds = if misses > packed.len() / 4 * 3 { 0 } else { ROUNDS };
+            for round in 1..=rounds {
+                let before = misses;
+                if before <= FEW {
+                    break;
+                }
+                misses = 0;
+                for at in 0..before {
+                    let i = missed[at];
+                    let key = packed[i as usize];
+                    let slot = slots[(home(key) + round) & mask];
+                    gids[i as usize] = slot.wrapping_sub(1);
+                    missed[misses] = i;
+                    misses += usize::from(!found(slot, key));
+                }
+            }
+        } else {
+            missed.iter_mut().zip(0..).for_each(|(m, i)| *m = i);
+            misses = missed.len();
+        }
+        for i in &missed[..misses] {
+            let i = *i as usize;
+            let key = packed[i];
+            let mut at = home(key) & mask;
+            gids[i] = loop {
+                let slot = slots[at];
+                if slot == 0 {
+                    self.groups += 1;
+                    slots[at] = self.groups as u32;
+                    self.keys.push(key);
+                    break self.groups as u32 - 1;
+                }
+                if self.keys[slot as usize - 1] == key {
+                    break slot - 1;
+                }
+                at = (at + 1) & mask;
+            };
+        }
+    }
+
+    /// Keys of several words. `W`: words of a key, 0: `self.words`.
     fn probe<const W: usize>(&mut self, packed: &[u64], gids: &mut [u32]) {
         let w = self.words;
         let Slots::Hash { slots, shift } = &mut self.slots else { return };
@@ -289,7 +374,7 @@ mod tests {
     #[test]
     fn a_table_that_fills_its_range_becomes_direct() {
         let mut table = Table::new(1, Some(20), Vec::new(), 0);
-        assert!(matches!(table.slots, Slots::Hash { .. }));
+        assert!(matches!(table.slots, Slots::Word { .. }));
         let mut gids = Vec::new();
         for start in (0..1u64 << 20).step_by(1024) {
             let codes: Vec<u64> = (start..start + 1024).map(|i| i.reverse_bits() >> 44).collect();

@@ -1,5 +1,7 @@
 //! Batches one after the other, in Arrow's layout.
 
+use std::mem::MaybeUninit;
+
 use bytemuck::Pod;
 use windlass_device::{Device, Reservation};
 
@@ -54,8 +56,8 @@ fn join<T: Pod + Send + Sync>(
     rows: usize,
     narrow: impl Fn(u32) -> T + Sync,
 ) -> Result<Vec<T>> {
-    let mut out = vec![T::zeroed(); rows];
-    let mut rest = out.as_mut_slice();
+    let mut out = Vec::with_capacity(rows);
+    let mut rest = &mut out.spare_capacity_mut()[..rows];
     let mut copies = Vec::new();
     for (c, rows) in parts {
         let stride = stride(c.ty, c.storage).unwrap_or(size_of::<T>());
@@ -69,19 +71,28 @@ fn join<T: Pod + Send + Sync>(
             (rest, bytes, left) = (after, further, left - n);
         }
     }
-    let copy = |(to, from): (&mut [T], &[u8])| {
+    let copy = |(to, from): (&mut [MaybeUninit<T>], &[u8])| {
         if from.len() == size_of_val(to) {
-            bytemuck::cast_slice_mut(to).copy_from_slice(from);
-        } else {
-            for (to, word) in to.iter_mut().zip(from.as_chunks::<4>().0) {
-                *to = narrow(u32::from_ne_bytes(*word));
-            }
+            // SAFETY: both are as many bytes, of different memory, and values of `T` are any
+            // bytes.
+            unsafe {
+                to.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(from.as_ptr(), from.len())
+            };
+            return to.len();
         }
+        let words = from.as_chunks::<4>().0;
+        for (to, word) in to.iter_mut().zip(words) {
+            to.write(narrow(u32::from_ne_bytes(*word)));
+        }
+        to.len().min(words.len())
     };
-    match rows <= PIECE {
-        true => copies.into_iter().for_each(copy),
-        false => tasks::each_of(copies, |_, c| copy(c)),
-    }
+    let written: usize = match rows <= PIECE {
+        true => copies.into_iter().map(copy).sum(),
+        false => tasks::map_of(copies, |_, c| copy(c)).into_iter().sum(),
+    };
+    assert_eq!(written, rows, "every part was copied");
+    // SAFETY: the parts are places of their own, and as many as there are have been written.
+    unsafe { out.set_len(rows) };
     Ok(out)
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::{
     column::{DeviceColumn, Storage, Validity},
+    cpu::view::Bits,
     error::{KernelError, Result},
     types::PhysType,
 };
@@ -151,6 +152,23 @@ impl<'a> HostColumn<'a> {
         }
     }
 
+    /// The values of a range where they lie, where that is what [`HostColumn::words`] gives of
+    /// 64-bit types.
+    pub(crate) fn longs(&self, range: &Range<usize>) -> Option<&'a [[u8; 8]]> {
+        match self.values {
+            Values::Longs(bytes) => Some(&bytes.as_chunks().0[range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// As [`HostColumn::longs`], of types of up to 32 bits.
+    pub(crate) fn plain_words(&self, range: &Range<usize>) -> Option<&'a [[u8; 4]]> {
+        match self.values {
+            Values::Words(bytes) => Some(&bytes.as_chunks().0[range.clone()]),
+            _ => None,
+        }
+    }
+
     /// The high 64 bits of `I128` values; zeros for other types.
     pub(crate) fn high_words(&self, range: &Range<usize>, out: &mut [u64]) {
         match self.values {
@@ -163,9 +181,13 @@ impl<'a> HostColumn<'a> {
     pub(crate) fn clear_nulls(&self, range: &Range<usize>, live: &mut [bool]) {
         match self.mask {
             Mask::All => {}
-            Mask::Bits(bits, offset) => {
-                for (live, row) in live.iter_mut().zip(range.clone()) {
-                    *live &= bit(bits, row + offset);
+            Mask::Bits(bytes, offset) => {
+                let bits = Bits::Packed { bytes, offset };
+                for (live, row) in live.chunks_mut(64).zip(range.clone().step_by(64)) {
+                    let word = bits.word(row, range.end);
+                    for (k, live) in live.iter_mut().enumerate() {
+                        *live &= word >> k & 1 == 1;
+                    }
                 }
             }
             Mask::Words(bytes) => {

@@ -1,6 +1,7 @@
 //! Probing: count, scan, fill, a window of rows at a time, in pieces of bounded size.
 
 use std::{
+    mem::MaybeUninit,
     ops::Range,
     sync::{
         Arc,
@@ -10,7 +11,6 @@ use std::{
 
 use super::{
     host,
-    pages::zeroed,
     table::{Found, Table, prefetch},
 };
 use crate::{column::DeviceColumn, cpu::tasks, error::Result};
@@ -115,8 +115,9 @@ impl Pairs {
             let segments = self.cut(most);
             let pairs = segments.iter().map(|s| s.pairs).sum();
             if pairs > 0 {
-                let (mut probe, mut build) = (zeroed::<u32>(pairs), zeroed::<u32>(pairs));
-                let (mut left, mut right) = (&mut probe[..], &mut build[..]);
+                let (mut probe, mut build) = (Vec::with_capacity(pairs), Vec::with_capacity(pairs));
+                let mut left = &mut probe.spare_capacity_mut()[..pairs];
+                let mut right = &mut build.spare_capacity_mut()[..pairs];
                 let parts: Vec<_> = segments
                     .into_iter()
                     .map(|s| {
@@ -127,7 +128,15 @@ impl Pairs {
                         (s, a, b)
                     })
                     .collect();
-                tasks::each_of(parts, |_, (s, a, b)| self.fill(s, a, b));
+                let filled = tasks::map_of(parts, |_, (s, a, b)| self.fill(s, a, b));
+                let written: usize = filled.into_iter().sum();
+                assert_eq!(written, pairs, "every pair was written");
+                // SAFETY: the segments have as many pairs each as its parts have places, all
+                // parts are the `pairs` places, and each has been written, as counted.
+                unsafe {
+                    probe.set_len(pairs);
+                    build.set_len(pairs);
+                }
                 return Ok(Some([probe, build]));
             }
         }
@@ -171,15 +180,44 @@ impl Pairs {
         segments
     }
 
-    /// Writes the pairs of a segment.
-    fn fill(&self, segment: Segment, probe: &mut [u32], build: &mut [u32]) {
-        let Segment { rows, mut skip, .. } = segment;
+    /// Writes the pairs of a segment, and counts them.
+    fn fill(
+        &self,
+        segment: Segment,
+        probe: &mut [MaybeUninit<u32>],
+        build: &mut [MaybeUninit<u32>],
+    ) -> usize {
+        let Segment { rows, mut skip, pairs } = segment;
         let order = &self.table.order[..];
         let found = &self.found[rows.start - self.window.start..rows.end - self.window.start];
-        let mut sink = Sink { probe, build, rows: [0; BLOCK], matches: [0; BLOCK], held: 0 };
-        for (i, (f, row)) in found.iter().zip(rows.start as u32..).enumerate() {
-            if f.count <= 1 {
+        let first = rows.start as u32;
+        let numbered = found.iter().zip(first..);
+        let unique = order.is_empty();
+        if unique && pairs == found.len() {
+            // Every row has its one pair.
+            let places = probe.iter_mut().zip(&mut *build);
+            for ((probe, build), (f, row)) in places.zip(numbered) {
+                probe.write(row);
+                build.write(f.start);
+            }
+            return pairs;
+        }
+        let (rows, matches) = ([0; BLOCK], [0; BLOCK]);
+        let mut sink = Sink { probe, build, written: 0, rows, matches, held: 0 };
+        if unique {
+            for (block, first) in found.chunks(BLOCK).zip((first..).step_by(BLOCK)) {
                 // Without a branch: a row that has no pair is overwritten by the next.
+                for (f, row) in block.iter().zip(first..) {
+                    sink.rows[sink.held] = row;
+                    sink.matches[sink.held] = f.start;
+                    sink.held += usize::from(f.count != 0);
+                }
+                sink.flush();
+            }
+            return sink.written;
+        }
+        for (i, (f, row)) in numbered.enumerate() {
+            if f.count <= 1 {
                 sink.rows[sink.held] = row;
                 sink.matches[sink.held] = f.start;
                 sink.held += f.count as usize;
@@ -196,28 +234,33 @@ impl Pairs {
             }
         }
         sink.flush();
+        sink.written
     }
 }
 
 /// Pairs on their way to a piece, of which no more are taken than it has room for.
 struct Sink<'a> {
-    probe: &'a mut [u32],
-    build: &'a mut [u32],
+    probe: &'a mut [MaybeUninit<u32>],
+    build: &'a mut [MaybeUninit<u32>],
+    /// Pairs written so far.
+    written: usize,
     rows: [u32; BLOCK],
     matches: [u32; BLOCK],
     held: usize,
 }
 
-impl<'a> Sink<'a> {
+impl Sink<'_> {
     /// Adds the matches of a row. There is room for [`MANY`].
     #[inline(always)]
     fn row(&mut self, row: u32, matches: &[u32]) {
         if matches.len() > MANY {
             self.flush();
-            let n = matches.len().min(self.probe.len());
-            let (probe, build) = self.take(n);
-            probe.fill(row);
-            build.copy_from_slice(&matches[..n]);
+            let places = self.written..(self.written + matches.len()).min(self.probe.len());
+            self.probe[places.clone()].iter_mut().for_each(|p| {
+                p.write(row);
+            });
+            self.build[places.clone()].write_copy_of_slice(&matches[..places.len()]);
+            self.written = places.end;
             return;
         }
         for m in matches {
@@ -228,21 +271,11 @@ impl<'a> Sink<'a> {
     }
 
     fn flush(&mut self) {
-        let n = self.held.min(self.probe.len());
-        let (probe, build) = self.take(n);
-        probe.copy_from_slice(&self.rows[..n]);
-        build.copy_from_slice(&self.matches[..n]);
+        let places = self.written..(self.written + self.held).min(self.probe.len());
+        self.probe[places.clone()].write_copy_of_slice(&self.rows[..places.len()]);
+        self.build[places.clone()].write_copy_of_slice(&self.matches[..places.len()]);
+        self.written = places.end;
         self.held = 0;
-    }
-
-    /// Where the next `n` pairs go.
-    #[inline(always)]
-    fn take(&mut self, n: usize) -> (&'a mut [u32], &'a mut [u32]) {
-        let (probe, rest) = std::mem::take(&mut self.probe).split_at_mut(n);
-        self.probe = rest;
-        let (build, rest) = std::mem::take(&mut self.build).split_at_mut(n);
-        self.build = rest;
-        (probe, build)
     }
 }
 

@@ -105,20 +105,11 @@ impl<const W: usize> Hashed<W> {
         (region, region.first + home_in(h, region.len))
     }
 
-    /// The rows of a code, where its slot is sought from `at` on.
+    /// The slot after `at`, which is of the region of a hash.
     #[inline(always)]
-    fn seek(&self, h: u64, mut at: usize, code: &[u64; W], same: impl Fn(Found) -> bool) -> Found {
-        loop {
-            let slot = &self.slots[at];
-            if slot.found.count == 0 || (slot.code == *code && same(slot.found)) {
-                return slot.found;
-            }
-            at += 1;
-            let (region, _) = self.home(h);
-            if at == region.first + region.len {
-                at = region.first;
-            }
-        }
+    fn next(&self, h: u64, at: usize) -> usize {
+        let (region, _) = self.home(h);
+        if at + 1 == region.first + region.len { region.first } else { at + 1 }
     }
 
     /// Looks up codes; `same(i, found)` whether the key of code `i` is that of these rows.
@@ -129,18 +120,39 @@ impl<const W: usize> Hashed<W> {
         found: &mut [Found],
         same: impl Fn(usize, Found) -> bool,
     ) {
-        let (mut hashes, mut homes) = ([0u64; CHUNK], [0usize; CHUNK]);
-        for ((code, h), home) in codes.iter().zip(&mut hashes).zip(&mut homes) {
+        let n = found.len();
+        let (codes, mut hashes, mut slots) = (&codes[..n], [0u64; CHUNK], [0usize; CHUNK]);
+        for ((code, h), slot) in codes.iter().zip(&mut hashes).zip(&mut slots) {
             *h = hash(code);
-            (_, *home) = self.home(*h);
-            prefetch(&self.slots, *home);
+            (_, *slot) = self.home(*h);
+            prefetch(&self.slots, *slot);
         }
-        for (i, (code, found)) in codes.iter().zip(&mut *found).enumerate() {
-            if live.is_none_or(|l| l[i]) {
-                *found = self.seek(hashes[i], homes[i], code, |f| same(i, f));
-            } else {
-                *found = Found::default();
+        // Rows that have met neither their key nor an empty slot; slot by slot, in passes without
+        // branches.
+        let (mut open, mut left) = ([0u32; CHUNK], 0);
+        let step = |i: usize, at: usize, found: &mut Found| {
+            let slot = &self.slots[at];
+            let taken = slot.found.count != 0;
+            let hit = taken & (slot.code == codes[i]) && same(i, slot.found);
+            *found = if hit { slot.found } else { Found::default() };
+            taken & !hit
+        };
+        for (i, (found, slot)) in found.iter_mut().zip(&slots).enumerate() {
+            open[left] = i as u32;
+            left += usize::from(step(i, *slot, found));
+        }
+        while left > 0 {
+            let before = std::mem::take(&mut left);
+            for at in 0..before {
+                let i = open[at] as usize;
+                slots[i] = self.next(hashes[i], slots[i]);
+                open[left] = i as u32;
+                left += usize::from(step(i, slots[i], &mut found[i]));
             }
+        }
+        if let Some(live) = live {
+            let dead = found.iter_mut().zip(live).filter(|(_, live)| !**live);
+            dead.for_each(|(found, _)| *found = Found::default());
         }
     }
 }

@@ -6,8 +6,9 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use super::{
-    Bound, invalid,
+    Bound, CHUNK_ROWS, invalid,
     scratch::{Place, Scratch, Slot, width},
+    select::{Selection, spread},
 };
 use crate::{
     column::{DeviceColumn, Storage, Validity},
@@ -144,6 +145,52 @@ impl<'a> Column<'a> {
         }
     }
 
+    /// Reads the selected rows of `range` into `slot`'s own memory.
+    fn select(&self, slot: &mut Slot, selection: &Selection, range: &Range<usize>) {
+        let n = range.len();
+        slot.place = Place::Own;
+        slot.grow(self.ty);
+        let mut space = [0; CHUNK_ROWS];
+        match (self.layout, width(self.ty)) {
+            (Layout::Bits(offset), _) => {
+                unpack_bits(self.values, offset + range.start, &mut space[..n]);
+                selection.compress(&space[..n], slot.own::<u8>(n));
+            }
+            (Layout::Natural, 1) => self.compress::<u8>(slot, selection, range),
+            (Layout::Natural, 2) if self.in_place => self.compress::<u16>(slot, selection, range),
+            (Layout::Natural, 4) if self.in_place => self.compress::<u32>(slot, selection, range),
+            (Layout::Natural, 8) if self.in_place => self.compress::<u64>(slot, selection, range),
+            (Layout::Natural, 16) if self.in_place => self.compress::<u128>(slot, selection, range),
+            _ => {
+                let rows = selection.rows().iter().map(|i| range.start + *i as usize);
+                self.rows_into(slot, rows);
+            }
+        }
+        slot.nullable = false;
+        match self.mask {
+            Mask::All => {}
+            Mask::Bits { bits, offset } => {
+                if !all_set(bits, offset + range.start, n) {
+                    unpack_bits(bits, offset + range.start, &mut space[..n]);
+                    selection.compress(&space[..n], slot.mask(n));
+                }
+            }
+            Mask::Words(words) => {
+                let rows = selection.rows().iter().map(|i| range.start + *i as usize);
+                for (out, row) in slot.mask(selection.len()).iter_mut().zip(rows) {
+                    *out = words[row * 4] & 1;
+                }
+            }
+        }
+    }
+
+    /// Brings the selected values of `range`, which can be read in place, to `slot`.
+    fn compress<T: Pod>(&self, slot: &mut Slot, selection: &Selection, range: &Range<usize>) {
+        let w = size_of::<T>();
+        let values = bytemuck::cast_slice(&self.values[range.start * w..range.end * w]);
+        selection.compress::<T>(values, slot.own::<T>(range.len()));
+    }
+
     /// Reads the given rows, which all exist, into `slot`'s own memory.
     fn gather(&self, slot: &mut Slot, rows: impl ExactSizeIterator<Item = usize> + Clone) {
         slot.place = Place::Own;
@@ -216,7 +263,7 @@ pub(super) fn load(
 ) {
     let column = &bound.inputs[input];
     if scratch.gathered {
-        column.gather(slot, scratch.selection.iter().map(|i| range.start + *i as usize));
+        column.select(slot, &scratch.selection, range);
     } else {
         column.load(input, slot, range);
     }
@@ -262,32 +309,21 @@ pub(super) fn compact(bound: &Bound<'_>, scratch: &mut Scratch, id: ValueId, ran
     let selection = &scratch.selection;
     match &value.op {
         Op::Const(_) | Op::Null => {}
-        Op::Input(i) => {
-            let rows = selection.iter().map(|i| range.start + *i as usize);
-            bound.inputs[*i as usize].gather(&mut slot, rows);
-        }
+        Op::Input(i) => bound.inputs[*i as usize].select(&mut slot, selection, range),
         _ => {
             match width(value.ty) {
-                1 => in_place(slot.own::<u8>(scratch.rows), selection),
-                2 => in_place(slot.own::<u16>(scratch.rows), selection),
-                4 => in_place(slot.own::<u32>(scratch.rows), selection),
-                8 => in_place(slot.own::<u64>(scratch.rows), selection),
-                _ => in_place(slot.own::<u128>(scratch.rows), selection),
+                1 => selection.compress_in_place(slot.own::<u8>(scratch.rows)),
+                2 => selection.compress_in_place(slot.own::<u16>(scratch.rows)),
+                4 => selection.compress_in_place(slot.own::<u32>(scratch.rows)),
+                8 => selection.compress_in_place(slot.own::<u64>(scratch.rows)),
+                _ => selection.compress_in_place(slot.own::<u128>(scratch.rows)),
             }
             if slot.nullable {
-                in_place(slot.mask(scratch.rows), selection);
+                selection.compress_in_place(slot.mask(scratch.rows));
             }
         }
     }
     scratch.slots[id.0 as usize] = slot;
-}
-
-/// Moves the selected elements to the front; the selection ascends, so nothing is
-/// overwritten before it is read.
-fn in_place<T: Copy>(data: &mut [T], selection: &[u32]) {
-    for (to, from) in selection.iter().enumerate() {
-        data[to] = data[*from as usize];
-    }
 }
 
 fn bit(bytes: &[u8], i: usize) -> u8 {
@@ -325,9 +361,7 @@ fn unpack_bits(bytes: &[u8], start: usize, out: &mut [u8]) {
     let first = (start + done) / 8;
     let (eights, rest) = out[done..].as_chunks_mut::<8>();
     for (group, byte) in eights.iter_mut().zip(&bytes[first.min(bytes.len())..]) {
-        for (k, o) in group.iter_mut().enumerate() {
-            *o = (byte >> k) & 1;
-        }
+        *group = spread(*byte);
     }
     let at = (first + eights.len()) * 8;
     for (k, o) in rest.iter_mut().enumerate() {

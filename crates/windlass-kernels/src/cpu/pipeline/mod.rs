@@ -11,8 +11,10 @@
 //! | [`Evaluator`] | a program, its filter and wanted values, in order of evaluation |
 //! | `column` | reading input columns and lookup tables |
 //! | `scratch` | the vectors of one thread |
+//! | `select` | the rows that the filter leaves |
 //! | `eval` | one operation over one chunk |
 //! | `arith`, `compare`, `cast`, `date` | the loops |
+//! | `bits` | bits of outputs |
 //! | `run` | whole batches: what `FilterProject` does on the `cpu` device |
 
 use std::{
@@ -29,6 +31,7 @@ use crate::{
 };
 
 mod arith;
+mod bits;
 mod cast;
 mod column;
 mod compare;
@@ -36,6 +39,7 @@ pub(crate) mod date;
 mod eval;
 mod run;
 mod scratch;
+mod select;
 #[cfg(test)]
 mod tests;
 
@@ -203,7 +207,7 @@ impl<'a> Bound<'a> {
         }
         raise(scratch)?;
         let partial = match e.filter {
-            Some(f) => scratch.select(self, f),
+            Some(f) => scratch.select(self, f, mode),
             None => false,
         };
         if partial && mode == Mode::Compact {
@@ -245,7 +249,7 @@ impl<'s> Chunk<'s, '_> {
     /// Where the rows came from, counted from the start of the chunk's range; `None` when
     /// all were selected.
     pub fn selection(&self) -> Option<&'s [u32]> {
-        self.scratch.gathered.then_some(&self.scratch.selection)
+        self.scratch.gathered.then(|| self.scratch.selection.rows())
     }
 
     /// First row of the chunk's range in the batch.

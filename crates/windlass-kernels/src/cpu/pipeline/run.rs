@@ -4,15 +4,11 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use arrow::{
-    array::BooleanBufferBuilder,
-    buffer::{Buffer, MutableBuffer},
-};
+use arrow::buffer::{Buffer, MutableBuffer};
 use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
 
 use super::{
-    CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, invalid,
-    scratch::{pack, width},
+    CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, bits::BitBuilder, invalid, scratch::width,
 };
 use crate::{
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
@@ -124,8 +120,10 @@ fn over(
         }
         rows += chunk.rows();
         if start == 0 && !dense {
-            // The first chunk tells how many rows to expect of the others.
-            let more = (batch.rows - end).div_ceil(end) * rows;
+            // The first chunk tells how many rows to expect of the others, up to its chance:
+            // three standard deviations of rows that are selected independently.
+            let most = (rows + 3 * rows.isqrt()).min(end);
+            let more = (batch.rows - end).div_ceil(end) * most;
             outs.iter_mut().flatten().for_each(|o| o.expect(more));
         }
         start = end;
@@ -146,16 +144,18 @@ fn over(
 struct Output {
     ty: PhysType,
     values: MutableBuffer,
-    bools: BooleanBufferBuilder,
+    bools: BitBuilder,
     /// Made when the first null may come.
-    valid: Option<BooleanBufferBuilder>,
+    valid: Option<BitBuilder>,
     rows: usize,
+    /// Rows that there is room for.
+    expected: usize,
 }
 
 impl Output {
     fn new(ty: PhysType) -> Self {
-        let (values, bools) = (MutableBuffer::new(0), BooleanBufferBuilder::new(0));
-        Self { ty, values, bools, valid: None, rows: 0 }
+        let (values, bools) = (MutableBuffer::new(0), BitBuilder::default());
+        Self { ty, values, bools, valid: None, rows: 0, expected: 0 }
     }
 
     /// Most bytes that `rows` rows take.
@@ -164,7 +164,9 @@ impl Output {
         bits + self.ty.packed_bytes().map_or(bits, |w| rows * w)
     }
 
+    /// Makes room for so many rows more.
     fn expect(&mut self, rows: usize) {
+        self.expected = self.rows + rows;
         match self.ty {
             PhysType::Bool => self.bools.reserve(rows),
             ty => self.values.reserve(rows * width(ty)),
@@ -174,57 +176,45 @@ impl Output {
     fn append(&mut self, chunk: &Chunk<'_, '_>, i: usize) {
         let n = chunk.rows();
         match chunk.values(i) {
-            Values::Bool(v) => append_bits(&mut self.bools, v),
+            Values::Bool(v) => self.bools.append(v),
             v => self.values.extend_from_slice(v.bytes()),
         }
         match (chunk.valid(i), &mut self.valid) {
             (None, None) => {}
-            (None, Some(out)) => out.append_n(n, true),
+            (None, Some(out)) => out.append_ones(n),
             (Some(mask), out) => {
                 let out = out.get_or_insert_with(|| {
-                    let mut out = BooleanBufferBuilder::new(self.rows + n);
-                    out.append_n(self.rows, true);
+                    let mut out = BitBuilder::default();
+                    out.reserve(self.expected.max(self.rows + n));
+                    out.append_ones(self.rows);
                     out
                 });
-                append_bits(out, mask);
+                out.append(mask);
             }
         }
         self.rows += n;
     }
 
     fn finish(
-        mut self,
+        self,
         device: &dyn Device,
         reservation: &mut Reservation,
         rows: usize,
     ) -> Result<DeviceColumn> {
         debug_assert_eq!(rows, self.rows, "every chunk was appended");
         let values = match self.ty {
-            PhysType::Bool => self.bools.finish().into_inner(),
+            PhysType::Bool => self.bools.finish(),
             _ => self.values.into(),
         };
         let values = finish(device, reservation, values)?;
         let validity = match self.valid {
             None => Validity::All,
-            Some(mut v) => {
-                let bits = finish(device, reservation, v.finish().into_inner())?;
+            Some(valid) => {
+                let bits = finish(device, reservation, valid.finish())?;
                 Validity::Bits { bits, bit_offset: 0 }
             }
         };
         Ok(DeviceColumn { ty: self.ty, storage: Storage::Packed, values, bit_offset: 0, validity })
-    }
-}
-
-/// Appends bytes of 0 and 1 as bits.
-fn append_bits(out: &mut BooleanBufferBuilder, bytes: &[u8]) {
-    let (eights, rest) = bytes.as_chunks::<8>();
-    let mut packed = [0u8; CHUNK_ROWS / 8];
-    for (p, group) in packed.iter_mut().zip(eights) {
-        *p = pack(*group);
-    }
-    out.append_packed_range(0..eights.len() * 8, &packed);
-    for b in rest {
-        out.append(*b != 0);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The vectors of one thread: one slot for each value of the program, reused from chunk to
 //! chunk and from batch to batch.
 
-use super::{Bound, CHUNK_ROWS, Evaluator};
+use super::{Bound, CHUNK_ROWS, Evaluator, Mode, select::Selection};
 use crate::{
     ir::{Op, ValueId},
     types::{PhysType, Scalar},
@@ -66,11 +66,12 @@ pub struct Scratch {
     pub(super) slots: Vec<Slot>,
     /// Rows of the vectors now.
     pub(super) rows: usize,
-    /// Selected rows, from the start of the chunk; meaningful after the filter.
-    pub(super) selection: Vec<u32>,
+    /// Selected rows, from the start of the chunk; meaningful after the filter where rows that
+    /// it drops are left out.
+    pub(super) selection: Selection,
     /// Whether vectors hold the selected rows only.
     pub(super) gathered: bool,
-    /// The filter as a byte for each row.
+    /// The filter as a byte for each row, where rows that it drops keep their place.
     pub(super) selected: Vec<u8>,
     /// Whether errors are raised in selected rows only though vectors hold all rows.
     pub(super) active: bool,
@@ -137,9 +138,16 @@ impl Scratch {
         slot.nullable.then(|| &slot.valid[..self.rows])
     }
 
-    /// Fills `selected` and `selection` from the filter; whether some row is dropped.
-    pub(super) fn select(&mut self, bound: &Bound<'_>, filter: ValueId) -> bool {
+    /// Fills `selection`, or in dense mode `selected`, from the filter; whether some row is
+    /// dropped.
+    pub(super) fn select(&mut self, bound: &Bound<'_>, filter: ValueId, mode: Mode) -> bool {
         let n = self.rows;
+        if mode == Mode::Compact {
+            let mut selection = std::mem::take(&mut self.selection);
+            selection.set(self.values(bound, filter), self.valid(filter));
+            self.selection = selection;
+            return self.selection.len() < n;
+        }
         let mut selected = std::mem::take(&mut self.selected);
         selected[..n].copy_from_slice(self.values(bound, filter));
         if let Some(valid) = self.valid(filter) {
@@ -147,57 +155,10 @@ impl Scratch {
                 *s &= v;
             }
         }
-        let count = indices_of(&mut selected, n, &mut self.selection);
+        let all = selected[..n].iter().fold(1, |all, s| all & s);
         self.selected = selected;
-        count < n
+        all == 0
     }
-}
-
-/// For each byte the places of its ones, lowest first.
-const PLACES: [[u8; 8]; 256] = {
-    let mut table = [[0; 8]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut bit, mut at) = (0, 0);
-        while bit < 8 {
-            if byte >> bit & 1 == 1 {
-                table[byte][at] = bit;
-                at += 1;
-            }
-            bit += 1;
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// Bytes of 0 or 1, as the bits of a byte, first one lowest.
-pub(super) fn pack(bytes: [u8; 8]) -> u8 {
-    // Little-endian, times this constant, the low bits lie side by side in the top byte.
-    (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
-}
-
-/// Fills `indices` with the places of the ones among the first `n` bytes, and counts them.
-/// The bytes after them are cleared up to a multiple of eight.
-fn indices_of(bytes: &mut [u8], n: usize, indices: &mut Vec<u32>) -> usize {
-    let padded = n.next_multiple_of(8);
-    bytes[n..padded].fill(0);
-    // Eight places are written for every byte of bits, and as many kept as it has ones.
-    indices.resize(padded + 8, 0);
-    let mut count = 0;
-    for (i, group) in bytes[..padded].as_chunks::<8>().0.iter().enumerate() {
-        let bits = pack(*group);
-        if bits == 0 {
-            continue;
-        }
-        let out = &mut indices[count..count + 8];
-        for (o, place) in out.iter_mut().zip(PLACES[usize::from(bits)]) {
-            *o = (i * 8) as u32 + u32::from(place);
-        }
-        count += bits.count_ones() as usize;
-    }
-    indices.truncate(count);
-    count
 }
 
 /// Writes a constant into every row of a slot.
@@ -212,26 +173,5 @@ fn splat(c: Scalar, slot: &mut Slot) {
         4 => fill(slot, bits as u32),
         8 => fill(slot, bits as u64),
         _ => fill(slot, bits),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ones_are_found_at_every_length() {
-        for n in [0, 1, 7, 8, 9, 63, 100, CHUNK_ROWS] {
-            for step in [1, 2, 3, 13, 2000] {
-                let mut bytes = vec![1; CHUNK_ROWS];
-                for (i, b) in bytes[..n].iter_mut().enumerate() {
-                    *b = u8::from(i % step == step / 2);
-                }
-                let want: Vec<u32> = (0..n as u32).filter(|i| bytes[*i as usize] == 1).collect();
-                let mut got = vec![7; 3];
-                assert_eq!(indices_of(&mut bytes, n, &mut got), want.len());
-                assert_eq!(got, want, "{n} {step}");
-            }
-        }
     }
 }

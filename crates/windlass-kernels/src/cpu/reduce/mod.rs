@@ -7,4 +7,4 @@ mod sum;
 
 pub(crate) use extreme::extreme;
 pub(crate) use moments::moments;
-pub(crate) use sum::sum;
+pub(crate) use sum::{count, sum};

@@ -49,6 +49,23 @@ impl<'a> Taken<'a> {
         self.masks.iter().fold(Bits::Ones.word(row, self.rows), |w, m| w & m.word(row, self.rows))
     }
 
+    /// How many rows of a range are taken, and how many of those have a 1 in `bits`.
+    pub(super) fn ones(&self, bits: Bits<'_>, rows: Range<usize>) -> (usize, usize) {
+        match &self.masks[..] {
+            [] => (rows.len(), bits.ones(None, rows)),
+            [mask] => (mask.ones(None, rows.clone()), mask.ones(Some(&bits), rows)),
+            [mask, other] if matches!(bits, Bits::Ones) => {
+                let taken = mask.ones(Some(other), rows);
+                (taken, taken)
+            }
+            _ => rows.step_by(64).fold((0, 0), |(taken, ones), row| {
+                let word = self.word(row);
+                let both = word & bits.word(row, self.rows);
+                (taken + word.count_ones() as usize, ones + both.count_ones() as usize)
+            }),
+        }
+    }
+
     /// `f` of each piece of rows, in order.
     pub(super) fn pieces<S: Send>(&self, f: impl Fn(Range<usize>) -> S + Sync) -> Vec<S> {
         let piece = |i: usize| f(i * PIECE..((i + 1) * PIECE).min(self.rows));

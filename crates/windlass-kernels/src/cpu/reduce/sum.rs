@@ -28,14 +28,23 @@ pub(crate) fn sum(c: &DeviceColumn, rows: usize, selected: Option<&DeviceBuffer>
         T::U8 if !wide => adder.narrow(|v: [u8; 1]| i64::from(v[0])),
         T::I16 if !wide => adder.narrow(|v| i64::from(i16::from_ne_bytes(v))),
         T::U16 if !wide => adder.narrow(|v| i64::from(u16::from_ne_bytes(v))),
-        T::I64 => adder.wide(|v| i128::from(i64::from_ne_bytes(v))),
-        T::U64 => adder.wide(|v| i128::from(u64::from_ne_bytes(v))),
-        T::I128 => adder.wide(i128::from_ne_bytes),
+        T::I64 => adder.halves(|v| i64::from_ne_bytes(v) >> 32),
+        T::U64 => adder.halves(|v| (u64::from_ne_bytes(v) >> 32) as i64),
+        T::I128 => adder.wide(),
         ty if ty.is_signed() => adder.narrow(|v| i64::from(i32::from_ne_bytes(v))),
         _ => adder.narrow(|v| i64::from(u32::from_ne_bytes(v))),
     };
     let none = if c.ty.is_float() { Total::Float(0.0) } else { Total::Int(0) };
     pieces.into_iter().try_fold(Sum { total: none, count: 0 }, Sum::merge)
+}
+
+/// How many rows of a checked column are not null and selected.
+///
+/// # Errors
+/// `Invalid` for a buffer that is not in host memory.
+pub(crate) fn count(c: &DeviceColumn, rows: usize, selected: Option<&DeviceBuffer>) -> Result<u64> {
+    let taken = Taken::new(&[c], rows, selected)?;
+    Ok(taken.pieces(|rows| taken.ones(Bits::Ones, rows).0 as u64).into_iter().sum())
 }
 
 struct Adder<'a> {
@@ -70,8 +79,37 @@ impl Adder<'_> {
         })
     }
 
-    fn wide<const W: usize>(&self, load: impl Fn([u8; W]) -> i128 + Sync) -> Vec<Sum> {
-        let all = self.values::<W>();
+    /// Integers of 64 bits: the sums of a piece's halves fit 64 each, and the processor adds
+    /// several side by side.
+    fn halves(&self, high: impl Fn([u8; 8]) -> i64 + Sync) -> Vec<Sum> {
+        let low = |v: [u8; 8]| u64::from_ne_bytes(v) & 0xffff_ffff;
+        let all = self.values::<8>();
+        self.taken.pieces(|rows| {
+            let mut state = (0i64, 0u64, 0u64);
+            self.taken.walk(
+                rows,
+                &mut state,
+                |(highs, lows, count), rows| {
+                    *count += rows.len() as u64;
+                    for v in &all[rows] {
+                        *highs += high(*v);
+                        *lows += low(*v);
+                    }
+                },
+                |(highs, lows, count), row| {
+                    *count += 1;
+                    *highs += high(all[row]);
+                    *lows += low(all[row]);
+                },
+            );
+            let total = (i128::from(state.0) << 32) + i128::from(state.1);
+            Sum { total: Total::Int(total), count: state.2 }
+        })
+    }
+
+    /// Integers of 128 bits, modulo 2^128.
+    fn wide(&self) -> Vec<Sum> {
+        let all = self.values::<16>();
         self.taken.pieces(|rows| {
             let mut state = (0i128, 0u64);
             self.taken.walk(
@@ -79,11 +117,12 @@ impl Adder<'_> {
                 &mut state,
                 |(sum, count), rows| {
                     *count += rows.len() as u64;
-                    *sum = all[rows].iter().fold(*sum, |s, v| s.wrapping_add(load(*v)));
+                    let values = all[rows].iter().map(|v| i128::from_ne_bytes(*v));
+                    *sum = values.fold(*sum, i128::wrapping_add);
                 },
                 |(sum, count), row| {
                     *count += 1;
-                    *sum = sum.wrapping_add(load(all[row]));
+                    *sum = sum.wrapping_add(i128::from_ne_bytes(all[row]));
                 },
             );
             Sum { total: Total::Int(state.0), count: state.1 }
@@ -122,13 +161,8 @@ impl Adder<'_> {
 
     fn bits(&self, bits: Bits<'_>) -> Vec<Sum> {
         self.taken.pieces(|rows| {
-            let (mut ones, mut count) = (0u32, 0u32);
-            for row in rows.step_by(64) {
-                let taken = self.taken.word(row);
-                count += taken.count_ones();
-                ones += (taken & bits.word(row, self.rows)).count_ones();
-            }
-            Sum { total: Total::Int(i128::from(ones)), count: u64::from(count) }
+            let (count, ones) = self.taken.ones(bits, rows);
+            Sum { total: Total::Int(ones as i128), count: count as u64 }
         })
     }
 }

@@ -349,6 +349,19 @@ impl<'a> View<'a> {
     /// ORs 1 into `flags` where a row of `rows` differs from the one before it, whose number
     /// for the first of them is `before`.
     pub(super) fn differences(&self, before: usize, rows: Rows<'_>, flags: &mut [u32]) {
+        // Neighbours without nulls, all bits of which count: they differ where their bytes do.
+        if let (Rows::From(start), Valid::All) = (rows, self.valid)
+            && before == start.saturating_sub(1)
+            && self.norm.mask.count_ones() as usize == 8 * self.stride
+        {
+            return match self.stride {
+                1 => changes::<1>(self.values, start, flags),
+                2 => changes::<2>(self.values, start, flags),
+                4 => changes::<4>(self.values, start, flags),
+                8 => changes::<8>(self.values, start, flags),
+                _ => changes::<16>(self.values, start, flags),
+            };
+        }
         by_stride!(self, load, B => {
             let norm = self.norm::<B>();
             let read = |row: usize| {
@@ -370,6 +383,21 @@ impl<'a> View<'a> {
                 }
             }
         });
+    }
+}
+
+/// ORs 1 into `flags` where a value of `N` bytes from `start` on differs from the one before it;
+/// value 0 differs from none.
+fn changes<const N: usize>(values: &[u8], start: usize, flags: &mut [u32]) {
+    let skip = usize::from(start == 0).min(flags.len());
+    let (flags, start) = (&mut flags[skip..], start + skip);
+    if flags.is_empty() {
+        return;
+    }
+    let values = values.as_chunks::<N>().0;
+    let values = &values[start - 1..start + flags.len()];
+    for (flag, pair) in flags.iter_mut().zip(values.windows(2)) {
+        *flag |= u32::from(pair[0] != pair[1]);
     }
 }
 

@@ -40,11 +40,29 @@ pub(super) struct Field {
 
 /// Sorts `a`, whose elements have ascending row numbers where their keys are equal, and writes
 /// the row numbers to `out`. `b` is scratch of the same length.
-pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut field: Field) {
-    let n = a.len();
-    if n <= SERIAL {
+pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], field: Field) {
+    if a.len() <= SERIAL {
         return serial(a, b, out, field);
     }
+    partition(a, b, out, field);
+}
+
+/// As [`sort`], of a range that one thread is too slow for after a partition: there are keys
+/// that many elements have, so the bits that they share are looked for before they are counted.
+fn sort_skewed<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], field: Field) {
+    if a.len() <= SERIAL {
+        return serial(a, b, out, field);
+    }
+    let first = a[0];
+    let of_part = |part: &[T]| part.iter().fold(T::default(), |d, e| d.join(e.differ(first)));
+    let parts = tasks::map_of(a.chunks(SERIAL), |_, part| of_part(part));
+    let differ = parts.into_iter().fold(T::default(), T::join);
+    partition(a, b, out, Field { high: differ.top().min(field.high), ..field });
+}
+
+/// Sorts by digits from the most significant one on.
+fn partition<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut field: Field) {
+    let n = a.len();
     loop {
         if field.high <= field.row_bits {
             return write_rows(a, out, field);
@@ -54,8 +72,16 @@ pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut fi
         field.high = shift;
         let piece = n.div_ceil(4 * rayon::current_num_threads()).max(SERIAL);
         let mut counts = tasks::map_of(a.chunks(piece), |_, part| {
-            let mut counts = vec![0u32; fan];
-            part.iter().for_each(|e| counts[e.digit(shift) & (fan - 1)] += 1);
+            // Two counters of each digit: where neighbours have the same, an addition need not
+            // wait for the one before it.
+            let (mut counts, mut odd) = (vec![0u32; fan], vec![0u32; fan]);
+            let (pairs, rest) = part.as_chunks::<2>();
+            for [x, y] in pairs {
+                counts[x.digit(shift) & (fan - 1)] += 1;
+                odd[y.digit(shift) & (fan - 1)] += 1;
+            }
+            rest.iter().for_each(|e| counts[e.digit(shift) & (fan - 1)] += 1);
+            counts.iter_mut().zip(odd).for_each(|(count, odd)| *count += odd);
             counts
         });
         let ends = starts(&mut counts, fan);
@@ -72,7 +98,7 @@ pub(super) fn sort<T: Element>(a: &mut [T], b: &mut [T], out: &mut [u32], mut fi
             (z, out) = out.split_at_mut(w[1] - w[0]);
             ranges.push((y, x, z));
         }
-        return tasks::each_of(ranges, |_, (a, b, out)| sort(a, b, out, field));
+        return tasks::each_of(ranges, |_, (a, b, out)| sort_skewed(a, b, out, field));
     }
 }
 

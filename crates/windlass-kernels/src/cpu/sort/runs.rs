@@ -4,12 +4,16 @@ use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
     adopt,
-    column::{Rows, View},
+    column::{BLOCK, Rows, View},
     hold,
     order::{Wide, rows_of, sort_items},
     pack::{self, Element, PIECE, Packing, row_bits},
 };
-use crate::{cpu::tasks, error::Result, sort::keys::Keys};
+use crate::{
+    cpu::{pieces::groups, tasks},
+    error::Result,
+    sort::keys::Keys,
+};
 
 /// Rounds of merging up to which it is faster than a radix sort of narrow keys. A guess: a
 /// round reads and writes each element once, with a branch that is hard to predict.
@@ -137,15 +141,20 @@ pub(crate) fn boundaries(
     keys: &Keys<'_>,
 ) -> Result<DeviceBuffer> {
     let views = View::all(keys)?;
-    let mut flags = vec![0u32; keys.rows];
-    tasks::each_of(flags.chunks_mut(PIECE), |piece, flags| {
-        let start = piece * PIECE;
-        for view in &views {
-            view.differences(start.saturating_sub(1), Rows::From(start), flags);
+    let flags = groups(keys.rows, PIECE, |start, out| {
+        let end = start + out.len();
+        let mut flags = [0u32; BLOCK];
+        for at in (start..end).step_by(BLOCK) {
+            let flags = &mut flags[..BLOCK.min(end - at)];
+            flags.fill(0);
+            for view in &views {
+                view.differences(at.saturating_sub(1), Rows::From(at), flags);
+            }
+            if at == 0 {
+                flags[0] = 1;
+            }
+            out.extend(flags.iter().copied());
         }
     });
-    if let Some(first) = flags.first_mut() {
-        *first = 1;
-    }
     adopt(device, reservation, flags)
 }

@@ -1,4 +1,9 @@
 //! The twins of `kernels/window`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `frames` | the bounds of frames, and counts of their values |
+//! | `mod` | rows, sums and extremes of frames |
 
 use std::borrow::Cow;
 
@@ -7,7 +12,7 @@ use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
     memory::adopt,
-    pieces::{self, PIECE},
+    pieces::{self, PIECE, groups},
     scan::{total32, total64},
     tasks,
     view::{Bits, aligned_words, host},
@@ -16,87 +21,13 @@ use crate::{
     column::{DeviceColumn, Storage, Validity},
     error::Result,
     types::PhysType,
-    window::{Bound, Frame, FrameOp, Frames, Pick},
+    window::{FrameOp, Frames, Pick},
 };
 
-/// The first row of each frame, and the first row after it.
-pub(crate) fn frames(
-    device: &dyn Device,
-    reservation: &mut Reservation,
-    (starts, peers): (&DeviceBuffer, &DeviceBuffer),
-    rows: usize,
-    frame: Frame,
-) -> Result<(DeviceBuffer, DeviceBuffer)> {
-    let _held = reservation.allocate(rows * 4 * 4)?;
-    let part = Runs::new(&aligned_words(starts, rows)?);
-    let by_peers = frame.start == Bound::Peers || frame.end == Bound::Peers;
-    let peer = match by_peers {
-        true => Some(Runs::new(&aligned_words(peers, rows)?)),
-        false => None,
-    };
-    let peer = peer.as_ref().unwrap_or(&part);
-    let low_of = |i: usize| {
-        let (row, first, after) = (i as u32, part.first[i], part.after[i]);
-        match frame.start {
-            Bound::Partition => first,
-            Bound::Peers => peer.first[i],
-            Bound::Before(n) => row.saturating_sub(n).max(first),
-            Bound::After(n) => row.saturating_add(n).min(after),
-        }
-    };
-    let high_of = |i: usize, low: u32| {
-        let (row, first, after) = (i as u32, part.first[i], part.after[i]);
-        let high = match frame.end {
-            Bound::Partition => after,
-            Bound::Peers => peer.after[i],
-            Bound::Before(n) => (row + 1).saturating_sub(n).max(first),
-            Bound::After(n) => (row + 1).saturating_add(n).min(after),
-        };
-        high.max(low)
-    };
-    let (mut low, mut high) = (vec![0u32; rows], vec![0u32; rows]);
-    let pieces = low.chunks_mut(PIECE).zip(high.chunks_mut(PIECE));
-    tasks::each_of(pieces, |piece, (low, high)| {
-        for (k, (low, high)) in low.iter_mut().zip(high).enumerate() {
-            let i = piece * PIECE + k;
-            *low = low_of(i);
-            *high = high_of(i, *low);
-        }
-    });
-    Ok((adopt(device, reservation, low)?, adopt(device, reservation, high)?))
-}
+mod frames;
 
-/// The first row of each row's run, and the first row after it.
-struct Runs {
-    first: Vec<u32>,
-    after: Vec<u32>,
-}
-
-impl Runs {
-    fn new(starts: &[u32]) -> Self {
-        let n = starts.len();
-        let (first, after) = rayon::join(
-            || {
-                let mut at = 0;
-                let first = starts.iter().enumerate().map(|(i, start)| {
-                    at = if *start != 0 { i as u32 } else { at };
-                    at
-                });
-                first.collect()
-            },
-            || {
-                let mut after = vec![n as u32; n];
-                let mut at = n as u32;
-                for i in (0..n).rev() {
-                    after[i] = at;
-                    at = if starts[i] != 0 { i as u32 } else { at };
-                }
-                after
-            },
-        );
-        Self { first, after }
-    }
-}
+use frames::Counts;
+pub(crate) use frames::{count, frames, rank};
 
 /// The bounds of frames.
 fn bounds(frames: &Frames) -> Result<[Cow<'_, [u32]>; 2]> {
@@ -159,11 +90,13 @@ pub(crate) fn aggregate(
         (FrameOp::Sum, T::F32) => run.over(f32::from_le_bytes, |v| v, 0.0, |a, b| a + b),
         (FrameOp::Sum, T::F64) => run.over(f64::from_le_bytes, |v| v, 0.0, |a, b| a + b),
         // Wrapping addition is the same for both signs.
-        (FrameOp::Sum, T::I128) => run.over(u128::from_le_bytes, |v| v, 0, u128::wrapping_add),
-        (FrameOp::Sum, ty) if ty.words() == 2 => {
-            run.over(u64::from_le_bytes, |v| v, 0, u64::wrapping_add)
+        (FrameOp::Sum, T::I128) => {
+            run.sums(u128::from_le_bytes, 0, u128::wrapping_add, u128::wrapping_sub)
         }
-        (FrameOp::Sum, _) => run.over(u32::from_le_bytes, |v| v, 0, u32::wrapping_add),
+        (FrameOp::Sum, ty) if ty.words() == 2 => {
+            run.sums(u64::from_le_bytes, 0, u64::wrapping_add, u64::wrapping_sub)
+        }
+        (FrameOp::Sum, _) => run.sums(u32::from_le_bytes, 0, u32::wrapping_add, u32::wrapping_sub),
         (_, T::I8) => extreme!(i32, i8),
         (_, T::I16) => extreme!(i32, i16),
         (_, T::I32) => extreme!(i32, i32),
@@ -204,22 +137,12 @@ impl Run<'_, '_> {
         let n = self.low.len();
         let _held = self.reservation.allocate(n * (2 * size_of::<A>() + 8))?;
         let tree = Tree::new(&self.bytes.as_chunks::<W>().0[..n], self.valid, load, none, &apply);
-        // Values before each row; without nulls those are the rows.
-        let seen: Option<Vec<u32>> = self.valid.map(|valid| {
-            let mut sum = 0;
-            let before = (0..n).map(|i| {
-                let before = sum;
-                sum += u32::from(valid.get(i) == Some(true));
-                before
-            });
-            let mut seen: Vec<u32> = before.collect();
-            seen.push(sum);
-            seen
-        });
+        let counts = self.counts();
         let mut out = vec![T::zeroed(); n];
         let mut bits = vec![0u64; n.div_ceil(64)];
         let pieces = out.chunks_mut(PIECE).zip(bits.chunks_mut(PIECE / 64));
         tasks::each_of(pieces, |piece, (out, bits)| {
+            self.mark(counts.as_ref(), piece * PIECE, out.len(), bits);
             let (mut from, mut to, mut at) = (0, 0, none);
             for (k, out) in out.iter_mut().enumerate() {
                 let i = piece * PIECE + k;
@@ -230,13 +153,86 @@ impl Run<'_, '_> {
                     at = tree.range(low, high, none, &apply);
                 }
                 (from, to) = (low, high);
-                let some = seen.as_ref().map_or(low < high, |s| s[low] < s[high]);
-                if some {
+                if bits[k / 64] >> (k % 64) & 1 == 1 {
                     *out = store(at);
-                    bits[k / 64] |= 1 << (k % 64);
                 }
             }
         });
+        self.finish(out, bits)
+    }
+
+    /// Sums of integers: what comes before a frame's end without what comes before its start,
+    /// which is exact where addition wraps.
+    fn sums<const W: usize, A: Pod + Send + Sync>(
+        &mut self,
+        load: impl Fn([u8; W]) -> A + Sync,
+        none: A,
+        add: impl Fn(A, A) -> A + Sync,
+        subtract: impl Fn(A, A) -> A + Sync,
+    ) -> Result<(DeviceBuffer, Validity)> {
+        let n = self.low.len();
+        let _held = self.reservation.allocate((n + 1) * size_of::<A>())?;
+        let values = &self.bytes.as_chunks::<W>().0[..n];
+        let value = |row: usize| match self.valid {
+            Some(valid) if valid.get(row) != Some(true) => none,
+            _ => load(values[row]),
+        };
+        let piece = |p: usize| (p * PIECE..((p + 1) * PIECE).min(n)).map(value).fold(none, &add);
+        let pieces = tasks::map(n.div_ceil(PIECE), piece);
+        // Sums before each piece. The last row of the last one has the sum of all after it.
+        let mut carries = vec![none];
+        carries.extend(pieces.iter().scan(none, |at, sum| {
+            *at = add(*at, *sum);
+            Some(*at)
+        }));
+        let before = groups(n + 1, PIECE, |start, out| {
+            let mut at = carries[start / PIECE];
+            out.extend((start..start + out.len()).map(|row| {
+                let before = at;
+                at = if row < n { add(at, value(row)) } else { at };
+                before
+            }));
+        });
+        let out = groups(n, PIECE, |start, out| {
+            let rows = start..start + out.len();
+            let frames = self.low[rows.clone()].iter().zip(&self.high[rows]);
+            out.extend(
+                frames.map(|(low, high)| subtract(before[*high as usize], before[*low as usize])),
+            );
+        });
+        let counts = self.counts();
+        let mut bits = vec![0u64; n.div_ceil(64)];
+        tasks::each_of(bits.chunks_mut(PIECE / 64), |p, bits| {
+            self.mark(counts.as_ref(), p * PIECE, PIECE.min(n - p * PIECE), bits);
+        });
+        self.finish(out, bits)
+    }
+
+    /// Values before each row; without nulls those are the rows.
+    fn counts(&self) -> Option<Counts<'_>> {
+        self.valid.map(|valid| Counts::new(valid, self.low.len()))
+    }
+
+    /// Sets the bits of `n` rows from `start` on whose frames have a value.
+    fn mark(&self, counts: Option<&Counts<'_>>, start: usize, n: usize, bits: &mut [u64]) {
+        let (low, high) = (&self.low[start..start + n], &self.high[start..start + n]);
+        for (bits, (low, high)) in bits.iter_mut().zip(low.chunks(64).zip(high.chunks(64))) {
+            let frames = low.iter().zip(high).enumerate();
+            *bits = match counts {
+                None => frames.fold(0, |w, (k, (low, high))| w | u64::from(low < high) << k),
+                Some(c) => frames.fold(0, |w, (k, (low, high))| {
+                    w | u64::from(c.before(*low) < c.before(*high)) << k
+                }),
+            };
+        }
+    }
+
+    fn finish<T: Pod + Send + Sync>(
+        &mut self,
+        out: Vec<T>,
+        bits: Vec<u64>,
+    ) -> Result<(DeviceBuffer, Validity)> {
+        let bits = bits.into_iter().map(u64::to_le).collect();
         let values = adopt(self.device, self.reservation, out)?;
         let bits = adopt(self.device, self.reservation, bits)?;
         Ok((values, Validity::Bits { bits, bit_offset: 0 }))

@@ -1,0 +1,309 @@
+//! The bounds of frames, and how many values are in them.
+
+use std::ops::Range;
+
+use windlass_device::{Device, DeviceBuffer, Reservation};
+
+use super::bounds;
+use crate::{
+    column::DeviceColumn,
+    cpu::{
+        memory::adopt,
+        pieces::{Group, PIECE, groups, paired_groups},
+        tasks,
+        view::{Bits, aligned_words},
+    },
+    error::Result,
+    window::{Bound, Frame, Frames},
+};
+
+/// The first row of each frame, and the first row after it.
+pub(crate) fn frames(
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    (starts, peers): (&DeviceBuffer, &DeviceBuffer),
+    rows: usize,
+    frame: Frame,
+) -> Result<(DeviceBuffer, DeviceBuffer)> {
+    let starts = aligned_words(starts, rows)?;
+    let parts = Runs::new(&starts);
+    let by_peers = frame.start == Bound::Peers || frame.end == Bound::Peers;
+    let peers = match by_peers {
+        true => Some(aligned_words(peers, rows)?),
+        false => None,
+    };
+    let peers = peers.as_ref().map(|p| Runs::new(p));
+    let (low, high) = paired_groups(rows, PIECE, |start, low, high| {
+        let end = start + low.len();
+        let edges = peers.as_ref().map(|p| p.edges(start..end));
+        let mut at = start;
+        while at < end {
+            let part = parts.around(at);
+            let last = part.end.min(end);
+            let rows = at as u32..last as u32;
+            match &edges {
+                None => fill(frame, rows.map(|row| (row, 0, 0)), part, low, high),
+                Some((first, after)) => {
+                    let here = at - start..last - start;
+                    let peers = first[here.clone()].iter().zip(&after[here]);
+                    let rows = rows.zip(peers).map(|(row, (first, after))| (row, *first, *after));
+                    fill(frame, rows, part, low, high);
+                }
+            }
+            at = last;
+        }
+    });
+    Ok((adopt(device, reservation, low)?, adopt(device, reservation, high)?))
+}
+
+/// Writes the frames of rows of one partition: each with its number, and the first and the first
+/// after its run of peers.
+fn fill(
+    frame: Frame,
+    rows: impl Iterator<Item = (u32, u32, u32)> + Clone,
+    part: Range<usize>,
+    low: &mut Group<'_, u32>,
+    high: &mut Group<'_, u32>,
+) {
+    let (first, after) = (part.start as u32, part.end as u32);
+    // Where a frame starts, before which it does not end; each arm is a loop of its own.
+    macro_rules! ends {
+        ($start:expr) => {{
+            let start = $start;
+            low.extend(rows.clone().map(start));
+            match frame.end {
+                Bound::Partition => high.extend(rows.map(|r| after.max(start(r)))),
+                Bound::Peers => high.extend(rows.map(|r| r.2.max(start(r)))),
+                Bound::Before(n) => {
+                    high.extend(rows.map(|r| (r.0 + 1).saturating_sub(n).max(first).max(start(r))));
+                }
+                Bound::After(n) => {
+                    high.extend(rows.map(|r| (r.0 + 1).saturating_add(n).min(after).max(start(r))));
+                }
+            }
+        }};
+    }
+    match frame.start {
+        Bound::Partition => ends!(|_: (u32, u32, u32)| first),
+        Bound::Peers => ends!(|r: (u32, u32, u32)| r.1),
+        Bound::Before(n) => ends!(|r: (u32, u32, u32)| r.0.saturating_sub(n).max(first)),
+        Bound::After(n) => ends!(|r: (u32, u32, u32)| r.0.saturating_add(n).min(after)),
+    }
+}
+
+/// The number of each row's first peer in its partition, counted from 1.
+pub(crate) fn rank(
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    (starts, peers): (&DeviceBuffer, &DeviceBuffer),
+    rows: usize,
+) -> Result<DeviceBuffer> {
+    let (starts, peers) = (aligned_words(starts, rows)?, aligned_words(peers, rows)?);
+    let (parts, runs) = (Runs::new(&starts), Runs::new(&peers));
+    let ranks = groups(rows, PIECE, |start, out| {
+        let rows = start..start + out.len();
+        let mut part = parts.around(start).start;
+        let mut first = runs.around(start).start.max(part);
+        let words = starts[rows.clone()].iter().zip(&peers[rows.clone()]);
+        out.extend(rows.zip(words).map(|(row, (new, run))| {
+            part = if *new != 0 { row } else { part };
+            first = if new | run != 0 { row } else { first };
+            (first - part) as u32 + 1
+        }));
+    });
+    adopt(device, reservation, ranks)
+}
+
+/// Runs of rows, by words that are not 0 where one starts; the first row starts one in any case.
+struct Runs<'a> {
+    starts: &'a [u32],
+    /// The last start before each piece, and the first from its end on.
+    before: Vec<usize>,
+    behind: Vec<usize>,
+}
+
+impl<'a> Runs<'a> {
+    fn new(starts: &'a [u32]) -> Self {
+        let piece = |words: &[u32]| {
+            let first = words.iter().position(|w| *w != 0);
+            (first, words.iter().rposition(|w| *w != 0))
+        };
+        let pieces = tasks::map_of(starts.chunks(PIECE), |_, words| piece(words));
+        let (mut before, mut behind) = (vec![0; pieces.len()], vec![starts.len(); pieces.len()]);
+        for p in 1..pieces.len() {
+            before[p] = pieces[p - 1].1.map_or(before[p - 1], |at| (p - 1) * PIECE + at);
+        }
+        for p in (1..pieces.len()).rev() {
+            behind[p - 1] = pieces[p].0.map_or(behind[p], |at| p * PIECE + at);
+        }
+        Self { starts, before, behind }
+    }
+
+    /// The run that row `at` belongs to. The time grows with the rows of it that are in the
+    /// piece of `at`.
+    fn around(&self, at: usize) -> Range<usize> {
+        /// Words that are looked at together, so that the compiler makes vector code of it.
+        const LANES: usize = 16;
+        let piece = at / PIECE;
+        let (first, end) = (piece * PIECE, ((piece + 1) * PIECE).min(self.starts.len()));
+        let start = self.starts[first..=at].iter().rposition(|w| *w != 0);
+        let rest = &self.starts[at + 1..end];
+        let none = |words: &[u32; LANES]| words.iter().fold(0, |any, w| any | w) == 0;
+        let skipped = rest.as_chunks::<LANES>().0.iter().take_while(|w| none(w)).count() * LANES;
+        let next = rest[skipped..].iter().position(|w| *w != 0).map(|n| at + 1 + skipped + n);
+        start.map_or(self.before[piece], |s| first + s)..next.unwrap_or(self.behind[piece])
+    }
+
+    /// The first row of the run of each of these rows, which are of one piece, and the first
+    /// after it.
+    fn edges(&self, rows: Range<usize>) -> (Vec<u32>, Vec<u32>) {
+        if rows.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let starts = &self.starts[rows.clone()];
+        let mut at = self.around(rows.start).start as u32;
+        let first = starts.iter().zip(rows.start as u32..).map(|(start, row)| {
+            at = if *start != 0 { row } else { at };
+            at
+        });
+        let first = first.collect();
+        let mut at = self.around(rows.end - 1).end as u32;
+        let mut after = vec![0; rows.len()];
+        for ((start, row), after) in
+            starts.iter().zip(rows.start as u32..rows.end as u32).zip(&mut after).rev()
+        {
+            *after = at;
+            at = if *start != 0 { row } else { at };
+        }
+        (first, after)
+    }
+}
+
+/// How many of a bitmap's first bits are 1.
+pub(super) struct Counts<'a> {
+    bits: Bits<'a>,
+    rows: usize,
+    /// Before each word of 64 rows.
+    words: Vec<u32>,
+}
+
+impl<'a> Counts<'a> {
+    /// Of fewer than 2^31 rows.
+    pub(super) fn new(bits: Bits<'a>, rows: usize) -> Self {
+        let mut sum = 0;
+        let mut words = Vec::with_capacity(rows / 64 + 1);
+        for row in (0..=rows).step_by(64) {
+            words.push(sum);
+            sum += bits.word(row, rows).count_ones();
+        }
+        Self { bits, rows, words }
+    }
+
+    /// Ones in the rows before this one.
+    #[inline(always)]
+    pub(super) fn before(&self, row: u32) -> u32 {
+        let (word, bit) = (row as usize / 64, row % 64);
+        let bits = self.bits.word(word * 64, self.rows) & ((1 << bit) - 1);
+        self.words[word] + bits.count_ones()
+    }
+}
+
+/// How many rows of each frame are not null in a checked column.
+pub(crate) fn count(
+    device: &dyn Device,
+    reservation: &mut Reservation,
+    c: &DeviceColumn,
+    frames: &Frames,
+) -> Result<DeviceBuffer> {
+    let [low, high] = bounds(frames)?;
+    let n = frames.rows();
+    let valid = Bits::validity(c)?;
+    let counts = (!matches!(valid, Bits::Ones)).then(|| Counts::new(valid, n));
+    let counts = groups(n, PIECE, |start, out| {
+        let rows = start..start + out.len();
+        let frames = low[rows.clone()].iter().zip(&high[rows]);
+        match &counts {
+            None => out.extend(frames.map(|(low, high)| high - low)),
+            Some(c) => out.extend(frames.map(|(low, high)| c.before(*high) - c.before(*low))),
+        }
+    });
+    adopt(device, reservation, counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_device::{DeviceOptions, cpu::CpuDevice};
+
+    use super::*;
+    use crate::cpu::view::words_of;
+
+    /// The frame of a row by the definition: `starts` are of partitions, `peers` of peers.
+    fn plain(starts: &[u32], peers: &[u32], row: usize, frame: Frame) -> (u32, u32) {
+        let run = |starts: &[u32]| {
+            let first = (0..=row).rev().find(|r| starts[*r] != 0).unwrap_or(0);
+            let after = (row + 1..starts.len()).find(|r| starts[*r] != 0);
+            (first, after.unwrap_or(starts.len()))
+        };
+        let ((first, after), peer) = (run(starts), run(peers));
+        let clamp = |row: usize| row.clamp(first, after);
+        let low = match frame.start {
+            Bound::Partition => first,
+            Bound::Peers => peer.0,
+            Bound::Before(n) => clamp(row.saturating_sub(n as usize)),
+            Bound::After(n) => clamp(row + n as usize),
+        };
+        let high = match frame.end {
+            Bound::Partition => after,
+            Bound::Peers => peer.1,
+            Bound::Before(n) => clamp((row + 1).saturating_sub(n as usize)),
+            Bound::After(n) => clamp(row + 1 + n as usize),
+        };
+        (low as u32, high.max(low) as u32)
+    }
+
+    #[test]
+    fn runs_go_on_over_pieces() {
+        let device = CpuDevice::new(&DeviceOptions::default());
+        let n = 2 * PIECE + 100;
+        let mut state = 5u64;
+        let mut chance = |of: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            u32::from((state >> 33).is_multiple_of(of))
+        };
+        // Partitions of all lengths, of which one is longer than a piece.
+        let starts: Vec<u32> = (0..n)
+            .map(|row| if (PIECE / 2..2 * PIECE - 2).contains(&row) { 0 } else { chance(9) })
+            .collect();
+        let peers: Vec<u32> = starts.iter().map(|s| *s | chance(5)).collect();
+        let mut r = device.pool().reserve(0).unwrap();
+        let words = [&starts, &peers].map(|w| adopt(&device, &mut r, w.clone()).unwrap());
+        let bounds =
+            [Bound::Partition, Bound::Peers, Bound::Before(0), Bound::Before(3), Bound::After(2)];
+        for start in bounds {
+            for end in bounds {
+                let frame = Frame { start, end };
+                let (low, high) =
+                    frames(&device, &mut r, (&words[0], &words[1]), n, frame).unwrap();
+                let (low, high) = (words_of(&low).unwrap(), words_of(&high).unwrap());
+                // The definition looks for a row's run from the row on: a sample is enough.
+                for row in (0..n).step_by(997).chain(PIECE - 2..PIECE + 2).chain(n - 40..n) {
+                    let got = (u32::from_le_bytes(low[row]), u32::from_le_bytes(high[row]));
+                    assert_eq!(got, plain(&starts, &peers, row, frame), "{frame:?} {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ones_are_counted_up_to_any_row() {
+        let bytes: Vec<u8> = (0..60u8).map(|i| i.wrapping_mul(61) ^ 0x2b).collect();
+        for (offset, rows) in [(0, 0), (0, 64), (3, 100), (7, 128), (5, 400)] {
+            let bits = Bits::Packed { bytes: &bytes, offset };
+            let counts = Counts::new(bits, rows);
+            for row in 0..=rows {
+                let want = (0..row).filter(|r| bits.get(*r) == Some(true)).count();
+                assert_eq!(counts.before(row as u32) as usize, want, "{offset} {rows} {row}");
+            }
+        }
+    }
+}
