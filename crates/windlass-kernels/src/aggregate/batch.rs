@@ -47,6 +47,8 @@ pub(super) struct Rows {
     pub rows: u32,
     /// First row of the chunk within its batch.
     pub row_base: u32,
+    /// Rows of the batch.
+    pub batch_rows: u32,
     pub mode: Mode,
     pub groups: DeviceBuffer,
     /// Number of groups so far.

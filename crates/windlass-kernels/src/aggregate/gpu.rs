@@ -137,6 +137,7 @@ impl GpuGroupBy {
         columns: &Columns,
         (row_base, left): (usize, usize),
     ) -> Result<Rows> {
+        let batch_rows = (row_base + left) as u32;
         let Some(table) = &mut self.table else {
             let (mode, groups) = match &columns.selected {
                 Some(flags) => (Mode::Selected, flags.clone()),
@@ -144,7 +145,8 @@ impl GpuGroupBy {
             };
             let selected = columns.selected.clone();
             let (rows, row_base) = (left as u32, 0);
-            return Ok(Rows { rows, row_base, mode, groups, group_count: 1, selected });
+            let group_count = 1;
+            return Ok(Rows { rows, row_base, batch_rows, mode, groups, group_count, selected });
         };
         let rows = table.chunk_rows(&self.gpu, left) as u32;
         let (before, row_base) = (table.groups(), row_base as u32);
@@ -157,7 +159,8 @@ impl GpuGroupBy {
             states.make_room(gpu, queue, before, found)?;
         }
         let (mode, group_count) = (Mode::Groups, found as u32);
-        Ok(Rows { rows, row_base, mode, groups, group_count, selected: columns.selected.clone() })
+        let selected = columns.selected.clone();
+        Ok(Rows { rows, row_base, batch_rows, mode, groups, group_count, selected })
     }
 }
 
@@ -188,6 +191,7 @@ impl GroupBy for GpuGroupBy {
             }
             done += chunk.rows as usize;
         }
+        self.states.iter_mut().for_each(States::end_batch);
         Ok(())
     }
 

@@ -15,6 +15,8 @@
 //! | `table` | the group table: packed keys, hash table, group keys |
 //! | `state` | the accumulators' states and launches |
 //! | `kept` | states that keep values: quantiles and distinct counts |
+//! | `order` | the order in which one row of a group is picked |
+//! | `pick` | states that keep one row's argument |
 //! | `result` | Arrow arrays from the words that the kernels leave |
 //! | `sources` | the kernels' texts |
 //!
@@ -25,7 +27,8 @@
 //! reassociated additions. `Moments` are computed by shifted data (Chan, Golub, LeVeque
 //! 1983) with a group's first argument as its shift, so their rounding error grows with the
 //! distance of that argument from the mean, in units of the standard deviation; the same
-//! holds for `CoMoments`. Bits, distinct counts and quantiles depend on no order.
+//! holds for `CoMoments`. Bits, distinct counts and quantiles depend on no order; `Pick` on
+//! that of the batches and their rows, where rows are equal in its own.
 
 use std::sync::Arc;
 
@@ -44,12 +47,15 @@ mod batch;
 mod gpu;
 mod kept;
 mod memory;
+mod order;
+mod pick;
 mod plan;
 mod result;
 mod sources;
 mod state;
 mod table;
 
+pub use order::{MAX_ORDER_KEYS, Order, OrderKey};
 pub use sources::sources;
 
 /// Where a quantile lies, as a share of the values: 0 is the smallest, 1 the largest.
@@ -130,6 +136,17 @@ pub enum Accumulator {
     /// places around a share of the way. State: `[count: Int64, lower, upper]`, the count of
     /// arguments, and null where it is 0. The values are kept until the end.
     Quantile(Share),
+    /// The argument, of any type, of the row that comes first in an order. State: `[value]`,
+    /// null where that argument is, and in a group with no row to pick.
+    Pick {
+        /// Takes the row that comes last instead. Of rows that are equal in the order it is the
+        /// last one, in the order of batches and rows; else the first one.
+        last: bool,
+        /// Passes over rows whose argument is null; they count otherwise.
+        ignore_nulls: bool,
+        /// The order; with no keys that of batches and rows.
+        order: Order,
+    },
 }
 
 /// One aggregate of a group-by.
@@ -207,6 +224,14 @@ impl Accumulator {
         }
     }
 
+    /// The order in which a row is picked; no keys for what picks none.
+    pub fn order(self) -> Order {
+        match self {
+            Self::Pick { order, .. } => order,
+            _ => Order::default(),
+        }
+    }
+
     /// The types of the state arrays for an argument type.
     pub fn state_types(self, argument: Option<PhysType>) -> Vec<PhysType> {
         let arg = argument.unwrap_or(PhysType::I64);
@@ -215,6 +240,7 @@ impl Accumulator {
             Self::Sum { wide: true } => vec![PhysType::I128],
             Self::Sum { wide: false } if arg == PhysType::F32 => vec![PhysType::F64],
             Self::Sum { wide: false } | Self::Min | Self::Max | Self::Bits(_) => vec![arg],
+            Self::Pick { .. } => vec![arg],
             Self::Moments => vec![PhysType::I64, PhysType::F64, PhysType::F64],
             Self::CoMoments { .. } => {
                 let mut types = vec![PhysType::F64; 6];

@@ -5,12 +5,13 @@
 //! every accumulator but `CountRows` skips nulls, and a filtered `CountRows` counts the rows
 //! in which that expression over the filter itself is not null.
 
-use super::{Accumulator, AggregateCall, BitOp, GroupByPlan, Share};
+use super::{Accumulator, AggregateCall, BitOp, GroupByPlan, Order, Share, pick::PickLayout};
 use crate::{
     error::{KernelError, Result},
     ir::{BinaryOp, CastMode, Program, UnaryOp, ValueId},
     pipeline::FilterProject,
-    types::PhysType,
+    sort::SortKey,
+    types::{PhysType, Scalar},
 };
 
 /// One key within a packed key.
@@ -48,6 +49,8 @@ pub(super) enum Kind {
     Distinct,
     /// The values around a share.
     Quantile(Share),
+    /// The argument of one row.
+    Pick,
 }
 
 /// One call of the plan, lowered.
@@ -62,6 +65,8 @@ pub(super) struct CallLayout {
     pub may_be_empty: bool,
     /// Types of the result's state arrays.
     pub states: Vec<PhysType>,
+    /// Which row `Pick` takes.
+    pub pick: Option<PickLayout>,
 }
 
 /// A group-by as its pipeline and layouts.
@@ -152,6 +157,18 @@ fn lower_call(
     no_keys: bool,
 ) -> Result<CallLayout> {
     check_bool(program, call.filter)?;
+    if let (Accumulator::Pick { last, ignore_nulls, order }, Some(id)) =
+        (call.accumulator, call.argument)
+    {
+        check_value(program, id)?;
+        let taken = taken(program, call.filter, ignore_nulls.then_some(id))?;
+        let pick = lower_order(program, outputs, order, last)?;
+        let pick = Some(PickLayout { taken: taken.map(|id| output(outputs, id)), ..pick });
+        let ty = program.ty(id);
+        let argument = Some((output(outputs, id), ty));
+        let (kind, states) = (Kind::Pick, vec![ty]);
+        return Ok(CallLayout { kind, argument, other: None, may_be_empty: true, states, pick });
+    }
     let mut value = match (call.accumulator, call.argument) {
         (Accumulator::CountRows, None) => call.filter,
         (Accumulator::CountRows, Some(_)) => return Err(invalid("CountRows alone", "an argument")),
@@ -199,7 +216,49 @@ fn lower_call(
     let argument = value.map(|id| (output(outputs, id), program.ty(id)));
     let other = other.map(|id| output(outputs, id));
     let may_be_empty = no_keys || value.is_some_and(|id| program.nullable(id));
-    Ok(CallLayout { kind, argument, other, may_be_empty, states })
+    Ok(CallLayout { kind, argument, other, may_be_empty, states, pick: None })
+}
+
+/// A bool, never null, that is true in rows which a filter takes and in which a value is not
+/// null; `None` where that is every row.
+fn taken(
+    program: &mut Program,
+    filter: Option<ValueId>,
+    present: Option<ValueId>,
+) -> Result<Option<ValueId>> {
+    let filter = match filter {
+        Some(f) if program.nullable(f) => {
+            let [yes, no] = [true, false].map(|b| program.constant(Scalar::Bool(b)));
+            Some(program.select(f, yes, no)?)
+        }
+        filter => filter,
+    };
+    let present = present.filter(|id| program.nullable(*id));
+    let present = present.map(|id| program.unary(UnaryOp::IsNotNull, id, None)).transpose()?;
+    match (filter, present) {
+        (Some(a), Some(b)) => program.binary(BinaryOp::And, a, b, None).map(Some),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// The keys of an order as outputs; from the end where the last row is to be found.
+fn lower_order(
+    program: &Program,
+    outputs: &mut Vec<ValueId>,
+    order: Order,
+    last: bool,
+) -> Result<PickLayout> {
+    let mut pick = PickLayout { last, ..PickLayout::default() };
+    for key in order.keys() {
+        check_value(program, key.value)?;
+        pick.order.push(SortKey {
+            column: output(outputs, key.value),
+            descending: key.descending != last,
+            nulls_first: key.nulls_first != last,
+        });
+        pick.types.push((program.ty(key.value), program.nullable(key.value)));
+    }
+    Ok(pick)
 }
 
 /// Two arguments, each null where the other is.

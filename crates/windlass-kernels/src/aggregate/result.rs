@@ -12,7 +12,7 @@ use arrow::{
 };
 
 use super::{
-    GroupByResult,
+    GroupByResult, pick,
     plan::{CallLayout, KeyLayout, Kind, Lowered},
 };
 use crate::types::PhysType;
@@ -31,7 +31,7 @@ pub(super) fn build(
     let states = states.iter().map(|(call, arrays)| {
         let flags = match call.kind {
             Kind::Count | Kind::Moments | Kind::CoMoments | Kind::Distinct => None,
-            Kind::Quantile(_) => None,
+            Kind::Quantile(_) | Kind::Pick => None,
             _ => arrays.last().filter(|_| call.may_be_empty),
         };
         let valid = flags.map(|f| NullBuffer::from_iter(f.iter().map(|w| *w != 0)));
@@ -45,6 +45,7 @@ pub(super) fn build(
                 vec![array(call.states[0], groups, valid, bits)]
             }
             Kind::CoMoments => co_moments(groups, arrays),
+            Kind::Pick => picked(groups, call, &arrays[1]),
             Kind::Quantile(_) => quantile(groups, arrays, argument),
             Kind::Bits(_) | Kind::Distinct | Kind::Count | Kind::SumInt { .. } | Kind::SumF64 => {
                 let ty = call.states[0];
@@ -147,6 +148,17 @@ fn quantile(groups: usize, arrays: &[Vec<u32>], ty: PhysType) -> Vec<ArrayRef> {
         array(ty, groups, Some(valid), |g| low_first(&arrays[a][g * words..][..words]))
     };
     vec![counts(groups, &arrays[0]), value(1), value(2)]
+}
+
+/// The arguments of the rows that were picked.
+fn picked(groups: usize, call: &CallLayout, state: &[u32]) -> Vec<ArrayRef> {
+    let Some(layout) = &call.pick else { return Vec::new() };
+    let ty = call.states[0];
+    let words = layout.state_words(ty.words() as u32) as usize;
+    let value = |g: usize| pick::value(&state[g * words..][..words], layout);
+    let values: Vec<Option<u128>> = (0..groups).map(|g| value(g).map(low_first)).collect();
+    let valid = NullBuffer::from_iter(values.iter().map(Option::is_some));
+    vec![array(ty, groups, Some(valid), |g| values[g].unwrap_or(0))]
 }
 
 /// An array of a type from its values' low bits.

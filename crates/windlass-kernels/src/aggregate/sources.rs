@@ -43,6 +43,8 @@ pub(super) enum KernelId {
     },
     ClaimShift,
     SetShift,
+    Leader,
+    KeepLeader,
 }
 
 impl KernelId {
@@ -64,6 +66,8 @@ impl KernelId {
             Self::Bits { words: 2 },
             Self::ClaimShift,
             Self::SetShift,
+            Self::Leader,
+            Self::KeepLeader,
         ];
         if language == Language::Cuda {
             all.push(Self::MinMax { words: 2 });
@@ -86,6 +90,8 @@ impl KernelId {
             Self::Bits { .. } => text!("aggregate", "bits", "bits", "rrrww", 10),
             Self::ClaimShift => text!("aggregate", "shift", "claim_shift", "rrw", 4),
             Self::SetShift => text!("aggregate", "shift", "set_shift", "rrwrw", 4),
+            Self::Leader => text!("aggregate", "leader", "leader", "rrrw", 6),
+            Self::KeepLeader => text!("aggregate", "keep_leader", "keep_leader", "rrrww", 6),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     batch::{Column, Mode, Rows},
     kept::Kept,
     memory::Gpu,
+    pick,
     plan::{CallLayout, Kind},
     sources::{KernelId, LOCAL_GROUPS, LOCAL_WORDS},
     table::{Growth, grow},
@@ -31,6 +32,8 @@ struct CallState {
     arrays: Vec<Array>,
     /// Values that are kept until the end.
     kept: Option<Kept>,
+    /// The packed order keys of the batch at hand, by which a row is picked.
+    order: Option<DeviceBuffer>,
 }
 
 /// The states of all calls.
@@ -49,6 +52,7 @@ pub(super) struct States {
 /// * `Moments`: count, shift, sum, sum of squares, first row (see `shift.cu`);
 /// * `CoMoments`: the same, all but the count for the second argument too, sum of products;
 /// * `Bits`: the bits, the flag;
+/// * `Pick`: the row of the chunk at hand, and what is kept (see `keep_leader.cu`);
 /// * `Distinct`: none;
 /// * `Quantile`: the count of arguments, the count of rows.
 fn arrays_of(layout: &CallLayout, unit_words: u32) -> Vec<(u32, u32)> {
@@ -61,6 +65,10 @@ fn arrays_of(layout: &CallLayout, unit_words: u32) -> Vec<(u32, u32)> {
             return [&[(2, 0)], &argument[..], &argument[..], &[(2, 0)]].concat();
         }
         Kind::Distinct => return Vec::new(),
+        Kind::Pick => {
+            let words = layout.pick.as_ref().map_or(0, |p| p.state_words(argument_words));
+            return vec![(1, u32::MAX), (words, 0)];
+        }
         Kind::Quantile(_) => return vec![(2, 0); 2],
         Kind::Bits(op) => vec![(argument_words, neutral(op))],
         Kind::SumInt { wide } => vec![(if wide { 4 } else { 2 }, 0)],
@@ -111,7 +119,7 @@ impl States {
                 arrays.push(Array { buffer, words, init });
             }
             let kept = Kept::new(gpu, queue, layout, keyed)?;
-            states.push(CallState { layout: layout.clone(), arrays, kept });
+            states.push(CallState { layout: layout.clone(), arrays, kept, order: None });
         }
         Ok(Self { calls: states, capacity })
     }
@@ -119,6 +127,8 @@ impl States {
     /// Bytes of device memory held.
     pub(super) fn bytes(&self) -> usize {
         let arrays: usize = self.calls.iter().flat_map(|c| &c.arrays).map(|a| a.buffer.len()).sum();
+        let orders = self.calls.iter().filter_map(|c| c.order.as_ref());
+        let arrays = arrays + orders.map(DeviceBuffer::len).sum::<usize>();
         arrays + self.calls.iter().filter_map(|c| c.kept.as_ref()).map(Kept::bytes).sum::<usize>()
     }
 
@@ -145,6 +155,11 @@ impl States {
         Ok(())
     }
 
+    /// Forgets what was made for a batch.
+    pub(super) fn end_batch(&mut self) {
+        self.calls.iter_mut().for_each(|c| c.order = None);
+    }
+
     /// Adds the rows of a chunk to the states of their groups.
     pub(super) fn accumulate(
         &mut self,
@@ -157,6 +172,17 @@ impl States {
             let column = call.layout.argument.map(|(c, ty)| (&columns[c], ty));
             if let (Some(kept), Some((column, _))) = (&mut call.kept, column) {
                 kept.add(gpu, queue, rows, column)?;
+            }
+            if let (Some(layout), Some(argument)) = (&call.layout.pick, call.layout.argument) {
+                if call.order.is_none() {
+                    call.order = layout.pack(gpu, queue, columns, rows.batch_rows as usize)?;
+                }
+                let (keys, gpu) = (call.order.as_ref(), &*gpu);
+                let [leaders, state] = &call.arrays[..] else { continue };
+                let (leaders, state) = (&leaders.buffer, &state.buffer);
+                let chunk = pick::Chunk { gpu, rows, columns, keys, leaders, state };
+                layout.add(queue, &chunk, argument)?;
+                continue;
             }
             let other = call.layout.other.map(|c| &columns[c]);
             Accumulate { gpu, rows, column, other, call }.run(queue)?;
@@ -224,6 +250,7 @@ fn kernels_of(layout: &CallLayout, unit_words: u32) -> Vec<KernelId> {
             vec![KernelId::Bits { words }]
         }
         Kind::Distinct => Vec::new(),
+        Kind::Pick => vec![KernelId::Leader, KernelId::KeepLeader],
         Kind::Quantile(_) => vec![KernelId::SumInt { words: 2 }],
     }
 }
@@ -254,7 +281,7 @@ impl Accumulate<'_> {
             }
             Kind::CoMoments => self.co_moments(queue),
             Kind::Bits(op) => self.bits(queue, op),
-            Kind::Distinct => Ok(()),
+            Kind::Distinct | Kind::Pick => Ok(()),
             Kind::Quantile(_) => {
                 self.sum_int(queue, &arrays[0], None, false)?;
                 let rows = Self { column: None, ..*self };

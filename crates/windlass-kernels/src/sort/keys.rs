@@ -98,10 +98,15 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// Bits of the normalised form of a type's values.
+pub(crate) fn bits(ty: PhysType) -> u32 {
+    ty.packed_bytes().map_or(1, |b| b as u32 * 8)
+}
+
 impl Key<'_> {
     /// Bits of a value's normalised form.
     pub(crate) fn bits(&self) -> u32 {
-        self.column.ty.packed_bytes().map_or(1, |b| b as u32 * 8)
+        bits(self.column.ty)
     }
 
     pub(crate) fn kind(&self) -> Kind {

@@ -30,6 +30,7 @@ use crate::{
     cpu,
     error::{KernelError, Result},
     launcher::Launcher,
+    types::PhysType,
 };
 
 mod gpu;
@@ -40,8 +41,8 @@ mod top;
 
 pub use sources::sources;
 
-use gpu::Sorter;
-use keys::Keys;
+use gpu::{Place, Sorter};
+use keys::{Keys, Layout, Varying};
 
 /// One key of a sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,4 +184,36 @@ pub fn boundaries(
         Some(launcher) => Sorter::new(launcher, keys).boundaries(),
         None => cpu::sort::boundaries(device, reservation, &keys),
     }
+}
+
+/// All bits of a type, and whether nulls are told.
+fn all_bits((ty, nullable): (PhysType, bool)) -> Varying {
+    Varying { value: u128::MAX >> (128 - keys::bits(ty)), null: nullable }
+}
+
+/// Words of the packed keys of columns of these types, which may be null where it is said,
+/// whatever their values are.
+pub(crate) fn packed_words(columns: &[(PhysType, bool)]) -> usize {
+    Layout::new(&columns.iter().copied().map(all_bits).collect::<Vec<_>>()).words()
+}
+
+/// The packed keys of the rows of a batch on a GPU, least significant word first: as unsigned
+/// numbers they are in the order of `keys`. The layout depends on the columns' types and on
+/// whether each key is `nullable`, so keys of several batches compare.
+pub(crate) fn pack_keys(
+    launcher: Launcher<'_>,
+    batch: &DeviceBatch,
+    keys: &[SortKey],
+    nullable: &[bool],
+) -> Result<DeviceBuffer> {
+    let keys = Keys::new("order of a group's rows", launcher.device, batch, keys)?;
+    let types = keys.keys.iter().map(|k| k.column.ty).zip(nullable.iter().copied());
+    let layout = Layout::new(&types.map(all_bits).collect::<Vec<_>>());
+    let (rows, stride) = (batch.rows, layout.words());
+    let mut sorter = Sorter::new(launcher, keys);
+    let out = sorter.gpu.alloc_words(rows, stride)?;
+    for at in 0..stride {
+        sorter.pack(&layout, at, None, rows, Place { out: &out, stride, at })?;
+    }
+    Ok(out)
 }

@@ -11,6 +11,7 @@ use windlass_device::{
 
 mod column;
 mod key_hash;
+mod picks;
 mod random;
 mod reference;
 mod run;
@@ -43,6 +44,7 @@ conformance::everywhere!(
     strides,
     bits_and_pairs,
     kept_values,
+    picks,
     floats,
     filters,
     memory_caps,
@@ -91,6 +93,12 @@ fn bits_and_pairs(target: Target) {
 
 fn kept_values(target: Target) {
     suite::kept_values(&target.open(), &[0, 1, 40, 900]);
+}
+
+fn picks(target: Target) {
+    picks::of_types(&target.open());
+    picks::of_orders(&target.open());
+    picks::over_batches(&target.open());
 }
 
 fn floats(target: Target) {

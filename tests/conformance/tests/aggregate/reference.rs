@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::HashMap, fmt};
 
 use windlass_kernels::{
     PhysType,
-    aggregate::{Accumulator, BitOp, GroupByResult},
+    aggregate::{Accumulator, BitOp, GroupByResult, Order},
 };
 
 use crate::column::{self, HostColumn};
@@ -153,6 +153,23 @@ impl Query {
         }
     }
 
+    /// How two rows compare in an order, whose values are columns.
+    fn by_order(&self, keys: Order, a: usize, b: usize) -> Ordering {
+        let compared = keys.keys().map(|key| {
+            let column = &self.columns[key.value.0 as usize];
+            match (column.rows[a], column.rows[b]) {
+                (None, None) => Ordering::Equal,
+                (None, Some(_)) if key.nulls_first => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) if key.nulls_first => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(x), Some(y)) if key.descending => order(column.ty, y, x),
+                (Some(x), Some(y)) => order(column.ty, x, y),
+            }
+        });
+        compared.fold(Ordering::Equal, Ordering::then)
+    }
+
     fn check_call(&self, call: &Call, rows: &[usize], got: &[Option<u128>], what: &What<'_>) {
         let rows = rows.iter().filter(|r| self.takes(call.filter, **r));
         let Some(argument) = call.argument else {
@@ -164,6 +181,16 @@ impl Query {
                 |c: usize, r: &usize| self.columns[c].rows[*r].map(|b| float(PhysType::F64, b));
             let pair = |r: &usize| value(argument, r).zip(value(other.0 as usize, r));
             check_pairs(&rows.filter_map(pair).collect::<Vec<_>>(), got, what);
+            return;
+        }
+        if let Accumulator::Pick { last, ignore_nulls, order } = call.accumulator {
+            let values = &self.columns[argument].rows;
+            let mut rows: Vec<usize> =
+                rows.copied().filter(|r| !ignore_nulls || values[*r].is_some()).collect();
+            // Stable, so equal rows stay in their order.
+            rows.sort_by(|a, b| self.by_order(order, *a, *b));
+            let row = if last { rows.last() } else { rows.first() };
+            assert_eq!(got, [row.and_then(|r| values[*r])], "{what}");
             return;
         }
         let ty = self.columns[argument].ty;
@@ -215,7 +242,9 @@ impl Query {
                 let want = [Some(n as u128), at(place.floor()), at(place.ceil())];
                 assert_eq!(got, want, "{what}");
             }
-            Accumulator::CoMoments { .. } => unreachable!("checked above"),
+            Accumulator::CoMoments { .. } | Accumulator::Pick { .. } => {
+                unreachable!("checked above")
+            }
             Accumulator::Moments => {
                 let values: Vec<f64> = values.iter().map(|b| float(ty, *b)).collect();
                 assert_eq!(got[0], Some(n as u128), "{what}: count");

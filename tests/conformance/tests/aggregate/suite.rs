@@ -5,7 +5,7 @@ use std::sync::Arc;
 use windlass_device::{Backend, Device};
 use windlass_kernels::{
     KernelError, PhysType,
-    aggregate::{Accumulator, BitOp, Share},
+    aggregate::{Accumulator, BitOp, Order, OrderKey, Share},
     ir::ValueId,
 };
 
@@ -28,7 +28,7 @@ fn count_rows() -> Call {
 }
 
 /// Whether a device has the type at all; the only reason to leave it out.
-fn has(device: &dyn Device, ty: PhysType) -> bool {
+pub(crate) fn has(device: &dyn Device, ty: PhysType) -> bool {
     let f = device.info().features;
     match ty {
         PhysType::I64 | PhysType::U64 => f.int64 || device.info().backend == Backend::Wgpu,
@@ -567,6 +567,12 @@ pub(crate) fn random_query(device: &Arc<dyn Device>, seed: u64) {
         let (ty, nulls) = (types[random.below(types.len())], random.below(5));
         let mut takes = vec![Accumulator::Count, Accumulator::Min, Accumulator::Max];
         takes.extend([Accumulator::Distinct, Accumulator::Quantile(Share::HALF)]);
+        // In the order of a key or of the filter, some of which are null.
+        let value = ValueId(random.below(columns.len()) as u32);
+        let (descending, nulls_first) = (random.below(2) == 0, random.below(2) == 0);
+        let order = Order::new(&[OrderKey { value, descending, nulls_first }]).unwrap_or_default();
+        let (last, ignore_nulls) = (random.below(2) == 0, random.below(2) == 0);
+        takes.push(Accumulator::Pick { last, ignore_nulls, order });
         if ty.is_integer() && ty != PhysType::I128 {
             takes.extend([BitOp::And, BitOp::Or, BitOp::Xor].map(Accumulator::Bits));
         }

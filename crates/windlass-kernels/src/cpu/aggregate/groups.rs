@@ -8,11 +8,12 @@ use windlass_device::Reservation;
 use super::{
     fold,
     layout::Layout,
+    pick::Picked,
     state::{Gids, States},
     table::Table,
 };
 use crate::{
-    aggregate::{AggregateCall, GroupByPlan, GroupByResult},
+    aggregate::{AggregateCall, GroupByPlan, GroupByResult, MAX_ORDER_KEYS},
     cpu::pipeline::{Chunk, Values},
     error::Result,
     types::PhysType,
@@ -24,6 +25,7 @@ pub(super) struct CallColumns {
     pub(super) argument: Option<usize>,
     pub(super) other: Option<usize>,
     pub(super) filter: Option<usize>,
+    pub(super) order: [Option<usize>; MAX_ORDER_KEYS],
 }
 
 /// Groups with their states: a whole result, or one part of it that [`super::merge()`] puts
@@ -154,7 +156,8 @@ impl Groups {
             };
             let of_filter = call.filter.and_then(|f| chunk.valid(f));
             let of_other = call.other.and_then(|a| chunk.valid(a));
-            let mut masks = [pass, of_filter, valid, of_other].into_iter().flatten();
+            let present = valid.filter(|_| !states.takes_nulls());
+            let mut masks = [pass, of_filter, present, of_other].into_iter().flatten();
             let mask = match (masks.next(), masks.next()) {
                 (first, None) => first,
                 (Some(first), Some(second)) => {
@@ -167,7 +170,14 @@ impl Groups {
                 }
                 (None, Some(_)) => unreachable!("the first comes first"),
             };
-            states.update(groups, gids, (values, other), mask);
+            if let Some(values) = values.filter(|_| states.picks()) {
+                let column = |at: usize| (chunk.values(at), chunk.valid(at));
+                let order = call.order.map(|at| at.map(column));
+                let picked = Picked { argument: (values, valid), order, rows: n };
+                states.pick(groups, gids, &picked, mask);
+            } else {
+                states.update(groups, gids, (values, other), mask);
+            }
         }
         self.account()
     }

@@ -19,6 +19,7 @@
 //! | `fold` | their loops over the rows of a chunk |
 //! | `pairs` | moments of pairs |
 //! | `kept` | values that are kept for distinct counts and quantiles |
+//! | `pick` | arguments of one row of each group |
 //! | `groups` | keys and states together, with their memory |
 //! | `merge` | several parts into one result |
 //! | `arrays` | results as host arrays |
@@ -43,6 +44,7 @@ mod kept;
 mod layout;
 mod merge;
 mod pairs;
+mod pick;
 mod state;
 mod table;
 #[cfg(test)]
@@ -60,13 +62,15 @@ pub use merge::{merge, merge_all};
 /// take, or a filter that is not a boolean.
 pub fn check(plan: &GroupByPlan) -> Result<()> {
     let of_calls = plan.calls.iter().flat_map(|c| [c.argument, c.filter, c.accumulator.other()]);
+    let of_orders = plan.calls.iter().flat_map(|c| c.accumulator.order().keys());
+    let of_calls = of_calls.chain(of_orders.map(|k| Some(k.value)));
     let ids = of_calls.chain([plan.filter]).flatten().chain(plan.keys.iter().copied());
     let count = plan.program.values().len();
     if let Some(id) = ids.into_iter().find(|id| id.0 as usize >= count) {
         return Err(invalid(&format!("a value of {count}"), format!("value {}", id.0)));
     }
     for call in &plan.calls {
-        state::check(call.accumulator, call.argument.map(|a| plan.program.ty(a)))?;
+        check_argument(call.accumulator, call.argument.map(|a| plan.program.ty(a)))?;
         if let Accumulator::CoMoments { other } = call.accumulator {
             match plan.program.ty(other) {
                 PhysType::F64 => {}
@@ -81,6 +85,31 @@ pub fn check(plan: &GroupByPlan) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that an accumulator takes an argument.
+///
+/// # Errors
+/// `Invalid` naming both.
+fn check_argument(accumulator: Accumulator, argument: Option<PhysType>) -> Result<()> {
+    use PhysType as T;
+    let ok = match (accumulator, argument) {
+        (Accumulator::CountRows, a) => a.is_none(),
+        (Accumulator::Count | Accumulator::Min | Accumulator::Max, a) => a.is_some(),
+        (Accumulator::Sum { wide: true }, a) => matches!(a, Some(T::I64 | T::I128)),
+        (Accumulator::Sum { wide: false }, a) => {
+            matches!(a, Some(T::I64 | T::U64 | T::I128 | T::F32 | T::F64))
+        }
+        (Accumulator::Moments | Accumulator::CoMoments { .. }, a) => a == Some(T::F64),
+        (Accumulator::Bits(_), a) => a.is_some_and(|a| a.is_integer() && a != T::I128),
+        (Accumulator::Distinct | Accumulator::Quantile(_), a) => a.is_some(),
+        (Accumulator::Pick { .. }, a) => a.is_some(),
+    };
+    if ok {
+        return Ok(());
+    }
+    let got = argument.map_or("no argument".to_string(), |a| a.to_string());
+    Err(invalid(&format!("an argument that suits {accumulator:?}"), got))
 }
 
 /// Groups at which a part is looked at: with 2 to 4 slots of 8 bytes, a key and a few
@@ -155,6 +184,7 @@ impl CpuGroupBy {
                 argument: c.argument.map(&mut column),
                 other: c.accumulator.other().map(&mut column),
                 filter: c.filter.map(&mut column),
+                order: c.accumulator.order().slots().map(|k| k.map(|k| column(k.value))),
             })
             .collect();
         let evaluator = Evaluator::new(&plan.program, plan.filter, &wanted)?;

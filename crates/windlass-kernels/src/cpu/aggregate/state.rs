@@ -10,11 +10,11 @@ use super::{
     fold::{bits, fold, merge_moments, moments, scatter, signed, sum_float, unsigned},
     kept::Kept,
     pairs::Pairs,
+    pick::{Picked, Picks},
 };
 use crate::{
     aggregate::{Accumulator, BitOp, Share},
     cpu::pipeline::Values,
-    error::{KernelError, Result},
     types::PhysType,
 };
 
@@ -65,6 +65,7 @@ enum Kind {
     Bits(Vec<u64>, BitOp),
     Distinct(Kept),
     Quantile(Kept, Share),
+    Pick(Picks),
 }
 
 /// Two values' bits by an operation.
@@ -107,31 +108,6 @@ pub(super) fn order32(bits: i32) -> i32 {
     bits ^ (((bits >> 31) as u32) >> 1) as i32
 }
 
-/// Checks that an accumulator takes an argument.
-///
-/// # Errors
-/// `Invalid` naming both.
-pub(super) fn check(accumulator: Accumulator, argument: Option<PhysType>) -> Result<()> {
-    use PhysType as T;
-    let ok = match (accumulator, argument) {
-        (Accumulator::CountRows, a) => a.is_none(),
-        (Accumulator::Count | Accumulator::Min | Accumulator::Max, a) => a.is_some(),
-        (Accumulator::Sum { wide: true }, a) => matches!(a, Some(T::I64 | T::I128)),
-        (Accumulator::Sum { wide: false }, a) => {
-            matches!(a, Some(T::I64 | T::U64 | T::I128 | T::F32 | T::F64))
-        }
-        (Accumulator::Moments | Accumulator::CoMoments { .. }, a) => a == Some(T::F64),
-        (Accumulator::Bits(_), a) => a.is_some_and(|a| a.is_integer() && a != T::I128),
-        (Accumulator::Distinct | Accumulator::Quantile(_), a) => a.is_some(),
-    };
-    if ok {
-        return Ok(());
-    }
-    let got = argument.map_or("no argument".to_string(), |a| a.to_string());
-    let expected = format!("an argument that suits {accumulator:?}");
-    Err(KernelError::Invalid { operation: "aggregation", expected, got })
-}
-
 impl States {
     /// No groups yet.
     pub(super) fn new(accumulator: Accumulator, argument: Option<PhysType>) -> Self {
@@ -159,6 +135,9 @@ impl States {
             (Accumulator::Quantile(share), ty) => {
                 Kind::Quantile(Kept::new(ty.unwrap_or(T::I64)), share)
             }
+            (Accumulator::Pick { last, ignore_nulls, order }, ty) => {
+                Kind::Pick(Picks::new(ty.unwrap_or(T::I64), last, ignore_nulls, order))
+            }
         };
         Self { argument, groups: 0, seen: Seen::default(), kind }
     }
@@ -177,7 +156,18 @@ impl States {
                 | Kind::Pairs(_)
                 | Kind::Distinct(_)
                 | Kind::Quantile(..)
+                | Kind::Pick(_)
         )
+    }
+
+    /// Whether it picks a row, see [`States::pick`].
+    pub(super) fn picks(&self) -> bool {
+        matches!(self.kind, Kind::Pick(_))
+    }
+
+    /// Whether a row counts whose argument is null.
+    pub(super) fn takes_nulls(&self) -> bool {
+        matches!(&self.kind, Kind::Pick(picks) if !picks.ignores_nulls())
     }
 
     /// Number of values that are kept until the end.
@@ -201,6 +191,7 @@ impl States {
             Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.capacity() * 8,
             Kind::Unsigned(v, _) | Kind::Bits(v, _) => v.capacity() * 8,
             Kind::Pairs(pairs) => pairs.bytes(),
+            Kind::Pick(picks) => picks.bytes(),
             Kind::Distinct(k) | Kind::Quantile(k, _) => k.bytes(),
             Kind::SumFloat(v) => v.capacity() * 8,
             Kind::SumWide(v) | Kind::Wide(v, _) => v.capacity() * 16,
@@ -217,6 +208,7 @@ impl States {
             Kind::Count { missed: v } | Kind::Sum(v) | Kind::Signed(v, _) => v.shrink_to_fit(),
             Kind::Unsigned(v, _) | Kind::Bits(v, _) => v.shrink_to_fit(),
             Kind::Pairs(pairs) => pairs.shrink(),
+            Kind::Pick(picks) => picks.shrink(),
             Kind::Distinct(k) | Kind::Quantile(k, _) => k.shrink(),
             Kind::SumFloat(v) => v.shrink_to_fit(),
             Kind::SumWide(v) | Kind::Wide(v, _) => v.shrink_to_fit(),
@@ -239,6 +231,7 @@ impl States {
         match &mut self.kind {
             Kind::Count { .. } | Kind::Distinct(_) | Kind::Quantile(..) => {}
             Kind::Pairs(pairs) => pairs.grow(groups),
+            Kind::Pick(picks) => picks.grow(groups),
             Kind::Bits(v, BitOp::And) => v.resize(groups, u64::MAX),
             Kind::Bits(v, BitOp::Or | BitOp::Xor) => v.resize(groups, 0),
             Kind::Sum(v) => v.resize(groups, 0),
@@ -313,6 +306,20 @@ impl States {
         }
     }
 
+    /// As [`States::update`], where a row of each group is picked.
+    pub(super) fn pick(
+        &mut self,
+        groups: usize,
+        gids: Gids<'_>,
+        picked: &Picked<'_>,
+        mask: Option<&[u8]>,
+    ) {
+        self.grow(groups);
+        if let Kind::Pick(picks) = &mut self.kind {
+            picks.update(gids, picked, mask);
+        }
+    }
+
     /// Takes in the states of groups `rows` of `other`, the same aggregate, as groups
     /// `gids` of this one. There are `groups` groups now.
     pub(super) fn merge(
@@ -365,6 +372,7 @@ impl States {
                 }
             }
             (Kind::Pairs(pairs), Kind::Pairs(o)) => pairs.merge(gids, o, rows),
+            (Kind::Pick(picks), Kind::Pick(o)) => picks.merge(gids, o, rows),
             (Kind::Bits(v, op), Kind::Bits(o, _)) => {
                 let op = *op;
                 fold(v, gids, &o[rows], None, |a, x| combined(op, a, x));
@@ -394,6 +402,7 @@ impl States {
             Kind::Unsigned(v, e) => Kind::Unsigned(scatter(v, to), *e),
             Kind::Wide(v, e) => Kind::Wide(scatter(v, to), *e),
             Kind::Pairs(pairs) => Kind::Pairs(pairs.scattered(to)),
+            Kind::Pick(picks) => Kind::Pick(picks.scattered(to)),
             Kind::Bits(v, op) => Kind::Bits(scatter(v, to), *op),
             Kind::Distinct(k) => Kind::Distinct(k.scattered(to)),
             Kind::Quantile(k, share) => Kind::Quantile(k.scattered(to), *share),
@@ -431,6 +440,7 @@ impl States {
                 array(ty, v, nulls)
             }
             Kind::Pairs(pairs) => return pairs.finish(),
+            Kind::Pick(picks) => return picks.finish(),
             Kind::Distinct(k) => return k.distinct(self.groups),
             Kind::Quantile(k, share) => return k.quantile(self.groups, share),
             Kind::Unsigned(v, _) | Kind::Bits(v, _) => {

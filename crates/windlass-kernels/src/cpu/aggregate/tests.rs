@@ -11,7 +11,9 @@ use windlass_device::{
 use super::{CpuGroupBy, Groups, merge, merge_all};
 use crate::{
     KernelError, PhysType, Scalar,
-    aggregate::{Accumulator, AggregateCall, BitOp, GroupByPlan, GroupByResult, Share},
+    aggregate::{
+        Accumulator, AggregateCall, BitOp, GroupByPlan, GroupByResult, Order, OrderKey, Share,
+    },
     column::{DeviceBatch, DeviceColumn, Storage, Validity},
     ir::{BinaryOp, Program, ValueId},
 };
@@ -203,6 +205,12 @@ fn case(keys: &[PhysType], filtered: bool, call_filters: bool) -> Case {
             calls.push((Accumulator::CoMoments { other }, at));
         }
         calls.extend([Accumulator::Distinct, Accumulator::Quantile(Share::HALF)].map(|a| (a, at)));
+        // In the order of the argument itself: its extremes.
+        let (value, descending) = (inputs[keys.len() + i], i % 2 == 1);
+        let key = OrderKey { value, descending, nulls_first: i % 3 == 1 };
+        let order = Order::new(&[key]).unwrap();
+        let pick = |last| (Accumulator::Pick { last, ignore_nulls: true, order }, at);
+        calls.extend([false, true].map(pick));
         if ty.is_integer() && *ty != T::I128 {
             calls.extend([BitOp::And, BitOp::Or, BitOp::Xor].map(|o| (Accumulator::Bits(o), at)));
         }
@@ -344,6 +352,13 @@ fn compare(case: &Case, got: &GroupByResult, want: &Reference) {
                     assert_eq!((moments(1), moments(2)), (moments(3), moments(4)), "{text}");
                     let (m2, co) = (moments(2).unwrap(), moments(5).unwrap());
                     assert!(close(co, m2, square), "{text}: {co} {m2}");
+                }
+                (Accumulator::Pick { last, order: keys, .. }, Some(ty)) => {
+                    let from_the_end = keys.keys().any(|k| k.descending) != last;
+                    let mut v = v.clone();
+                    v.sort_by(|a, b| order(ty, *a, *b));
+                    let want = if from_the_end { v.last() } else { v.first() };
+                    assert_eq!(states, [want.copied()], "{text}");
                 }
                 (Accumulator::Distinct, _) => {
                     let different: std::collections::BTreeSet<_> = v.iter().collect();
