@@ -148,7 +148,8 @@ fn pieces(target: Target) {
     build.values.iter_mut().take(300).for_each(|v| *v = Some(1));
     let mut probe = keys(PhysType::U16, 1100, 400, Nulls::OneIn(30), 4);
     probe.values[1030..1033].fill(Some(1));
-    for max_pairs in [7, 299, 300, 1024] {
+    // The largest takes all at once, by the sums of whole tiles alone.
+    for max_pairs in [7, 299, 300, 1024, (1 << 31) - 1] {
         // Pieces are many, so the batch is small for the smallest.
         probe.values.drain(..if max_pairs == 7 { 1000 } else { 0 });
         let mut case = Case {

@@ -101,6 +101,14 @@ fn shapes(target: Target) {
             case.check(&mut bench, &format!("shape {i}"));
         }
     }
+    // One row apart from all others, wherever it is: none is passed over when it is asked which
+    // bits vary.
+    for odd in [0, 255, 256, 511, 512, 2047, 2048, 2304, n - 1] {
+        let column = ints(PhysType::I64, (0..n).map(|i| if i == odd { 4 } else { 5 }));
+        let keys = vec![key(0, false, false)];
+        let case = Case { columns: vec![column], keys, how: Presented::Wide };
+        case.check(&mut bench, &format!("row {odd} apart"));
+    }
     let columns = vec![ints(PhysType::I8, [3, 1, 2])];
     Case { columns, keys: vec![], how: Presented::Wide }.check(&mut bench, "no keys");
 }
