@@ -8,6 +8,7 @@ const QUERIES: &[&str] = &[
     "select id, count(*) n, sum(a) s, min(b) m from one group by id",
     "select k, g, count(*) n, sum(b) s from one where a > -900 group by k, g",
     "select count(*) n, sum(a) s, max(length(s)) m from one",
+    "select q.g, count(*) n, sum(p.a) m from one p join one q on p.id = q.id where p.b > 0 group by q.g",
 ];
 
 /// Rows in all queries; whether the CPU took over in any.

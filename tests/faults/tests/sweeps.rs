@@ -68,6 +68,20 @@ const QUERIES: &[(&str, &str)] = &[
         "with t as (select k, sum(a) s, count(*) n from x group by k) select k, s from t \
          where n > (select avg(n) from t) union all select k, n from t where s > 0",
     ),
+    (
+        "resident_joins",
+        "select q.g, r.s, count(*) n, sum(p.a) m from x p join one q on p.k = q.k and p.a < q.a \
+         left join one r on q.id = r.id where p.b > 900 and q.b > 800 group by q.g, r.s",
+    ),
+    (
+        "rows_of_a_join",
+        "select p.id, q.g, p.a + q.a v from x p join one q on p.id % 3000 = q.id - 9000000 where p.a > 900 - q.a",
+    ),
+    (
+        "pairs",
+        "select p.id, q.id i, q.g from (select * from one where id % 12 = 0) p left join (select * \
+         from one where id % 9 = 0) q on p.a > q.a + 900 and p.k < q.k",
+    ),
     ("medians", "select g, median(a) m, count(distinct k) d from x group by g"),
 ];
 
@@ -158,6 +172,9 @@ sweeps!(
     first_of_groups,
     chain_of_joins,
     shared_groups,
+    resident_joins,
+    rows_of_a_join,
+    pairs,
     medians
 );
 

@@ -3,9 +3,11 @@
 mod breakers;
 mod errors;
 mod frames;
+mod nested_loop;
 mod planning;
 mod reading;
 mod remote_reading;
 mod remote_writing;
+mod resident;
 mod windows;
 mod writing;

@@ -23,10 +23,13 @@ use windlass_device::Queue;
 use windlass_kernels::KernelError;
 
 use super::{
-    DeviceItem, DeviceNode, DeviceStream, Placed, as_device_node,
+    DeviceFailure, DeviceItem, DeviceNode, DeviceStream, Placed, as_device_node,
     metrics::{DeviceMetrics, batch_bytes},
 };
 use crate::batch::download;
+
+/// The node's name, in errors and events.
+const OPERATOR: &str = "DeviceDownloadExec";
 
 /// Brings the rows of a device node to the host, in batches of DataFusion's size.
 ///
@@ -253,7 +256,11 @@ impl Reader {
                 vec![batch]
             }
             Err(e) => {
-                self.metrics.fallback(&self.placed, "DeviceDownloadExec", &e);
+                self.metrics.fallback(&self.placed, OPERATOR, &e);
+                let Some(origin) = origin else {
+                    let device = self.placed.name();
+                    return Err(DeviceFailure { device, operator: OPERATOR, source: e }.into());
+                };
                 origin.compute().await?
             }
         };

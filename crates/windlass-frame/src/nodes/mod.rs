@@ -13,7 +13,9 @@
 //! ```
 //!
 //! Joins and sorts are nodes of their own, between record batches: their keys go to the
-//! device and row numbers come back ([`DeviceHashJoinExec`], [`DeviceSortExec`]).
+//! device and row numbers come back ([`DeviceHashJoinExec`], [`DeviceSortExec`]). A join below
+//! a pipeline or aggregation of the same GPU leaves its rows there instead
+//! ([`ResidentHashJoinExec`]); its inputs are pipelines that give keys and columns.
 //!
 //! A device node keeps the CPU operators that it stands for ([`HostChain`]). When the
 //! device fails at a batch, a pipeline gives that batch to them; an aggregation starts
@@ -27,12 +29,13 @@
 //! | [`coded`] | [`DictionaryScanExec`]: scans that give texts as codes |
 //! | [`download`] | [`DeviceDownloadExec`]: device batches to record batches |
 //! | [`failure`] | [`DeviceFailure`]: an error that names its device |
-//! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host |
+//! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host; [`ResidentHashJoinExec`]: rows on the device too; [`DeviceNestedLoopJoinExec`]: pairs tested on the device |
 //! | `keys` | key expressions of joins and sorts |
 //! | [`metrics`] | the figures of device nodes |
 //! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
 //! | `shared` | parts of a plan that are computed once for several readers |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
+//! | `source` | what a pipeline or aggregation reads its batches from |
 //! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
 //! | [`window`] | [`DeviceWindowExec`]: window functions, the rows on the host |
@@ -64,6 +67,7 @@ pub mod metrics;
 pub mod pipeline;
 pub(crate) mod shared;
 pub mod sort;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 pub mod top_k_per_group;
@@ -75,7 +79,9 @@ pub use chain::HostChain;
 pub use coded::DictionaryScanExec;
 pub use download::DeviceDownloadExec;
 pub use failure::DeviceFailure;
-pub use join::{DeviceHashJoinExec, JoinKeys};
+pub use join::{
+    DeviceHashJoinExec, DeviceNestedLoopJoinExec, JoinKeys, PairTest, ResidentHashJoinExec,
+};
 pub use pipeline::DevicePipelineExec;
 pub(crate) use shared::{SharedExec, SharedState};
 pub use sort::DeviceSortExec;
@@ -132,8 +138,8 @@ pub enum DeviceItem {
         outputs: Arc<[OutputColumn]>,
         /// The strings of its codes.
         dictionaries: Arc<DictionarySet>,
-        /// What gives the same rows on the CPU.
-        origin: Origin,
+        /// What gives the same rows on the CPU; `None` where a join on the device made them.
+        origin: Option<Origin>,
     },
     /// Rows on the host: groups read back, or rows that the CPU had to compute.
     Host(RecordBatch),
@@ -196,6 +202,12 @@ fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceHashJoinExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<ResidentHashJoinExec>() {
+        return Some(node.placed());
+    }
+    if let Some(node) = plan.downcast_ref::<DeviceNestedLoopJoinExec>() {
         return Some(node.placed());
     }
     if let Some(node) = plan.downcast_ref::<DeviceSortExec>() {

@@ -1,6 +1,10 @@
 //! Filters and projections as one kernel.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use arrow::array::RecordBatch;
 use datafusion::{
@@ -14,21 +18,24 @@ use datafusion::{
         statistics::{ChildStats, StatisticsArgs},
     },
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use windlass_device::Queue;
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
-    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
+    DeviceFailure, DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
     download::to_host,
     failure::is_out_of_memory,
     metrics::{DeviceMetrics, batch_bytes},
     upload::upload_one,
 };
 use crate::{
-    batch::{DictionaryLimits, DictionarySet},
+    batch::DictionarySet,
     lower::{OutputColumn, PipelinePlan},
 };
+
+/// The node's name, in errors and events.
+const OPERATOR: &str = "DevicePipelineExec";
 
 /// Rows under which a batch is not split further after running out of memory: the CPU
 /// takes it. DataFusion's own batch size.
@@ -45,7 +52,7 @@ const LEAST_ROWS: usize = 8192;
 /// ```
 ///
 /// A batch for which the device has no memory is split; one that fails otherwise goes to
-/// the CPU operators.
+/// the CPU operators, or is a [`DeviceFailure`] where its rows were made on the device.
 #[derive(Debug)]
 pub struct DevicePipelineExec {
     input: Arc<dyn ExecutionPlan>,
@@ -53,12 +60,13 @@ pub struct DevicePipelineExec {
     chain: Arc<HostChain>,
     plan: Arc<PipelinePlan>,
     properties: Arc<PlanProperties>,
+    dictionaries: OnceLock<Arc<DictionarySet>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl DevicePipelineExec {
-    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`], uploads
-    /// what it reads.
+    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`] or a
+    /// [`super::ResidentHashJoinExec`], gives what it reads.
     ///
     /// # Errors
     /// DataFusion's, when the chain does not suit the input.
@@ -67,11 +75,22 @@ impl DevicePipelineExec {
         chain: Arc<HostChain>,
         plan: Arc<PipelinePlan>,
     ) -> Result<Self> {
-        let upload = super::upload::of(&input)?;
-        let properties = Arc::clone(chain.over(Arc::clone(upload.input()))?.properties());
-        let placed = upload.placed().clone();
-        let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, placed, chain, plan, properties, metrics })
+        let source = super::source::of(&input)?;
+        let properties = Arc::clone(chain.over(Arc::clone(source.host()))?.properties());
+        let placed = source.placed().clone();
+        let (dictionaries, metrics) = (OnceLock::new(), ExecutionPlanMetricsSet::new());
+        Ok(Self { input, placed, chain, plan, properties, dictionaries, metrics })
+    }
+
+    /// What gives the batches.
+    pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// The same, for this reason on its device.
+    pub(crate) fn because(mut self, reason: Arc<str>) -> Self {
+        self.placed.reason = reason;
+        self
     }
 
     /// The CPU operators that it stands for.
@@ -95,10 +114,56 @@ impl DeviceNode for DevicePipelineExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<DeviceStream> {
-        let tables = Arc::clone(&self.plan.tables);
-        let dictionaries = Arc::new(DictionarySet::new(tables, DictionaryLimits::default()));
-        let upload = super::upload::of(&self.input)?;
-        let uploads = upload.uploads(partition, Arc::clone(&context), Arc::clone(&dictionaries))?;
+        let source = super::source::of(&self.input)?;
+        let dictionaries = source.dictionaries(&self.plan.tables, &self.dictionaries);
+        let (uploads, runner) = self.start(partition, context, dictionaries)?;
+        let items = stream::try_unfold((uploads, runner), |(mut uploads, runner)| async move {
+            let Some(uploaded) = uploads.try_next().await? else { return Ok(None) };
+            let (runner, items) = runner.run(uploaded).await?;
+            let items = stream::iter(items.into_iter().map(Ok));
+            Ok::<_, DataFusionError>(Some((items, (uploads, runner))))
+        });
+        Ok(items.try_flatten().boxed())
+    }
+}
+
+impl DevicePipelineExec {
+    /// The batches of a partition, coded by `dictionaries`, for a node on the same device. A
+    /// failure is a [`DeviceFailure`]: the CPU takes over the query, not the batch.
+    ///
+    /// # Errors
+    /// Those of executing the input.
+    pub(crate) fn batches(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+        dictionaries: Arc<DictionarySet>,
+    ) -> Result<BoxStream<'static, Result<DeviceBatch>>> {
+        let (uploads, runner) = self.start(partition, context, dictionaries)?;
+        let batches = stream::try_unfold((uploads, runner), |(mut uploads, runner)| async move {
+            let Some(uploaded) = uploads.try_next().await? else { return Ok(None) };
+            let (runner, pieces) = runner.pieces(uploaded).await?;
+            let mut batches = Vec::with_capacity(pieces.len());
+            for (_, result) in pieces {
+                let batch = result.map_err(|e| runner.failed(e))?;
+                runner.metrics.output(batch.rows, batch_bytes(&batch));
+                if batch.rows > 0 {
+                    batches.push(Ok(batch));
+                }
+            }
+            Ok::<_, DataFusionError>(Some((stream::iter(batches), (uploads, runner))))
+        });
+        Ok(batches.try_flatten().boxed())
+    }
+
+    fn start(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+        dictionaries: Arc<DictionarySet>,
+    ) -> Result<(BoxStream<'static, Result<Uploaded>>, Runner)> {
+        let source = super::source::of(&self.input)?;
+        let uploads = source.batches(partition, Arc::clone(&context), Arc::clone(&dictionaries))?;
         let runner = Runner {
             placed: self.placed.clone(),
             chain: Arc::clone(&self.chain),
@@ -109,13 +174,7 @@ impl DeviceNode for DevicePipelineExec {
             metrics: DeviceMetrics::new(&self.metrics, partition),
             queue: None,
         };
-        let items = stream::try_unfold((uploads, runner), |(mut uploads, runner)| async move {
-            let Some(uploaded) = uploads.try_next().await? else { return Ok(None) };
-            let (runner, items) = runner.run(uploaded).await?;
-            let items = stream::iter(items.into_iter().map(Ok));
-            Ok::<_, DataFusionError>(Some((items, (uploads, runner))))
-        });
-        Ok(items.try_flatten().boxed())
+        Ok((uploads, runner))
     }
 }
 
@@ -131,28 +190,33 @@ struct Runner {
     queue: Option<Box<dyn Queue>>,
 }
 
-/// A piece of a batch, on the device or to be computed by the CPU.
-type Piece = (RecordBatch, Result<DeviceBatch, KernelError>);
+/// A piece of a batch, with its rows on the host if they come from there.
+type Piece = (Option<RecordBatch>, Result<DeviceBatch, KernelError>);
 
 impl Runner {
-    async fn run(mut self, uploaded: Uploaded) -> Result<(Self, Vec<DeviceItem>)> {
+    /// The pieces of a batch, off the async threads.
+    async fn pieces(mut self, uploaded: Uploaded) -> Result<(Self, Vec<Piece>)> {
         let placed = self.placed.clone();
-        let (this, pieces) = placed
+        placed
             .run(move || {
                 let mut pieces = Vec::new();
                 self.compute(uploaded, &mut pieces);
                 (self, pieces)
             })
-            .await?;
+            .await
+    }
+
+    async fn run(self, uploaded: Uploaded) -> Result<(Self, Vec<DeviceItem>)> {
+        let (this, pieces) = self.pieces(uploaded).await?;
         let mut items = Vec::with_capacity(pieces.len());
-        for (batch, result) in pieces {
-            let origin = Origin {
+        for (host, result) in pieces {
+            let origin = host.map(|batch| Origin {
                 batch,
                 chain: Arc::clone(&this.chain),
                 context: Arc::clone(&this.context),
-            };
-            match result {
-                Ok(batch) => {
+            });
+            match (result, origin) {
+                (Ok(batch), origin) => {
                     this.metrics.output(batch.rows, batch_bytes(&batch));
                     if batch.rows > 0 {
                         items.push(DeviceItem::Device {
@@ -163,8 +227,9 @@ impl Runner {
                         });
                     }
                 }
-                Err(e) => {
-                    this.metrics.fallback(&this.placed, "DevicePipelineExec", &e);
+                (Err(e), None) => return Err(this.failed(e)),
+                (Err(e), Some(origin)) => {
+                    this.metrics.fallback(&this.placed, OPERATOR, &e);
                     let batches = origin.compute().await?;
                     let rows = batches.iter().map(RecordBatch::num_rows).sum();
                     let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
@@ -176,20 +241,26 @@ impl Runner {
         Ok((this, items))
     }
 
-    /// Runs the kernel; over halves when the device has no memory for the whole.
+    /// The failure of the device where the CPU cannot take over the batch.
+    fn failed(&self, e: KernelError) -> DataFusionError {
+        self.metrics.fallback(&self.placed, OPERATOR, &e);
+        DeviceFailure { device: self.placed.name(), operator: OPERATOR, source: e }.into()
+    }
+
+    /// Runs the kernel; over halves when the device has no memory for the whole and the rows
+    /// can be uploaded again.
     fn compute(&mut self, uploaded: Uploaded, out: &mut Vec<Piece>) {
         let Uploaded { host, device } = uploaded;
-        let rows = host.num_rows();
         let result = device.and_then(|batch| self.kernel(&batch));
-        match result {
-            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
-                let half = rows / 2;
+        match (result, host) {
+            (Err(e), Some(host)) if is_out_of_memory(&e) && host.num_rows() > LEAST_ROWS => {
+                let (rows, half) = (host.num_rows(), host.num_rows() / 2);
                 for host in [host.slice(0, half), host.slice(half, rows - half)] {
                     let device = self.upload(&host);
-                    self.compute(Uploaded { host, device }, out);
+                    self.compute(Uploaded { host: Some(host), device }, out);
                 }
             }
-            result => out.push((host, result)),
+            (result, host) => out.push((host, result)),
         }
     }
 

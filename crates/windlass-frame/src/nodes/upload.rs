@@ -39,11 +39,12 @@ const LEAST_ROWS: usize = 8192;
 /// computed on, and four parts for results and state.
 const SHARES: usize = 6;
 
-/// A batch on its way: the rows on the host, and on the device if the upload succeeded.
+/// A batch on its way: the rows on the device, if the upload or the join below succeeded, and
+/// on the host, if they come from there.
 #[derive(Debug)]
 pub struct Uploaded {
-    /// The rows on the host.
-    pub host: RecordBatch,
+    /// The rows on the host; `None` for those that a join made on the device.
+    pub host: Option<RecordBatch>,
     /// The columns that the plan reads, on the device.
     pub device: Result<DeviceBatch, KernelError>,
 }
@@ -141,7 +142,7 @@ impl DeviceUploadExec {
 
 /// Rows of a batch whose columns take `widths` bytes a row: device-sized, but small enough
 /// for the device's buffers and for its free memory.
-fn target_rows(placed: &Placed, widths: &[usize]) -> usize {
+pub(crate) fn target_rows(placed: &Placed, widths: &[usize]) -> usize {
     let device = &placed.device;
     let row: usize = widths.iter().sum();
     let widest = widths.iter().max().copied().unwrap_or(1);
@@ -177,16 +178,6 @@ pub(crate) fn coalesce(
     .boxed()
 }
 
-/// A node as an upload.
-///
-/// # Errors
-/// `Internal` when it is another.
-pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<&DeviceUploadExec> {
-    plan.downcast_ref::<DeviceUploadExec>().ok_or_else(|| {
-        DataFusionError::Internal(format!("expected DeviceUploadExec, got {}", plan.name()))
-    })
-}
-
 /// The one child of a node.
 ///
 /// # Errors
@@ -210,7 +201,7 @@ fn pass(
     let rows = input.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
     rows.map_ok(move |host| {
         let device = uploader.upload(&host);
-        Uploaded { host, device }
+        Uploaded { host: Some(host), device }
     })
     .boxed()
 }
@@ -301,7 +292,7 @@ impl Uploader {
         let (this, item) = placed
             .run(move || {
                 let device = self.upload(&host);
-                (self, Uploaded { host, device })
+                (self, Uploaded { host: Some(host), device })
             })
             .await?;
         permit.send(Ok(item));

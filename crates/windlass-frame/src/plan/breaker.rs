@@ -8,7 +8,7 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, Partitioning,
         coalesce_partitions::CoalescePartitionsExec,
-        joins::{HashJoinExec, PartitionMode},
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode},
         repartition::RepartitionExec,
         sorts::sort::SortExec,
     },
@@ -19,8 +19,8 @@ use windlass_kernels::{KernelError, window::aggregate_supported};
 use crate::{
     lower::Unsupported,
     nodes::{
-        DeviceHashJoinExec, DeviceSortExec, DeviceWindowExec, JoinKeys, Placed, WindowPlan,
-        sort::check_sort,
+        DeviceHashJoinExec, DeviceNestedLoopJoinExec, DeviceSortExec, DeviceWindowExec, JoinKeys,
+        PairTest, Placed, WindowPlan, sort::check_sort,
     },
 };
 
@@ -28,6 +28,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) enum Breaker {
     Join(JoinKeys),
+    NestedLoop(Arc<PairTest>),
     Sort,
     Window(Arc<WindowPlan>),
 }
@@ -39,6 +40,10 @@ pub(super) enum Breaker {
 pub(super) fn find(plan: &Arc<dyn ExecutionPlan>) -> Result<Breaker, Option<Unsupported>> {
     let breaker = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         Breaker::Join(JoinKeys::lower(join).map_err(Some)?)
+    } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        Breaker::NestedLoop(Arc::new(PairTest::lower(join).map_err(Some)?))
+    } else if plan.is::<CrossJoinExec>() {
+        return Err(Some(Unsupported::new("it keeps every pair, so a device has nothing to test")));
     } else if let Some(sort) = plan.downcast_ref::<SortExec>() {
         check_sort(sort).map_err(Some)?;
         Breaker::Sort
@@ -61,6 +66,7 @@ impl Breaker {
                 keys.left.kernel.supported(device)?;
                 keys.right.kernel.supported(device)
             }
+            Self::NestedLoop(test) => test.plan().kernel.supported(device),
             Self::Sort => Ok(()),
             Self::Window(window) => {
                 window.folds().try_for_each(|(ty, op)| aggregate_supported(device, ty, op))
@@ -85,6 +91,10 @@ impl Breaker {
                     false => join.builder().build()?,
                 };
                 Arc::new(DeviceHashJoinExec::new(join, placed, keys.clone()))
+            }
+            Self::NestedLoop(test) => {
+                let join = plan.downcast_ref::<NestedLoopJoinExec>().ok_or_else(internal)?;
+                Arc::new(DeviceNestedLoopJoinExec::try_new(join, placed, Arc::clone(test))?)
             }
             Self::Sort => {
                 let sort = plan.downcast_ref::<SortExec>().ok_or_else(internal)?;

@@ -80,6 +80,12 @@ pub(super) struct Figures {
 }
 
 impl Figures {
+    /// With these bytes to upload in the place of its own columns.
+    pub(super) fn uploading(mut self, bytes: f64) -> Self {
+        self.work.upload_bytes = bytes;
+        self
+    }
+
     /// The cost on a device.
     pub(super) fn on(&self, rates: &Calibration, class: DeviceClass) -> Cost {
         self.work.cost(rates, class)
@@ -202,6 +208,25 @@ pub(super) fn of_breaker(
                 launches: (probe / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
             };
             (join.cpu(threads), (!texts).then(|| join.twin(threads)), work)
+        }
+        Breaker::NestedLoop(test) => {
+            let pairs = rows(0) * rows(1);
+            let sides = test.sides();
+            let [left, right] =
+                sides.map(|s| s.columns.iter().map(|c| c.ty.wide_bytes()).sum::<usize>() as f64);
+            let found = statistics_rows(plan).map_or(pairs * SELECTIVITY, |n| n as f64).min(pairs);
+            let work = Work {
+                upload_bytes: rows(0) * left + rows(1) * right,
+                download_bytes: found * PAIR_BYTES,
+                // The columns of the right side are repeated, then those of both are read.
+                kernel_bytes: pairs * (left + 2.0 * right) + found * PAIR_BYTES,
+                probes: 0.0,
+                launches: (pairs / DEVICE_ROWS).ceil().max(1.0) * BREAKER_LAUNCHES,
+            };
+            // The host repeats columns too: each as much work as an operation, a guess.
+            let columns: usize = sides.iter().map(|s| s.columns.len()).sum();
+            let operations = operations(&test.plan().kernel.program) + columns;
+            (cpu_expressions(pairs, operations, threads), None, work)
         }
         Breaker::Window(window) => {
             let schema = plan.children()[0].schema();

@@ -7,6 +7,8 @@
 //! | [`rule`] | [`PlaceOnDevice`] and [`place`], its pure function |
 //! | `segment` | the largest runs of operators that one device node can stand for |
 //! | `breaker` | joins, sorts and windows |
+//! | `children` | nodes over inputs that were placed |
+//! | `resident` | joins whose rows stay on the device for the segment above |
 //! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `order` | the order of joins |
@@ -16,6 +18,7 @@
 //! | `choose` | the device of a segment, with the reason |
 
 mod breaker;
+mod children;
 mod choose;
 mod coded;
 pub mod decision;
@@ -24,6 +27,7 @@ mod estimate;
 mod group_top;
 mod late;
 mod order;
+mod resident;
 pub mod rule;
 mod segment;
 mod share;

@@ -7,20 +7,9 @@ use std::{
 
 use datafusion::{
     config::ConfigOptions,
-    error::{DataFusionError, Result},
-    physical_expr::{PhysicalSortExpr, projection::update_expr},
+    error::Result,
     physical_optimizer::{PhysicalOptimizerRule, sanity_checker::check_plan_sanity},
-    physical_plan::{
-        ChildrenPropertiesMode, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-        ReplaceChildrenOptions,
-        aggregates::AggregateExec,
-        coalesce_partitions::CoalescePartitionsExec,
-        limit::{GlobalLimitExec, LocalLimitExec},
-        projection::ProjectionExec,
-        repartition::RepartitionExec,
-        sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
-        union::InterleaveExec,
-    },
+    physical_plan::ExecutionPlan,
 };
 use parking_lot::Mutex;
 use windlass_device::{Device, DeviceClass, DeviceName};
@@ -29,14 +18,15 @@ use windlass_runtime::EventKind;
 use super::{
     Decision, DeviceSet, Footers,
     breaker::{self, Breaker},
+    children::{whole_sort, with_children},
     choose::choose,
     coded, estimate, group_top,
+    resident::{self, Kept, Note},
     segment::{self, Lowered, Segment},
     subquery,
 };
 use crate::nodes::{
-    DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceSortExec, DeviceUploadExec,
-    HostChain, Placed, SharedExec, chain::one_line,
+    DeviceAggregateExec, DeviceDownloadExec, DeviceUploadExec, HostChain, Placed, chain::one_line,
 };
 
 /// Plans whose decisions are remembered: a session looks its plan up right after planning.
@@ -114,13 +104,16 @@ struct Placer<'a> {
     placed: usize,
     /// Sorts of which only the first rows of each group are wanted.
     tops: Vec<group_top::Found>,
+    /// Joins placed so far, with their decisions.
+    joins: Vec<(Arc<dyn ExecutionPlan>, usize)>,
     threads: usize,
 }
 
 impl<'a> Placer<'a> {
     fn new(devices: &'a DeviceSet, options: &'a PlacementOptions) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { devices, options, decisions: Vec::new(), placed: 0, tops: Vec::new(), threads }
+        let (decisions, tops, joins) = (Vec::new(), Vec::new(), Vec::new());
+        Self { devices, options, decisions, placed: 0, tops, joins, threads }
     }
 
     /// Makes the decision of each operator, as if nothing were placed.
@@ -205,7 +198,11 @@ impl<'a> Placer<'a> {
                 next += size(input);
             }
         }
-        breaker.node(&below, placed, self.options.collapse)
+        let node = breaker.node(&below, placed, self.options.collapse)?;
+        if matches!(breaker, Breaker::Join(_)) {
+            self.joins.push((Arc::clone(&node), id));
+        }
+        Ok(node)
     }
 
     /// Where only the first rows of each group of a sort are wanted, the sort over these rows
@@ -254,8 +251,12 @@ impl<'a> Placer<'a> {
             }
             return self.on_cpu(segment, source).map(Some);
         }
+        let (kept, notes) = resident::keep(segment, &source, self.options.collapse);
         let (coded, texts) = coded::source(segment, &source, self.options.footers.as_ref());
-        let figures = estimate::figures(segment, texts, self.threads);
+        let mut figures = estimate::figures(segment, texts, self.threads);
+        if let Some(kept) = &kept {
+            figures = figures.uploading(kept.bytes.kept);
+        }
         let supported = |device: &dyn Device| segment.supported(device);
         let choice = choose(&supported, &figures, self.devices, self.options, self.placed)?;
         for d in &mut self.decisions[id..below] {
@@ -269,37 +270,58 @@ impl<'a> Placer<'a> {
             }
             return self.on_cpu(segment, source).map(Some);
         };
-        let name = device.info().name.to_string();
+        let kept = self.kept(&*device, kept, notes);
+        let (reason, inventory): (Arc<str>, _) =
+            (choice.reason.into(), Arc::clone(self.devices.inventory()));
+        let placed = Placed { device, inventory, reason: Arc::clone(&reason) };
         let source = coded.unwrap_or(source);
         let (mut nodes, mut source, mut end) = (segment.nodes.clone(), source, below);
-        if device.info().class != DeviceClass::Host
-            && let Some(exchange) = segment.idle_exchange(&source)
-        {
-            source = Arc::clone(exchange.children()[0]);
-            nodes.insert(0, exchange);
-            self.decisions[below].reason = "one aggregation reads all partitions".to_string();
-            end += 1;
-        }
-        self.mark(id..end, &name);
-        self.placed += 1;
-        let inventory = Arc::clone(self.devices.inventory());
-        let placed = Placed { device, inventory, reason: choice.reason.into() };
-        let chain = Arc::new(HostChain::new(nodes));
-        let upload = |input| DeviceUploadExec::new(source, placed, input);
-        let node: Arc<dyn ExecutionPlan> = match &segment.lowered {
-            Lowered::Pipeline(plan) => {
-                let upload = Arc::new(upload(plan.input.clone()));
-                Arc::new(DevicePipelineExec::try_new(upload, chain, Arc::clone(plan))?)
+        let node = if let Some(kept) = kept {
+            end += segment.source_exchanges().min(kept.exchanges);
+            self.mark(id..end, &kept.placed.name());
+            kept.lowered.node(kept.input, HostChain::new(kept.nodes), figures.groups, reason)?
+        } else {
+            if !placed.is_host()
+                && let Some(exchange) = segment.idle_exchange(&source)
+            {
+                source = Arc::clone(exchange.children()[0]);
+                nodes.insert(0, exchange);
+                end += 1;
             }
-            Lowered::Aggregate { plan, stage, limit } => {
-                let upload = Arc::new(upload(plan.input.clone()));
-                let (plan, groups) = (Arc::clone(plan), figures.groups);
-                let node =
-                    DeviceAggregateExec::try_new(upload, chain, plan, *stage, groups, *limit)?;
-                Arc::new(node)
-            }
+            self.mark(id..end, &placed.name());
+            let upload = DeviceUploadExec::new(source, placed, segment.lowered.input().clone());
+            let (chain, groups) = (HostChain::new(nodes), figures.groups);
+            segment.lowered.node(Arc::new(upload), chain, groups, reason)?
         };
+        for d in &mut self.decisions[below..end] {
+            d.reason = "one aggregation reads all partitions".to_string();
+        }
+        self.placed += 1;
         Ok(Some(Arc::new(DeviceDownloadExec::try_new(node)?)))
+    }
+
+    /// The segment over a join on its device, where `device`, which was chosen, is one too and
+    /// that pays or was asked for; the decisions of the joins say so.
+    fn kept(&mut self, device: &dyn Device, kept: Option<Kept>, notes: Vec<Note>) -> Option<Kept> {
+        let class = device.info().class;
+        let asked = self.options.force_device.is_some() || class != DeviceClass::Real;
+        let kept = kept.filter(|k| class != DeviceClass::Host && (asked || k.pays()));
+        for (join, note) in notes {
+            let Some((_, id)) = self.joins.iter().find(|(j, _)| Arc::ptr_eq(j, &join)) else {
+                continue;
+            };
+            let stays = match (note, kept.is_some()) {
+                (Ok(()), true) => "its rows stay on the device".to_string(),
+                (Ok(()), false) if class == DeviceClass::Host => {
+                    "its rows come to the host, where the next operator is".to_string()
+                }
+                (Ok(()), false) => "its rows come to the host, which moves fewer bytes".to_string(),
+                (Err(why), _) => format!("its rows come to the host: {why}"),
+            };
+            let reason = &mut self.decisions[*id].reason;
+            *reason = format!("{reason}; {stays}");
+        }
+        kept
     }
 
     /// Whether a projection's rows come from a device's aggregation: they are few, and on
@@ -352,106 +374,9 @@ impl<'a> Placer<'a> {
     }
 }
 
-/// For a merge of partitions that a device other than the host sorted one by one, the sort
-/// of all their rows, and its device; what only picks columns in between stays above it. The
-/// host sorts its partitions side by side.
-fn whole_sort(
-    merge: &Arc<dyn ExecutionPlan>,
-    sorted: &Arc<dyn ExecutionPlan>,
-) -> Result<Option<(Arc<dyn ExecutionPlan>, String)>> {
-    let Some(merge) = merge.downcast_ref::<SortPreservingMergeExec>() else { return Ok(None) };
-    let mut order: Vec<PhysicalSortExpr> = merge.expr().iter().cloned().collect();
-    let (mut picks, mut below) = (Vec::new(), sorted);
-    while let Some(pick) = below.downcast_ref::<ProjectionExec>() {
-        for key in &mut order {
-            key.expr = update_expr(&key.expr, pick.expr(), true)?
-                .ok_or_else(|| internal("a merge reads a column that is not there"))?;
-        }
-        picks.push(below);
-        below = pick.input();
-    }
-    let Some(node) = below.downcast_ref::<DeviceSortExec>() else { return Ok(None) };
-    let (sort, placed) = (node.sort(), node.placed());
-    if placed.is_host() || !sort.expr().iter().eq(&order) {
-        return Ok(None);
-    }
-    let rows = Arc::new(CoalescePartitionsExec::new(Arc::clone(sort.input())));
-    let fetch = [merge.fetch(), sort.fetch()].into_iter().flatten().min();
-    let whole = SortExec::new(sort.expr().clone(), rows).with_fetch(fetch);
-    let whole: Arc<dyn ExecutionPlan> =
-        Arc::new(DeviceSortExec::new(Arc::new(whole), placed.clone()));
-    let options = || ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    let plan = picks
-        .into_iter()
-        .rev()
-        .try_fold(whole, |plan, pick| Arc::clone(pick).replace_children(vec![plan], options()))?;
-    Ok(Some((plan, placed.name())))
-}
-
-fn internal(text: &str) -> DataFusionError {
-    DataFusionError::Internal(text.to_string())
-}
-
 /// Number of operators of a plan.
 fn size(plan: &Arc<dyn ExecutionPlan>) -> usize {
     1 + plan.children().into_iter().map(size).sum::<usize>()
-}
-
-/// A node over new children. An aggregation that was merged has one partition: where the
-/// node counts on more, they are made again.
-fn with_children(
-    plan: &Arc<dyn ExecutionPlan>,
-    old: Vec<Arc<dyn ExecutionPlan>>,
-    new: Vec<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    if old.iter().zip(&new).all(|(a, b)| Arc::ptr_eq(a, b)) {
-        return Ok(Arc::clone(plan));
-    }
-    let mut children = Vec::with_capacity(new.len());
-    let (distributions, orders) =
-        (plan.input_distribution_requirements(), plan.required_input_ordering());
-    for (at, (old, new)) in old.iter().zip(new).enumerate() {
-        let partitions = old.output_partitioning().partition_count();
-        let other = new.output_partitioning().partition_count() != partitions;
-        let by_key =
-            matches!(distributions.child_distribution(at), Some(Distribution::KeyPartitioned(_)))
-                || plan.is::<InterleaveExec>();
-        let by_key = by_key && matches!(old.output_partitioning(), Partitioning::Hash(..));
-        let ordered = orders.get(at).is_some_and(Option::is_some);
-        let any = takes_any_partitions(plan);
-        children.push(if by_key && !(any && one(&new)) {
-            segment::exchanged(old, new, ordered)?
-        } else if other && !any {
-            Arc::new(RepartitionExec::try_new(new, Partitioning::RoundRobinBatch(partitions))?)
-        } else {
-            new
-        });
-    }
-    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    Arc::clone(plan).replace_children(children, options)
-}
-
-fn one(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.output_partitioning().partition_count() == 1
-}
-
-/// Whether a node works alike over one partition and over several, and tells no one above
-/// a number of partitions that matters.
-fn takes_any_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    segment::is_step(plan)
-        || plan.is::<AggregateExec>()
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.is::<GlobalLimitExec>()
-        || plan.is::<LocalLimitExec>()
-        || plan.is::<RepartitionExec>()
-        || plan.is::<SortExec>()
-        || plan.is::<SortPreservingMergeExec>()
-        || plan.is::<DeviceDownloadExec>()
-        || plan.is::<DevicePipelineExec>()
-        || plan.is::<DeviceAggregateExec>()
-        || plan.is::<DeviceSortExec>()
-        || plan.is::<DeviceUploadExec>()
-        || plan.is::<SharedExec>()
 }
 
 /// A plan that the rule returned, and the decisions behind it.

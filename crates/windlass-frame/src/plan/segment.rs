@@ -19,8 +19,8 @@ use windlass_kernels::KernelError;
 
 use super::subquery;
 use crate::{
-    lower::{AggregatePlan, Lowering, PipelinePlan, Unsupported},
-    nodes::aggregate::Stage,
+    lower::{AggregatePlan, InputPlan, Lowering, PipelinePlan, Unsupported},
+    nodes::{DeviceAggregateExec, DevicePipelineExec, HostChain, aggregate::Stage},
 };
 
 /// What a segment was lowered to.
@@ -28,6 +28,48 @@ use crate::{
 pub(super) enum Lowered {
     Pipeline(Arc<PipelinePlan>),
     Aggregate { plan: Arc<AggregatePlan>, stage: Stage, limit: Option<usize> },
+}
+
+impl Lowered {
+    /// What its node reads.
+    pub(super) fn input(&self) -> &InputPlan {
+        match self {
+            Self::Pipeline(plan) => &plan.input,
+            Self::Aggregate { plan, .. } => &plan.input,
+        }
+    }
+
+    /// Whether a device can run it, from its features and limits.
+    pub(super) fn supported(&self, device: &dyn Device) -> Result<(), KernelError> {
+        match self {
+            Self::Pipeline(plan) => plan.kernel.supported(device),
+            Self::Aggregate { plan, .. } => plan.kernel.supported(device),
+        }
+    }
+
+    /// Its node, in the place of `chain`, over what gives the columns that it reads.
+    /// `groups`: those expected of an aggregation; `reason`: why it is on its device.
+    pub(super) fn node(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        chain: HostChain,
+        groups: usize,
+        reason: Arc<str>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let chain = Arc::new(chain);
+        Ok(match self {
+            Self::Pipeline(plan) => {
+                let node = DevicePipelineExec::try_new(input, chain, Arc::clone(plan))?;
+                Arc::new(node.because(reason))
+            }
+            Self::Aggregate { plan, stage, limit } => {
+                let plan = Arc::clone(plan);
+                let node =
+                    DeviceAggregateExec::try_new(input, chain, plan, *stage, groups, *limit)?;
+                Arc::new(node.because(reason))
+            }
+        })
+    }
 }
 
 /// A run of operators with one input each, that one device node can stand for.
@@ -54,6 +96,17 @@ impl Segment {
         (spreads && !exchange.preserve_order()).then(|| Arc::clone(source))
     }
 
+    /// Number of exchanges at the top of its source.
+    pub(super) fn source_exchanges(&self) -> usize {
+        let mut plan = &self.source;
+        let mut found = 0;
+        while plan.is::<RepartitionExec>() || plan.is::<CoalescePartitionsExec>() {
+            plan = plan.children()[0];
+            found += 1;
+        }
+        found
+    }
+
     /// The source, which may have changed, with its rows where the aggregation counts on
     /// them to be: each group in one partition.
     pub(super) fn exchanged(
@@ -74,10 +127,7 @@ impl Segment {
 
     /// Whether a device can run it, from its features and limits.
     pub(super) fn supported(&self, device: &dyn Device) -> Result<(), KernelError> {
-        match &self.lowered {
-            Lowered::Pipeline(plan) => plan.kernel.supported(device),
-            Lowered::Aggregate { plan, .. } => plan.kernel.supported(device),
-        }
+        self.lowered.supported(device)
     }
 
     /// The uppermost operator.
@@ -110,11 +160,12 @@ pub(super) fn is_step(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// Nodes that were lowered, their source, the lowering, and why it went no further.
-type Steps = (Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>, Lowering, Option<Unsupported>);
+pub(super) type Steps =
+    (Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>, Lowering, Option<Unsupported>);
 
 /// Filters and projections from `plan` down, lowered from the bottom up. What does not
 /// lower is part of the source, with all below it.
-fn steps(plan: &Arc<dyn ExecutionPlan>) -> Steps {
+pub(super) fn steps(plan: &Arc<dyn ExecutionPlan>) -> Steps {
     let mut nodes = Vec::new();
     let mut source = Arc::clone(plan);
     while is_step(&source) {
@@ -145,7 +196,14 @@ fn steps(plan: &Arc<dyn ExecutionPlan>) -> Steps {
     (taken, source, lowering, refused)
 }
 
-fn step(lowering: &mut Lowering, node: &Arc<dyn ExecutionPlan>) -> Result<(), Unsupported> {
+/// Adds a filter or projection to a lowering.
+///
+/// # Errors
+/// [`Unsupported`] with the reason.
+pub(super) fn step(
+    lowering: &mut Lowering,
+    node: &Arc<dyn ExecutionPlan>,
+) -> Result<(), Unsupported> {
     if node.fetch().is_some() {
         return Err(Unsupported::new("it stops at a number of rows, which the CPU does sooner"));
     }

@@ -1,6 +1,9 @@
 //! Group-by with the chain below it fused in.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
@@ -15,15 +18,12 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 
-use self::run::{Output, Run, Worker};
+use self::run::{Again, Output, Run, Worker};
 use super::{
     DeviceItem, DeviceNode, DeviceStream, HostChain, Placed, Uploaded, download::to_host,
     metrics::DeviceMetrics,
 };
-use crate::{
-    batch::{DictionaryLimits, DictionarySet},
-    lower::AggregatePlan,
-};
+use crate::{batch::DictionarySet, lower::AggregatePlan};
 
 mod run;
 
@@ -64,8 +64,8 @@ impl fmt::Display for Stage {
 ///
 /// The groups come out on the host. When the device fails, the CPU operators start again
 /// from the source; where only one of several partitions is aggregated here the source
-/// cannot be read again (its partitions share their work), and the node fails with
-/// [`DeviceFailure`].
+/// cannot be read again (its partitions share their work), nor where a join on the device
+/// gives the rows, and the node fails with [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceAggregateExec {
     input: Arc<dyn ExecutionPlan>,
@@ -76,12 +76,13 @@ pub struct DeviceAggregateExec {
     expected_groups: usize,
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
+    dictionaries: OnceLock<Arc<DictionarySet>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl DeviceAggregateExec {
-    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`], uploads
-    /// what it reads. `expected_groups` sizes the first table (0: not known). `limit`: no
+    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`] or a
+    /// [`super::ResidentHashJoinExec`], gives what it reads. `expected_groups` sizes the first table (0: not known). `limit`: no
     /// more groups than these are wanted.
     ///
     /// # Errors
@@ -94,15 +95,32 @@ impl DeviceAggregateExec {
         expected_groups: usize,
         limit: Option<usize>,
     ) -> Result<Self> {
-        let upload = super::upload::of(&input)?;
-        let host = chain.over(Arc::clone(upload.input()))?;
+        let source = super::source::of(&input)?;
+        let host = chain.over(Arc::clone(source.host()))?;
         let mut properties = PlanProperties::clone(host.properties());
         if stage == Stage::Merged {
             properties = properties.with_partitioning(Partitioning::UnknownPartitioning(1));
         }
-        let (placed, properties) = (upload.placed().clone(), Arc::new(properties));
-        let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, placed, chain, plan, stage, expected_groups, limit, properties, metrics })
+        let (placed, properties) = (source.placed().clone(), Arc::new(properties));
+        let (dictionaries, metrics) = (OnceLock::new(), ExecutionPlanMetricsSet::new());
+        Ok(Self {
+            input,
+            placed,
+            chain,
+            plan,
+            stage,
+            expected_groups,
+            limit,
+            properties,
+            dictionaries,
+            metrics,
+        })
+    }
+
+    /// The same, for this reason on its device.
+    pub(crate) fn because(mut self, reason: Arc<str>) -> Self {
+        self.placed.reason = reason;
+        self
     }
 
     /// The CPU operators that it stands for.
@@ -120,11 +138,12 @@ impl DeviceAggregateExec {
         self.stage
     }
 
-    /// Whether the CPU operators can start again from the source.
-    fn can_start_again(&self) -> Result<bool> {
-        let source = super::upload::of(&self.input)?.input();
+    /// The CPU operators and their source, where they can start again.
+    fn again(&self) -> Result<Option<Again>> {
+        let Some(source) = super::source::of(&self.input)?.again() else { return Ok(None) };
         let partitions = source.output_partitioning().partition_count();
-        Ok(self.stage == Stage::Merged || partitions == 1)
+        let can = self.stage == Stage::Merged || partitions == 1;
+        Ok(can.then(|| (Arc::clone(&self.chain), Arc::clone(source))))
     }
 
     /// The partitions of the input that a partition of the output reads.
@@ -134,12 +153,12 @@ impl DeviceAggregateExec {
         context: &Arc<TaskContext>,
         dictionaries: &Arc<DictionarySet>,
     ) -> Result<Vec<BoxStream<'static, Result<Uploaded>>>> {
-        let upload = super::upload::of(&self.input)?;
-        let one = |p| upload.uploads(p, Arc::clone(context), Arc::clone(dictionaries));
+        let source = super::source::of(&self.input)?;
+        let one = |p| source.batches(p, Arc::clone(context), Arc::clone(dictionaries));
         if self.stage != Stage::Merged {
             return Ok(vec![one(partition)?]);
         }
-        let partitions = upload.input().output_partitioning().partition_count();
+        let partitions = source.host().output_partitioning().partition_count();
         (0..partitions).map(one).collect()
     }
 }
@@ -154,8 +173,8 @@ impl DeviceNode for DeviceAggregateExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<DeviceStream> {
-        let tables = Arc::clone(&self.plan.tables);
-        let dictionaries = Arc::new(DictionarySet::new(tables, DictionaryLimits::default()));
+        let source = super::source::of(&self.input)?;
+        let dictionaries = source.dictionaries(&self.plan.tables, &self.dictionaries);
         let uploads = self.uploads(partition, &context, &dictionaries)?;
         let metrics = DeviceMetrics::new(&self.metrics, partition);
         let output = Output {
@@ -173,12 +192,7 @@ impl DeviceNode for DeviceAggregateExec {
             groups: None,
         };
         let run = Run { worker, uploads };
-        let again = match self.can_start_again()? {
-            true => {
-                Some((Arc::clone(&self.chain), Arc::clone(super::upload::of(&self.input)?.input())))
-            }
-            false => None,
-        };
+        let again = self.again()?;
         let limit = self.limit.unwrap_or(usize::MAX);
         let items = stream::once(run.finish(again, partition, context)).try_flatten();
         // No more groups than wanted; which of them is free.

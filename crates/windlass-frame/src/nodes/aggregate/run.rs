@@ -160,6 +160,7 @@ impl Worker {
                 };
                 while let Some(uploaded) = uploads.try_next().await? {
                     let began = Instant::now();
+                    let rows = uploaded.device.as_ref().map_or(0, |batch| batch.rows);
                     let result = uploaded.device.and_then(|batch| {
                         let mut queue = device.queue()?;
                         let mut reservation = device.pool().reserve(0)?;
@@ -169,7 +170,7 @@ impl Worker {
                     if let Err(e) = result {
                         return Ok(Err(e));
                     }
-                    metrics.kernel(&placed, "aggregate", began, uploaded.host.num_rows());
+                    metrics.kernel(&placed, "aggregate", began, rows);
                 }
                 Ok::<_, DataFusionError>(Ok(groups.into_groups()))
             }));
@@ -228,21 +229,20 @@ impl Worker {
     /// error the state is not to be used.
     fn update(&mut self, uploaded: Uploaded) -> Result<(), KernelError> {
         let Uploaded { host, device } = uploaded;
-        let rows = host.num_rows();
-        match device {
-            Ok(batch) => self.kernel(&batch),
-            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
-                let half = rows / 2;
+        match (device, host) {
+            (Ok(batch), _) => self.kernel(&batch),
+            (Err(e), Some(host)) if is_out_of_memory(&e) && host.num_rows() > LEAST_ROWS => {
+                let (rows, half) = (host.num_rows(), host.num_rows() / 2);
                 for host in [host.slice(0, half), host.slice(half, rows - half)] {
                     let (placed, plan) = (self.placed.clone(), Arc::clone(&self.output.plan));
                     let dictionaries = Arc::clone(&self.output.dictionaries);
                     let (queue, _) = self.started()?;
                     let device = upload_one(&placed, queue, &host, &plan.input, &dictionaries);
-                    self.update(Uploaded { host, device })?;
+                    self.update(Uploaded { host: Some(host), device })?;
                 }
                 Ok(())
             }
-            Err(e) => Err(e),
+            (Err(e), _) => Err(e),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arrow::{
-    array::{Array, RecordBatch},
+    array::{Array, ArrayRef, RecordBatch},
     compute::concat_batches,
 };
 use datafusion::{
@@ -142,7 +142,7 @@ fn options(shape: &Shape, parts: &Parts) -> JoinOptions {
 }
 
 /// The rows of one partition, with the memory that they take.
-async fn collect(
+pub(super) async fn collect(
     mut stream: SendableRecordBatchStream,
     memory: MemoryReservation,
 ) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
@@ -156,19 +156,37 @@ async fn collect(
     Ok((batches, memory))
 }
 
-/// Tells the probe side's scan the least and the greatest key of the build side, where
+/// The scans' filter that a join tells its keys to, where DataFusion has planned for one.
+fn target(produced: &[Arc<dyn PhysicalExpr>]) -> Option<&DynamicFilterPhysicalExpr> {
+    produced.iter().find_map(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>())
+}
+
+/// Whether a join tells its keys to anyone.
+pub(super) fn tells(join: &HashJoinExec) -> bool {
+    target(&join.dynamic_expressions_produced()).is_some()
+}
+
+/// [`publish`] for the rows of the build side.
+fn publish_keys(join: &HashJoinExec, build: &RecordBatch, set: bool) -> Result<()> {
+    if !tells(join) {
+        return Ok(());
+    }
+    let keys = join.on().iter().map(|(left, _)| {
+        let keys = left.evaluate(build)?;
+        keys.into_array(build.num_rows())
+    });
+    publish(join, &keys.collect::<Result<Vec<_>>>()?, set)
+}
+
+/// Tells the probe side's scan the least and the greatest of the build side's `keys`, where
 /// DataFusion has planned for it: files and row groups without such keys are not read. With
 /// `set`, the keys too, for a scan that tests row by row.
-fn publish_keys(join: &HashJoinExec, build: &RecordBatch, set: bool) -> Result<()> {
+pub(super) fn publish(join: &HashJoinExec, keys: &[ArrayRef], set: bool) -> Result<()> {
     let produced = join.dynamic_expressions_produced();
-    let Some(target) = produced.iter().find_map(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>())
-    else {
-        return Ok(());
-    };
+    let Some(target) = target(&produced) else { return Ok(()) };
     let nulls_match = Shape::of(join).null_equals_null;
     let mut tests: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-    for (left, right) in join.on() {
-        let keys = left.evaluate(build)?.into_array(build.num_rows())?;
+    for ((_, right), keys) in join.on().iter().zip(keys) {
         // Zeros of both signs are equal keys, but not in the order of the bounds.
         if keys.data_type().is_floating() {
             continue;
@@ -182,13 +200,13 @@ fn publish_keys(join: &HashJoinExec, build: &RecordBatch, set: bool) -> Result<(
         }
         let ty = keys.data_type();
         let (mut min, mut max) = (MinAccumulator::try_new(ty)?, MaxAccumulator::try_new(ty)?);
-        min.update_batch(&[Arc::clone(&keys)])?;
-        max.update_batch(&[Arc::clone(&keys)])?;
+        min.update_batch(&[Arc::clone(keys)])?;
+        max.update_batch(&[Arc::clone(keys)])?;
         for (op, value) in [(Operator::GtEq, min.evaluate()?), (Operator::LtEq, max.evaluate()?)] {
             let literal = Arc::new(Literal::new(value));
             tests.push(Arc::new(BinaryExpr::new(Arc::clone(right), op, literal)));
         }
-        if let Some(keys) = set.then(|| KeySet::of(&keys)).flatten() {
+        if let Some(keys) = set.then(|| KeySet::of(keys)).flatten() {
             tests.push(Arc::new(MayBeKey::new(Arc::clone(right), keys)));
         }
     }

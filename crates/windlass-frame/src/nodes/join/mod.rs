@@ -1,16 +1,33 @@
-//! Hash joins: the table and the search on the device, the rows on the host.
+//! Joins on a device.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `mod` | [`DeviceHashJoinExec`]: the table and the search on the device, the rows on the host |
+//! | `build` | its build side |
+//! | [`nested_loop`] | [`DeviceNestedLoopJoinExec`]: joins without equal keys |
+//! | `key_set` | the keys of a build side as a filter of scans |
+//! | `probe` | its probe side |
+//! | `shape` | what a join gives: its kind and columns |
+//! | [`resident`] | [`ResidentHashJoinExec`]: the rows on the device too |
+//! | `rows` | the columns and dictionaries of these |
+//! | `table` | how they are built, probed and gathered |
 
 use std::{fmt, sync::Arc};
 
 use arrow::record_batch::RecordBatch;
 use datafusion::{
-    common::{Statistics, tree_node::TreeNodeRecursion},
+    common::{
+        JoinSide, JoinType, Statistics,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext, memory_pool::MemoryConsumer},
+    physical_expr::expressions::Column,
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
         InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
-        joins::{HashJoinExec, PartitionMode},
+        filter::FilterExecBuilder,
+        joins::{HashJoinExec, PartitionMode, utils::ColumnIndex},
         metrics::{ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
@@ -31,8 +48,15 @@ use crate::{
 
 mod build;
 mod key_set;
+pub mod nested_loop;
 mod probe;
+pub mod resident;
+pub(crate) mod rows;
 mod shape;
+mod table;
+
+pub use nested_loop::{DeviceNestedLoopJoinExec, PairTest};
+pub use resident::ResidentHashJoinExec;
 
 use build::{Building, Built};
 use probe::Prober;
@@ -83,6 +107,13 @@ struct Parts {
     max_pairs: usize,
     /// Whether a scan of the probe side tests its rows against the keys of the build side.
     tells_keys: bool,
+}
+
+/// An inner join of all pairs with equal keys, and a filter over it.
+#[derive(Debug)]
+pub(crate) struct Unfiltered {
+    pub(crate) join: Arc<dyn ExecutionPlan>,
+    pub(crate) filter: Arc<dyn ExecutionPlan>,
 }
 
 /// The keys of both sides of a join, lowered.
@@ -163,6 +194,42 @@ impl DeviceHashJoinExec {
     /// The operator that it stands for.
     pub fn join(&self) -> &HashJoinExec {
         &self.parts.join
+    }
+
+    /// The keys of the left and the right side, lowered.
+    pub(crate) fn keys(&self) -> [&PipelinePlan; 2] {
+        [&self.parts.left_keys, &self.parts.right_keys]
+    }
+
+    /// For an inner join with a filter on its pairs: the join of all pairs with all columns,
+    /// and the filter over it, with the columns of this join. `None` for other joins.
+    ///
+    /// # Errors
+    /// DataFusion's.
+    pub(crate) fn without_filter(&self) -> Result<Option<Unfiltered>> {
+        let join = &self.parts.join;
+        let (Some(filter), JoinType::Inner) = (join.filter(), *join.join_type()) else {
+            return Ok(None);
+        };
+        let left = join.left().schema().fields().len();
+        let schema = Arc::clone(join.join_schema());
+        let at = |from: &ColumnIndex| match from.side {
+            JoinSide::Left => from.index,
+            _ => left + from.index,
+        };
+        let places: Vec<usize> = filter.column_indices().iter().map(at).collect();
+        let over_join = Arc::clone(filter.expression()).transform_up(|e| {
+            let Some(column) = e.downcast_ref::<Column>() else { return Ok(Transformed::no(e)) };
+            let at = places[column.index()];
+            let column = Column::new(schema.field(at).name(), at);
+            Ok(Transformed::yes(Arc::new(column) as Arc<dyn PhysicalExpr>))
+        })?;
+        let all = join.builder().with_filter(None).with_projection(None).build()?;
+        let all = self.with(all);
+        let projection = join.projection.as_deref().map(<[usize]>::to_vec);
+        let filter = FilterExecBuilder::new(over_join.data, Arc::clone(&all));
+        let filter = filter.apply_projection(projection)?.build()?;
+        Ok(Some(Unfiltered { join: all, filter: Arc::new(filter) }))
     }
 
     /// The same over another state of the operator that it stands for.

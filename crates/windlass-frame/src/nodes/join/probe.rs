@@ -9,7 +9,7 @@ use std::{
 };
 
 use arrow::{
-    array::{BooleanArray, RecordBatch, UInt32Array},
+    array::{RecordBatch, UInt32Array},
     buffer::{NullBuffer, ScalarBuffer},
 };
 use datafusion::{common::JoinType, error::Result};
@@ -143,16 +143,8 @@ impl Prober {
         rows: &UInt32Array,
         out: &mut Vec<RecordBatch>,
     ) -> Result<()> {
-        let n = batch.num_rows();
-        let (rows, mark) = match self.shape.join_type {
-            JoinType::RightMark => {
-                (UInt32Array::from_iter_values(0..n as u32), Some(flags(rows, n)))
-            }
-            _ => (rows.clone(), None),
-        };
-        if !rows.is_empty() {
-            let len = rows.len();
-            self.push(self.shape.batch(Side::Nulls, Side::Rows(batch, &rows), mark, len)?, out);
+        if let Some(made) = self.shape.probe_rows(batch, rows)? {
+            self.push(made, out);
         }
         Ok(())
     }
@@ -178,7 +170,7 @@ impl Prober {
             return Ok(out);
         }
         let build = &self.built.batch;
-        let wants_matched = matches!(self.shape.join_type, JoinType::LeftSemi | JoinType::LeftMark);
+        let wants_matched = self.shape.wants_matched_build_rows();
         let rows = match &self.built.visited {
             Some(visited) => {
                 let rows = (0..build.num_rows() as u32)
@@ -200,19 +192,7 @@ impl Prober {
                 self.on_device(rows)?
             }
         };
-        let n = build.num_rows();
-        let (rows, mark) = match self.shape.join_type {
-            JoinType::LeftMark => {
-                (UInt32Array::from_iter_values(0..n as u32), Some(flags(&rows, n)))
-            }
-            _ => (rows, None),
-        };
-        // In pieces, so that a large build side is not copied at once.
-        for start in (0..rows.len()).step_by(self.batch_rows) {
-            let len = self.batch_rows.min(rows.len() - start);
-            let piece = rows.slice(start, len);
-            let mark = mark.as_ref().map(|m| m.slice(start, len));
-            let made = self.shape.batch(Side::Rows(build, &piece), Side::Nulls, mark, len)?;
+        for made in self.shape.build_rows(build, rows, self.batch_rows)? {
             self.push(made, &mut out);
         }
         Ok(out)
@@ -282,13 +262,6 @@ fn row_numbers(
     let nulls: NullBuffer = numbers.iter().map(|row| *row != NO_ROW).collect::<Vec<bool>>().into();
     let rows: Vec<u32> = numbers.iter().map(|r| if *r == NO_ROW { 0 } else { *r }).collect();
     Ok(UInt32Array::new(rows.into(), Some(nulls)))
-}
-
-/// True at the numbers, false elsewhere.
-fn flags(rows: &UInt32Array, n: usize) -> BooleanArray {
-    let mut flags = vec![false; n];
-    rows.values().iter().for_each(|row| flags[*row as usize] = true);
-    flags.into()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) struct Shape {
     pub(super) filter: Option<JoinFilter>,
     pub(super) null_equals_null: bool,
     /// Where each column of the result is from.
-    columns: Vec<ColumnIndex>,
+    pub(super) columns: Vec<ColumnIndex>,
     schema: SchemaRef,
 }
 
@@ -43,25 +43,37 @@ pub(super) enum Side<'a> {
 
 impl Shape {
     pub(super) fn of(join: &HashJoinExec) -> Self {
-        let (left, right) = (join.left().schema(), join.right().schema());
-        let (_, all) = build_join_schema(&left, &right, join.join_type());
-        let columns = match &join.projection {
+        let sides = (join.left().schema(), join.right().schema());
+        let shape = Self::new(*join.join_type(), sides, join.projection.as_deref(), join.schema());
+        let null_equals_null = join.null_equality() == NullEquality::NullEqualsNull;
+        Self { filter: join.filter().cloned(), null_equals_null, ..shape }
+    }
+
+    /// Without a filter and with nulls that match nothing, between sides of these schemas, with
+    /// the columns of a projection.
+    pub(super) fn new(
+        join_type: JoinType,
+        (left, right): (SchemaRef, SchemaRef),
+        projection: Option<&[usize]>,
+        schema: SchemaRef,
+    ) -> Self {
+        let (_, all) = build_join_schema(&left, &right, &join_type);
+        let columns = match projection {
             Some(projection) => projection.iter().map(|i| all[*i].clone()).collect(),
             None => all,
         };
-        Self {
-            join_type: *join.join_type(),
-            filter: join.filter().cloned(),
-            null_equals_null: join.null_equality() == NullEquality::NullEqualsNull,
-            columns,
-            schema: join.schema(),
-        }
+        Self { join_type, filter: None, null_equals_null: false, columns, schema }
     }
 
     /// Whether rows of the build side come out once the probe side has ended.
     pub(super) fn ends_with_build_rows(&self) -> bool {
         use JoinType as J;
         matches!(self.join_type, J::Left | J::Full | J::LeftSemi | J::LeftAnti | J::LeftMark)
+    }
+
+    /// Whether those build rows have a match: the others come out elsewhere.
+    pub(super) fn wants_matched_build_rows(&self) -> bool {
+        matches!(self.join_type, JoinType::LeftSemi | JoinType::LeftMark)
     }
 
     /// Whether pairs come out.
@@ -113,6 +125,51 @@ impl Shape {
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
     }
 
+    /// The probe rows of these numbers; all of them, with a mark, in a mark join. `None` for no
+    /// row.
+    pub(super) fn probe_rows(
+        &self,
+        batch: &RecordBatch,
+        rows: &UInt32Array,
+    ) -> Result<Option<RecordBatch>> {
+        let n = batch.num_rows();
+        let (rows, mark) = match self.join_type {
+            JoinType::RightMark => {
+                (UInt32Array::from_iter_values(0..n as u32), Some(flags(rows, n)))
+            }
+            _ => (rows.clone(), None),
+        };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let len = rows.len();
+        self.batch(Side::Nulls, Side::Rows(batch, &rows), mark, len).map(Some)
+    }
+
+    /// The build rows of these numbers that come out at the end; all of them, with a mark, in a
+    /// mark join. In pieces, so that a large build side is not copied at once.
+    pub(super) fn build_rows(
+        &self,
+        build: &RecordBatch,
+        rows: UInt32Array,
+        piece: usize,
+    ) -> Result<Vec<RecordBatch>> {
+        let n = build.num_rows();
+        let (rows, mark) = match self.join_type {
+            JoinType::LeftMark => {
+                (UInt32Array::from_iter_values(0..n as u32), Some(flags(&rows, n)))
+            }
+            _ => (rows, None),
+        };
+        let pieces = (0..rows.len()).step_by(piece.max(1)).map(|start| {
+            let len = piece.min(rows.len() - start);
+            let mark = mark.as_ref().map(|m| m.slice(start, len));
+            let rows = rows.slice(start, len);
+            self.batch(Side::Rows(build, &rows), Side::Nulls, mark, len)
+        });
+        pieces.collect()
+    }
+
     /// The pairs in which the join's filter is true.
     pub(super) fn surviving(
         &self,
@@ -141,6 +198,13 @@ impl Shape {
         };
         Ok((kept(build_rows)?, kept(probe_rows)?))
     }
+}
+
+/// True at the numbers, false elsewhere.
+fn flags(rows: &UInt32Array, n: usize) -> BooleanArray {
+    let mut flags = vec![false; n];
+    rows.values().iter().for_each(|row| flags[*row as usize] = true);
+    flags.into()
 }
 
 /// Rows of a column by number; the column itself where that is all of it, in order.
