@@ -3,9 +3,12 @@
 use faults::{Data, nothing_leaks, run, took_over};
 use windlass::{RunOptions, Session, SessionOptions, device::fault::FaultPlan};
 
-/// Group-bys over texts `g`, `s` (codes in the files), `k` and `b`, and which are read as
-/// codes.
-const QUERIES: [(&str, &str); 6] = [
+/// Filters, joins and group-bys over texts `g`, `s` (codes in the files) and which are read
+/// as codes.
+const QUERIES: [(&str, &str); 9] = [
+    ("select g, upper(s) u, a from T where a > 900", "coded=["),
+    ("select length(s) l, g from T where b > 0", "coded=["),
+    ("select p.g, sum(q.b) v from T p join T q on p.k = q.k and p.id = q.id group by p.g", "coded=["),
     ("select g, count(*) n, sum(b) v from T group by g", "coded=[g]"),
     ("select g, s, count(*) n, min(a) v from T group by g, s", "coded=[g, s]"),
     ("select length(s) l, k, count(*) n from T where k > 0 group by 1, 2", "coded=[s]"),
@@ -63,6 +66,8 @@ async fn texts_stay_codes_up_to_the_device() {
             }
             let plan = plan(&session, &query).await;
             match coded {
+                // On the host a join reads the scans' texts.
+                _ if device == "cpu" && query.contains("join") => {}
                 "" => assert!(!plan.contains("DictionaryScanExec"), "{what}: {plan}"),
                 _ => assert!(plan.contains(coded), "{what}: {plan}"),
             }

@@ -60,7 +60,8 @@ impl HostChain {
         self.over(reset_plan_states(Arc::clone(source))?)
     }
 
-    /// The rows for one batch of input. Only for chains of filters and projections.
+    /// The rows for one batch of input, in which texts may be codes. Only for chains of
+    /// filters and projections.
     ///
     /// # Errors
     /// DataFusion's.
@@ -69,8 +70,9 @@ impl HostChain {
         batch: &RecordBatch,
         context: &Arc<TaskContext>,
     ) -> Result<Vec<RecordBatch>> {
-        let source =
-            MemorySourceConfig::try_new_exec(&[vec![batch.clone()]], batch.schema(), None)?;
+        let schema = self.nodes[0].children()[0].schema();
+        let batch = super::coded::decoded(batch, &schema)?;
+        let source = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?;
         collect(self.over(source)?, Arc::clone(context)).await
     }
 

@@ -79,7 +79,7 @@ impl DictionaryScanExec {
 }
 
 /// Columns as the types of `schema` says, codes as texts.
-fn decoded(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn decoded(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         match column.data_type() == field.data_type() {
             true => Ok(Arc::clone(column)),

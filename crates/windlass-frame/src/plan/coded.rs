@@ -26,8 +26,7 @@ use datafusion::{
     },
 };
 
-use super::segment::{Lowered, Segment};
-use crate::nodes::DictionaryScanExec;
+use crate::{lower::InputPlan, nodes::DictionaryScanExec};
 
 /// The type of texts as codes that the Parquet reader gives.
 fn codes() -> DataType {
@@ -44,21 +43,16 @@ impl fmt::Debug for Footers {
     }
 }
 
-/// The source of a segment with texts as codes, and how many text columns stay texts, which
-/// the host codes row by row. Only for aggregations: their texts are looked at as codes
-/// alone.
+/// The source of an upload of the columns of `input` with texts as codes, and how many text
+/// columns stay texts, which the host codes row by row.
 pub(super) fn source(
-    segment: &Segment,
+    input: &InputPlan,
     source: &Arc<dyn ExecutionPlan>,
     footers: Option<&Footers>,
 ) -> (Option<Arc<dyn ExecutionPlan>>, usize) {
-    let (input, aggregate) = match &segment.lowered {
-        Lowered::Pipeline(plan) => (&plan.input, false),
-        Lowered::Aggregate { plan, .. } => (&plan.input, true),
-    };
     let texts = input.columns.iter().filter(|c| c.dictionary.is_some());
     let texts: Vec<usize> = texts.map(|c| c.source).collect();
-    let coded = footers.filter(|_| aggregate && !texts.is_empty());
+    let coded = footers.filter(|_| !texts.is_empty());
     match coded.and_then(|f| scan(source, &texts, &*f.0)) {
         Some((coded, columns)) => (Some(Arc::new(coded)), texts.len() - columns.len()),
         None => (None, texts.len()),

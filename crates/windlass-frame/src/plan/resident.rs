@@ -29,6 +29,7 @@ use datafusion::{
 };
 
 use super::{
+    Footers, coded,
     estimate::rows_of,
     segment::{self, Lowered, Segment},
 };
@@ -97,6 +98,7 @@ pub(super) fn keep(
     segment: &Segment,
     source: &Arc<dyn ExecutionPlan>,
     collapse: bool,
+    footers: Option<&Footers>,
 ) -> (Option<Kept>, Vec<Note>) {
     let mut exchanges: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
     let mut below = source;
@@ -112,7 +114,7 @@ pub(super) fn keep(
     if join.placed().is_host() {
         return (None, Vec::new());
     }
-    let mut keeper = Keeper { placed: join.placed().clone(), notes: Vec::new() };
+    let mut keeper = Keeper { placed: join.placed().clone(), footers, notes: Vec::new() };
     match keeper.segment(segment, exchanges, below) {
         Ok(kept) => {
             keeper.notes.push((Arc::clone(below), Ok(())));
@@ -139,12 +141,13 @@ fn takes_in(segment: &Segment, plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// Turns placed joins into such whose rows stay on one device.
-struct Keeper {
+struct Keeper<'a> {
     placed: Placed,
+    footers: Option<&'a Footers>,
     notes: Vec<Note>,
 }
 
-impl Keeper {
+impl Keeper<'_> {
     fn segment(
         &mut self,
         segment: &Segment,
@@ -275,6 +278,8 @@ impl Keeper {
         plan.kernel.supported(&*self.placed.device)?;
         let width: usize = plan.input.columns.iter().map(|c| c.ty.wide_bytes()).sum();
         let kept = known(&source) * width as f64;
+        let (coded, _) = coded::source(&plan.input, &source, self.footers);
+        let source = coded.unwrap_or(source);
         let upload = DeviceUploadExec::new(source, self.placed.clone(), plan.input.clone());
         let chain = Arc::new(HostChain::new(nodes));
         let node = DevicePipelineExec::try_new(Arc::new(upload), chain, Arc::new(plan));

@@ -251,8 +251,9 @@ impl<'a> Placer<'a> {
             }
             return self.on_cpu(segment, source).map(Some);
         }
-        let (kept, notes) = resident::keep(segment, &source, self.options.collapse);
-        let (coded, texts) = coded::source(segment, &source, self.options.footers.as_ref());
+        let footers = self.options.footers.as_ref();
+        let (kept, notes) = resident::keep(segment, &source, self.options.collapse, footers);
+        let (coded, texts) = coded::source(segment.lowered.input(), &source, footers);
         let mut figures = estimate::figures(segment, texts, self.threads);
         if let Some(kept) = &kept {
             figures = figures.uploading(kept.bytes.kept);
