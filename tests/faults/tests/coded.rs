@@ -8,7 +8,10 @@ use windlass::{RunOptions, Session, SessionOptions, device::fault::FaultPlan};
 const QUERIES: [(&str, &str); 9] = [
     ("select g, upper(s) u, a from T where a > 900", "coded=["),
     ("select length(s) l, g from T where b > 0", "coded=["),
-    ("select p.g, sum(q.b) v from T p join T q on p.k = q.k and p.id = q.id group by p.g", "coded=["),
+    (
+        "select p.g, sum(q.b) v from T p join T q on p.k = q.k and p.id = q.id group by p.g",
+        "coded=[",
+    ),
     ("select g, count(*) n, sum(b) v from T group by g", "coded=[g]"),
     ("select g, s, count(*) n, min(a) v from T group by g, s", "coded=[g, s]"),
     ("select length(s) l, k, count(*) n from T where k > 0 group by 1, 2", "coded=[s]"),
