@@ -55,7 +55,8 @@ pub(crate) fn tabulate<T: Copy + Send>(n: usize, f: impl Fn(usize) -> T + Sync) 
 }
 
 /// `n` values, of which `write` writes each group of up to `size`, given the number of its
-/// first. Memory that was just freed is not cleared first, which would cost as much as writing it.
+/// first; it is not called for none. Memory that was just freed is not cleared first, which
+/// would cost as much as writing it.
 pub(crate) fn groups<T: Copy + Send>(
     n: usize,
     size: usize,
@@ -147,6 +148,9 @@ fn fill<T: Copy + Send>(
     piece: usize,
     write: impl Fn(usize, &mut [MaybeUninit<T>]) -> usize + Sync,
 ) -> Vec<T> {
+    if n == 0 {
+        return Vec::new();
+    }
     let mut out = Vec::with_capacity(n);
     let places = &mut out.spare_capacity_mut()[..n];
     let written: usize = match n <= piece {
