@@ -2,7 +2,7 @@
 //! DataFusion's operators on the CPU.
 
 use super::breakers::{run, session, with_tables};
-use frame_tests::session_with;
+use frame_tests::{folder, session_with, sql};
 use windlass::SessionOptions;
 
 /// The same rows as DataFusion's, on every kind of GPU that needs none, with `joins` joins
@@ -118,4 +118,29 @@ async fn joins_over_joins() {
         ),
     ];
     same(&queries.map(|(q, n)| (q.to_string(), n))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_share_tables_of_texts_that_another_uploaded() {
+    let folder = folder();
+    let host = session_with(SessionOptions::default());
+    for part in 0..6 {
+        let path = folder.path().join(format!("{part}.parquet"));
+        let rows = format!(
+            "select n as id, n % 500 as k, 'text ' || (n % 7) as text \
+             from generate_series({part} * 3000, {part} * 3000 + 2999) t(n)"
+        );
+        sql(&host, &format!("copy ({rows}) to '{}'", path.display())).await;
+    }
+    let query = "select count(*) n, sum(l.id) s from l join l r on l.k = r.k and r.id < 500 \
+                 where l.text not in ('text 1', 'text 4', 'text 6')";
+    for device in ["cpu", "wgpu:0", "cuda-emulated:0"] {
+        // Each time its own tables: a partition may come to read them at any moment.
+        for _ in 0..8 {
+            let session = session(device);
+            let frame = session.read(&folder.path().display().to_string()).await.expect("rows");
+            session.register("l", &frame).expect("a name");
+            assert_eq!(sql(&session, query).await, ["10286,92566286"], "{device}");
+        }
+    }
 }

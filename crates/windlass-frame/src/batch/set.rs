@@ -134,6 +134,8 @@ impl DictionarySet {
                         None => new_null_array(&table_type(&spec.result), 1),
                     };
                     let column = upload_array(device, queue, reservation, &values)?;
+                    // Other partitions read it on queues of their own.
+                    queue.synchronize()?;
                     table.copies.retain(|(n, ..)| n != name);
                     table.copies.push((name.clone(), known, column.clone()));
                     column
