@@ -292,7 +292,7 @@ def check(a, seed):
             con.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{tmp}/{name}.parquet')")
         expected = []
         for query in queries:
-            expected.append(rows_of(con.sql(query.sql).to_arrow_table(), query))
+            expected.append(rows_of(con.sql(query.duckdb or query.sql).to_arrow_table(), query))
 
         failed = 0
         for device in a.devices.split(","):

@@ -1,7 +1,8 @@
 """Random joins, windows, sorts, top-k and set operations for differential.py.
 
 Every query says how its rows are compared: by the leading columns that identify a row, or in
-the order that the query asks for. Texts are valid in both dialects.
+the order that the query asks for. Texts are valid in both dialects, unless one is given for
+DuckDB.
 """
 
 import dataclasses
@@ -17,6 +18,8 @@ class Query:
     sql: str
     keys: int = 1
     ordered: bool = False
+    # DuckDB's text, where it has another name for a function.
+    duckdb: str = ""
 
 
 def side_table(rng, rows=3000):
@@ -49,7 +52,7 @@ class Relational:
     def query(self):
         kinds = [self.join, self.join, self.exists, self.grouped_join, self.window, self.window,
                  self.sort, self.sort, self.top_per_group, self.set_operation, self.distinct,
-                 self.chain, self.chain, self.common]
+                 self.chain, self.chain, self.common, self.pairs, self.pairs, self.picked]
         return self.r.choice(kinds)()
 
     def some(self, share=None):
@@ -82,6 +85,28 @@ class Relational:
         shown = ["l.id", "r.sid"] + columns[: r.randint(1, 5)]
         columns = ", ".join(f"{c} AS c{i}" for i, c in enumerate(shown))
         return Query(f"SELECT {columns} FROM {self.some()} {kind} {side} ON {self.on()}", 2)
+
+    def pairs(self):
+        """A join without equal keys, of parts of both sides, or a test for such a partner."""
+        r = self.r
+        left = f"(SELECT * FROM data WHERE id % {r.randint(30, 60)} = {r.randint(0, 29)}) AS l"
+        right = f"(SELECT * FROM side WHERE sid % {r.randint(8, 15)} = {r.randint(0, 7)}) AS r"
+        on = r.choice(
+            ["l.f64 < r.sv - 1500", "abs(l.id - 6 * r.sid) < 20", "l.d > r.sd AND l.m < r.sm",
+             "l.k BETWEEN r.sk AND r.sk + 2", "l.id > 7 * r.sid AND l.t LIKE '%7'",
+             "l.k <> r.sk AND l.f64 > r.sv + 1200", "l.m + r.sm > 15000", "l.k < r.sk AND r.st > 'n2'"]
+        )
+        if r.random() < 0.3:
+            on += f" AND ({self.gen.cond(1)})"
+        form = r.random()
+        if form < 0.25:
+            test = f"EXISTS (SELECT 1 FROM {right} WHERE {on})"
+            where = test if form < 0.12 else "NOT " + test
+            return Query(f"SELECT l.id AS c0, l.t AS c1, l.m AS c2 FROM {left} WHERE {where}")
+        kind = r.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+        columns = r.sample(["l.k", "r.sk", "l.t", "r.st", "l.f64", "r.sv", "l.m", "r.sm", "l.d"], r.randint(1, 4))
+        shown = ", ".join(f"{c} AS c{i}" for i, c in enumerate(["l.id", "r.sid"] + columns))
+        return Query(f"SELECT {shown} FROM {left} {kind} {right} ON {on}", 2)
 
     def exists(self):
         r = self.r
@@ -164,6 +189,27 @@ class Relational:
         return ", ".join(parts + ([unique] if unique else []))
 
     SORTABLE = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "k", "f32", "f64", "b", "d", "ts", "m", "w", "s", "t"]
+
+    def picked(self):
+        """First and last values of groups, in orders that leave no two rows equal."""
+        r = self.r
+        key = r.choice(["t", "k", "u8", "s", "b", "d"])
+        where = f" WHERE {self.gen.cond(1)}" if r.random() < 0.5 else ""
+        ours, theirs = [], []
+        for i in range(1, r.randint(2, 4)):
+            value = r.choice(["i8", "i32", "u32", "f32", "f64", "b", "d", "ts", "m", "w", "s", "t", "i16 * 2"])
+            which = r.choice(["first", "last"])
+            order = self.order([c for c in self.SORTABLE if r.random() < 0.1 or c not in ("s", "t")], "id")
+            tests = [self.gen.cond(1)] if r.random() < 0.3 else []
+            if r.random() < 0.3:
+                ignored, present = " IGNORE NULLS", tests + [f"{value} IS NOT NULL"]
+            else:
+                ignored, present = "", tests
+            clause = lambda all: f" FILTER (WHERE {' AND '.join(all)})" if all else ""
+            ours.append(f"{which}_value({value} ORDER BY {order}){clause(tests)}{ignored} AS c{i}")
+            theirs.append(f"{which}({value} ORDER BY {order}){clause(present)} AS c{i}")
+        text = lambda columns: f"SELECT {key} AS c0, {', '.join(columns)} FROM data{where} GROUP BY 1"
+        return Query(text(ours), duckdb=text(theirs))
 
     def window(self):
         r = self.r

@@ -13,7 +13,7 @@ use super::{Aggregate, Kind, invalid};
 /// The value of an aggregate.
 pub(super) fn value(aggregate: &Aggregate, states: &[&ArrayRef]) -> Result<ArrayRef> {
     match (aggregate.kind, states) {
-        (Kind::State | Kind::Whole, [state]) => Ok(Arc::clone(state)),
+        (Kind::State | Kind::Whole | Kind::Picked, [state]) => Ok(Arc::clone(state)),
         (Kind::Average, [count, sum]) => {
             let sum = sum
                 .as_primitive_opt::<Float64Type>()

@@ -20,11 +20,15 @@ use windlass_kernels::{
     ir::ValueId,
 };
 
-use super::{HostTables, InputPlan, Lowering, OutputColumn, Result, Unsupported, types::is_string};
+use super::{
+    DictionaryId, HostTables, InputPlan, Lowering, OutputColumn, Result, Unsupported,
+    types::is_string,
+};
 use crate::batch::{DictionarySet, logical};
 
 mod finish;
 mod pairs;
+mod pick;
 
 use pairs::Regression;
 
@@ -51,6 +55,8 @@ struct Aggregate {
     calls: Vec<usize>,
     /// The type of its value.
     ty: DataType,
+    /// The dictionary of its value's codes, for strings.
+    dictionary: Option<DictionaryId>,
 }
 
 /// How an aggregate's states become its value.
@@ -76,6 +82,8 @@ enum Kind {
     Percentile(Share),
     /// A value that needs all rows: its partial states are lists.
     Whole,
+    /// The argument of one row: its partial states hold that row's place in the order.
+    Picked,
 }
 
 /// Lowers an aggregation at the end of a chain.
@@ -138,6 +146,9 @@ fn lower_one(
     if distinct && function != "count" {
         return Err(Unsupported::new(format!("{function} of DISTINCT has no device form")));
     }
+    if matches!(function, "first_value" | "last_value") {
+        return pick::lower(chain, aggregate, filter, calls);
+    }
     let percentile = function == "percentile_cont";
     if !percentile && !aggregate.order_bys().is_empty() {
         return Err(Unsupported::new("ORDER BY in an aggregate has no device form"));
@@ -145,7 +156,10 @@ fn lower_one(
     let ty = aggregate.field().data_type().clone();
     let name = aggregate.name().to_string();
     let args = aggregate.expressions();
-    let done = |kind, calls| Ok(Aggregate { name: name.clone(), kind, calls, ty: ty.clone() });
+    let done = |kind, calls| {
+        let (name, ty) = (name.clone(), ty.clone());
+        Ok(Aggregate { name, kind, calls, ty, dictionary: None })
+    };
     if let [x, y] = &args[..]
         && let Some(kind) = pairs::kind(function)
     {
@@ -270,14 +284,17 @@ fn invalid(expected: impl Into<String>, got: impl Into<String>) -> KernelError {
 }
 
 impl AggregatePlan {
-    /// Why it gives no partial states: the first aggregate whose states are lists of values.
+    /// Why it gives no partial states: the first aggregate whose states are lists of values or
+    /// places in an order.
     pub fn whole_only(&self) -> Option<Unsupported> {
-        let lists =
-            |a: &&Aggregate| matches!(a.kind, Kind::Whole | Kind::Median | Kind::Percentile(_));
-        let name = &self.aggregates.iter().find(lists)?.name;
-        Some(Unsupported::new(format!(
-            "{name}: its partial states are lists of values, which stay where the rows are"
-        )))
+        let reason = |a: &Aggregate| match a.kind {
+            Kind::Whole | Kind::Median | Kind::Percentile(_) => Some("are lists of values"),
+            Kind::Picked => Some("hold a row's place in the order"),
+            _ => None,
+        };
+        let (name, what) = self.aggregates.iter().find_map(|a| Some((&a.name, reason(a)?)))?;
+        let stay = "which stays where the rows are";
+        Some(Unsupported::new(format!("{name}: its partial states {what}, {stay}")))
     }
 
     /// The groups with their partial states, as an `AggregateExec` of mode Partial gives
@@ -306,6 +323,7 @@ impl AggregatePlan {
             }
             states.extend(pairs::states(a.kind, own, !self.keys.is_empty())?);
         }
+        let states = states.into_iter().map(|s| (s, None)).collect();
         self.batch(result, states, dictionaries, schema)
     }
 
@@ -323,7 +341,7 @@ impl AggregatePlan {
         self.check(result)?;
         let values = self.aggregates.iter().map(|a| {
             let states: Vec<&ArrayRef> = a.calls.iter().flat_map(|c| &result.states[*c]).collect();
-            finish::value(a, &states)
+            Ok((finish::value(a, &states)?, a.dictionary))
         });
         let values = values.collect::<KernelResult<Vec<_>>>()?;
         self.batch(result, values, dictionaries, schema)
@@ -344,7 +362,7 @@ impl AggregatePlan {
     fn batch(
         &self,
         result: &GroupByResult,
-        values: Vec<ArrayRef>,
+        values: Vec<(ArrayRef, Option<DictionaryId>)>,
         dictionaries: &DictionarySet,
         schema: &SchemaRef,
     ) -> KernelResult<RecordBatch> {
@@ -356,9 +374,11 @@ impl AggregatePlan {
         for (key, output) in result.keys.iter().zip(&self.keys) {
             columns.push(logical(Arc::clone(key), output, dictionaries)?);
         }
-        for (value, field) in values.into_iter().zip(&schema.fields()[self.keys.len()..]) {
+        for ((value, dictionary), field) in
+            values.into_iter().zip(&schema.fields()[self.keys.len()..])
+        {
             let data_type = field.data_type().clone();
-            let output = OutputColumn { data_type, ty: PhysType::I64, dictionary: None };
+            let output = OutputColumn { data_type, ty: PhysType::I64, dictionary };
             columns.push(logical(value, &output, dictionaries)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(result.groups));

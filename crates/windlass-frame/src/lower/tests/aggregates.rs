@@ -209,6 +209,30 @@ async fn all_aggregates() {
     check_all(&queries, &batch).await;
 }
 
+/// Orders end with the row's number, so that no two rows are equal; the rows come in order of
+/// it, which is the order where none is given.
+#[tokio::test]
+async fn first_and_last_values() {
+    let batch = data(700, 25, false);
+    let mut queries = Vec::new();
+    for aggregates in [
+        "first_value(i32 ORDER BY row), last_value(i32 ORDER BY row), first_value(s ORDER BY row DESC)",
+        "last_value(sv ORDER BY f64, row), first_value(sd ORDER BY f32 DESC, b, row), count(*)",
+        "first_value(d25 ORDER BY d38 DESC NULLS LAST, row), last_value(d7 ORDER BY d18, row)",
+        "first_value(i8 ORDER BY i64 DESC, row) IGNORE NULLS, last_value(b ORDER BY date, row) IGNORE NULLS",
+        "last_value(f32 ORDER BY i16 NULLS FIRST, row) FILTER (WHERE b), sum(i32)",
+        "first_value(date ORDER BY abs(i16 + k), row) FILTER (WHERE i32 > 0), last_value(i32 + 1 ORDER BY row)",
+        "first_value(u64), last_value(tns), first_value(i16) IGNORE NULLS, last_value(s) IGNORE NULLS",
+    ] {
+        queries.push(format!("SELECT {aggregates} FROM t"));
+        for keys in ["k", "s, b", "i8"] {
+            queries.push(format!("SELECT {keys}, {aggregates} FROM t GROUP BY {keys}"));
+        }
+    }
+    queries.push("SELECT first_value(s ORDER BY row) FROM t WHERE row < 0".into());
+    check_all(&queries, &batch).await;
+}
+
 #[tokio::test]
 async fn filters_below_and_empty_inputs() {
     let batch = data(300, 22, false);
@@ -246,7 +270,8 @@ async fn what_is_not_lowered_says_why() {
         ("SELECT approx_distinct(i32) FROM t", "no device form"),
         ("SELECT median(DISTINCT f64), count(DISTINCT k) FROM t", "median of DISTINCT"),
         ("SELECT avg(d38) FROM t", "no device form"),
-        ("SELECT first_value(i32 ORDER BY i64) FROM t", "ORDER BY"),
+        ("SELECT first_value(i32 ORDER BY s) FROM t", "value order"),
+        ("SELECT last_value(i32 ORDER BY i8, i16, k, b, row) FROM t", "ORDER BY 5 keys"),
         ("SELECT string_agg(s, ',') FROM t", "2 arguments"),
     ] {
         let query = Query::plan(sql, &batch, 1).await;
