@@ -7,7 +7,7 @@ use datafusion::{
     datasource::{
         listing::PartitionedFile,
         physical_plan::{
-            FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+            FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
             parquet::metadata::CachedParquetMetaData,
         },
         source::DataSourceExec,
@@ -102,11 +102,16 @@ fn scan(
         (text && users.count() == 1 && !filtered && !sorted).then(|| (output, column.index()))
     };
     let mut columns: Vec<(usize, usize)> = wanted.iter().filter_map(|o| column(*o)).collect();
-    let files = || config.file_groups.iter().flat_map(|g| g.iter());
-    let known = |file: &PartitionedFile| file_metadata(file, metadata);
-    let footers = files().map(known).collect::<Option<Vec<_>>>()?;
+    let files = config.file_groups.iter().flat_map(|g| g.iter());
+    let known = |file: &PartitionedFile| {
+        let footer = file_metadata(file, metadata)?;
+        Some((file_schema(&footer)?, footer))
+    };
+    let footers = files.map(known).collect::<Option<Vec<_>>>()?;
     let name = |column: usize| schema.file_schema().field(column).name();
-    columns.retain(|(_, c)| footers.iter().all(|footer| holds_codes(footer, name(*c))));
+    columns.retain(|(_, c)| {
+        footers.iter().all(|(schema, footer)| holds_codes(schema, footer, name(*c)))
+    });
     if columns.is_empty() || footers.is_empty() {
         return None;
     }
@@ -126,17 +131,15 @@ fn scan(
         coded = coded.with_predicate(predicate);
     }
     let coded = coded.try_pushdown_projection(projection).ok()??;
+    let mut schemas = footers.iter().map(|(schema, _)| with_codes(schema, &names));
     let groups = config.file_groups.iter().map(|group| {
-        let files = group.iter().map(|file| {
-            let footer = file_metadata(file, metadata)?;
-            let arrow = file_schema(&footer)?;
-            Some(file.clone().with_arrow_schema(with_codes(&arrow, &names)))
-        });
-        files.collect::<Option<Vec<_>>>().map(Into::into)
+        let files = group.iter().zip(&mut schemas);
+        files.map(|(file, schema)| file.clone().with_arrow_schema(schema)).collect::<FileGroup>()
     });
+    let groups = groups.collect();
     let config = FileScanConfigBuilder::from(config.clone())
         .with_source(coded)
-        .with_file_groups(groups.collect::<Option<Vec<_>>>()?)
+        .with_file_groups(groups)
         .build();
     let scan = DataSourceExec::from_data_source(config);
     let outputs = columns.into_iter().map(|(output, _)| output).collect();
@@ -172,8 +175,7 @@ fn file_schema(footer: &ParquetMetaData) -> Option<SchemaRef> {
 }
 
 /// Whether a file holds a text column of this name, all of whose pages are codes.
-fn holds_codes(footer: &ParquetMetaData, name: &str) -> bool {
-    let Some(schema) = file_schema(footer) else { return false };
+fn holds_codes(schema: &Schema, footer: &ParquetMetaData, name: &str) -> bool {
     let Ok(field) = schema.field_with_name(name) else { return false };
     let text =
         matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
