@@ -16,8 +16,21 @@ const QUERIES: [(&str, &str); 9] = [
     ("select g, s, count(*) n, min(a) v from T group by g, s", "coded=[g, s]"),
     ("select length(s) l, k, count(*) n from T where k > 0 group by 1, 2", "coded=[s]"),
     ("select upper(g) u, count(distinct s) n from T group by 1", "coded=["),
-    ("select count(*) n, sum(b) v from T where coalesce(g, 'none') like '%l%'", ""),
-    ("select s, sum(a) v from T where s < 's2' and g <> 'beta' group by s", ""),
+    ("select count(*) n, sum(b) v from T where coalesce(g, 'none') like '%l%'", "coded=[g]"),
+    ("select s, sum(a) v from T where s < 's2' and g <> 'beta' group by s", "coded=["),
+];
+
+/// Filters that stay on the host, and whether some part of them is evaluated by code.
+const FILTERS: [(&str, bool); 9] = [
+    ("select a, b from T where s < 's2' and g <> 'beta' and a > 0", true),
+    ("select g, a from T where g like '%l%' or a > 990", true),
+    ("select s, g, a from T where (g = 'beta' or g is null) and s in ('s1', 's3')", true),
+    ("select a from T where case when g = 'beta' then a > 5 else a < 5 end", true),
+    ("select g, s, b from T where g is not null and (s is null or a < 100)", true),
+    ("select a, s from T where cast(substr(s, 2) as int) > 3 and b > 0", true),
+    ("select upper(g) u, a from T where lower(g) = 'beta' and a > 10", true),
+    ("select a from T where g = s or g = 'beta' or a = 7", false),
+    ("select g, a from T where a > 10", false),
 ];
 
 /// Writes the rows of `one` as three Parquet files, and names them `coded`.
@@ -135,4 +148,27 @@ async fn what_is_not_codes_throughout_stays_texts() {
     assert!(text.contains("coded=[s]"), "{text}");
     let expected = run(&session, &query.replace('T', "one")).await.expect("rows");
     assert_eq!(run(&session, &query.replace('T', "by_g")).await.expect("rows"), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_on_the_host_look_at_texts_by_code() {
+    let data = Data::new(20_000);
+    let session = data.session("cpu", SessionOptions::default()).await;
+    files(&session, &data).await;
+    for (query, by_code) in FILTERS {
+        let expected = run(&session, &query.replace('T', "one")).await.expect(query);
+        assert!(!expected.is_empty(), "{query} keeps rows");
+        let query = query.replace('T', "coded");
+        assert_eq!(run(&session, &query).await.expect(&query), expected, "{query}");
+        let plan = plan(&session, &query).await;
+        assert_eq!(plan.contains("by_code("), by_code, "{query}: {plan}");
+        nothing_leaks(&session, &query).await;
+    }
+    // Statistics still leave out what has no such text.
+    let query = "select a from coded where g = 'zz' and a > 0";
+    assert!(plan(&session, query).await.contains("by_code("));
+    assert_eq!(run(&session, query).await.expect(query), [""; 0]);
+    let stats = session.last_stats().expect("figures");
+    let scan = stats.operators.iter().find(|o| o.name == "DataSourceExec").expect("a scan");
+    assert_eq!(scan.rows, 0, "{scan:?}");
 }

@@ -67,7 +67,7 @@ pub fn place(
     let mut placer = Placer::new(devices, options);
     placer.number(&plan, 0);
     let placed = placer.rewrite(&plan, 0)?;
-    if placer.placed == 0 {
+    if placer.placed == 0 && !placer.coded {
         return Ok((plan, placer.decisions));
     }
     if let Err(e) = check(&placed) {
@@ -102,6 +102,8 @@ struct Placer<'a> {
     decisions: Vec<Decision>,
     /// Segments placed so far.
     placed: usize,
+    /// Whether a filter left on the host reads texts as codes.
+    coded: bool,
     /// Sorts of which only the first rows of each group are wanted.
     tops: Vec<group_top::Found>,
     /// Joins placed so far, with their decisions.
@@ -113,7 +115,7 @@ impl<'a> Placer<'a> {
     fn new(devices: &'a DeviceSet, options: &'a PlacementOptions) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (decisions, tops, joins) = (Vec::new(), Vec::new(), Vec::new());
-        Self { devices, options, decisions, placed: 0, tops, joins, threads }
+        Self { devices, options, decisions, placed: 0, coded: false, tops, joins, threads }
     }
 
     /// Makes the decision of each operator, as if nothing were placed.
@@ -337,17 +339,24 @@ impl<'a> Placer<'a> {
 
     /// A segment left to DataFusion, over a source that may have changed.
     fn on_cpu(
-        &self,
+        &mut self,
         segment: &Segment,
         source: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut below = Arc::clone(&segment.source);
         let mut plan = source;
         for node in &segment.nodes {
-            plan = with_children(node, vec![below], vec![plan])?;
+            plan = self.left(with_children(node, vec![below], vec![plan])?);
             below = Arc::clone(node);
         }
         Ok(plan)
+    }
+
+    /// A node left to DataFusion: a filter over a scan looks at texts as codes.
+    fn left(&mut self, plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        let coded = coded::filter(&plan, self.options.footers.as_ref());
+        self.coded |= coded.is_some();
+        coded.unwrap_or(plan)
     }
 
     /// A node left to DataFusion, with its children placed.
@@ -371,7 +380,7 @@ impl<'a> Placer<'a> {
             self.mark(id..id + 1, &device);
             return Ok(sort);
         }
-        with_children(plan, old, new)
+        with_children(plan, old, new).map(|plan| self.left(plan))
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct ColumnFigures {
     pub(super) range: Option<(f64, f64)>,
     /// Share of nulls.
     pub(super) nulls: Option<f64>,
+    /// Share of the distinct values that joins on this column have left, where there were.
+    pub(super) left: Option<f64>,
 }
 
 /// What is known of a relation.
@@ -148,6 +150,8 @@ impl Figures {
         let anti = |own: &Self, share: f64| own.rows * (1.0 - share).max(LEAST_ANTI);
         let (met_l, met_r) = (right.meets(dr, dl), left.meets(dl, dr));
         let filtered = if join.filter().is_some() { UNKNOWN } else { 1.0 };
+        let met: Vec<(f64, f64)> =
+            l.iter().zip(&r).map(|(l, r)| met(&left, l, &right, r)).collect();
         let (rows, base, mut columns) = match join.join_type() {
             JoinType::Inner => {
                 let rows = left.rows * right.rows / dl.max(dr);
@@ -160,6 +164,23 @@ impl Figures {
             JoinType::RightAnti => (anti(&right, met_r), right.base, right.columns),
             _ => return None,
         };
+        let (lefts, rights) = match join.join_type() {
+            JoinType::Inner => (0, Some(join.left().schema().fields().len())),
+            JoinType::LeftSemi => (0, None),
+            _ => (columns.len(), Some(0)),
+        };
+        for ((l, r), (met_l, met_r)) in join.on().iter().zip(met) {
+            let mut note = |e: &Arc<dyn PhysicalExpr>, first: usize, met: f64| {
+                let column = e.downcast_ref::<Column>().map(|c| first + c.index());
+                if let Some(figures) = column.and_then(|c| columns.get_mut(c)) {
+                    figures.left = Some(met);
+                }
+            };
+            note(l, lefts, met_l);
+            if let Some(first) = rights {
+                note(r, first, met_r);
+            }
+        }
         if let Some(kept) = &join.projection {
             columns = kept.iter().map(|c| columns[*c]).collect::<Vec<_>>();
         }
@@ -174,6 +195,14 @@ impl Figures {
         // A key has several rows, of which one is enough.
         let keys = 1.0 - (1.0 - kept).powf((self.base / own).max(1.0));
         keys * (own / other).min(1.0)
+    }
+
+    /// The share of the distinct values of a column that are left: each has several rows, of
+    /// which one is enough, unless a join on the column said more.
+    pub(super) fn left_of(&self, column: &ColumnFigures) -> f64 {
+        let own = column.distinct.unwrap_or(self.base);
+        let by_rows = self.meets(own, own);
+        column.left.map_or(by_rows, |left| left.min(by_rows))
     }
 
     /// What is known of an expression over its columns.
@@ -199,7 +228,7 @@ impl ColumnFigures {
         let flags = matches!(ty, DataType::Boolean).then_some(2.0);
         let distinct = counted.or(spanned).or(flags).map(|n| n.min(rows).max(1.0));
         let nulls = statistics.null_count.get_value().map(|n| *n as f64 / rows.max(1.0));
-        Self { distinct, range, nulls }
+        Self { distinct, range, nulls, left: None }
     }
 
     /// Share of the rows that have one given value.
@@ -363,7 +392,22 @@ pub(super) fn figures_of(
     }
     let columns = collect_columns(e);
     let one = columns.iter().next().filter(|_| columns.len() == 1)?;
-    Some(ColumnFigures { distinct: column(one.index())?.distinct, range: None, nulls: None })
+    let distinct = column(one.index())?.distinct;
+    Some(ColumnFigures { distinct, ..ColumnFigures::default() })
+}
+
+/// The shares of the distinct values of two key columns that their join leaves, if the values
+/// of one are among the other's.
+pub(super) fn met(
+    left: &Figures,
+    l: &ColumnFigures,
+    right: &Figures,
+    r: &ColumnFigures,
+) -> (f64, f64) {
+    let own = |f: &Figures, c: &ColumnFigures| c.distinct.unwrap_or(f.base).max(1.0);
+    let (dl, dr) = (own(left, l), own(right, r));
+    let (of_l, of_r) = (left.left_of(l), right.left_of(r));
+    (of_l.min(of_r * (dr / dl).min(1.0)), of_r.min(of_l * (dl / dr).min(1.0)))
 }
 
 /// Share of the probe side's rows that have a key of the build side, as far as the figures of
@@ -371,8 +415,10 @@ pub(super) fn figures_of(
 pub(in crate::plan) fn kept_of_probe(join: &HashJoinExec) -> Option<f64> {
     let (build, probe) = (Figures::of(join.left())?, Figures::of(join.right())?);
     let kept = join.on().iter().map(|(l, r)| {
-        let of = |f: &Figures, e| f.of_expr(e).and_then(|c| c.distinct).unwrap_or(f.base);
-        build.meets(of(&build, l), of(&probe, r))
+        let build_key = build.of_expr(l).unwrap_or_default();
+        let own = build_key.distinct.unwrap_or(build.base);
+        let other = probe.of_expr(r).and_then(|c| c.distinct).unwrap_or(probe.base);
+        build.left_of(&build_key) * (own / other).min(1.0)
     });
     kept.fold(None, |least: Option<f64>, k| Some(least.map_or(k, |l| l.min(k))))
 }

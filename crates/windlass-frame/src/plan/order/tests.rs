@@ -158,6 +158,21 @@ async fn many_relations_are_ordered_by_their_smallest_results() {
 }
 
 #[test]
+fn a_filter_on_keys_leaves_few_of_them_however_many_rows_each_has() {
+    use figures::{ColumnFigures, Figures, met};
+    let key = |distinct| ColumnFigures { distinct: Some(distinct), ..Default::default() };
+    let of = |rows, base, key: ColumnFigures| Figures { rows, base, columns: vec![key] };
+    let (part, offer) = (of(20.0, 200.0, key(200.0)), of(800.0, 800.0, key(200.0)));
+    let met = met(&part, &key(200.0), &offer, &key(200.0));
+    assert!((met.0 - 0.1).abs() < 1e-9 && (met.1 - 0.1).abs() < 1e-9, "{met:?}");
+    // Of the offers a tenth is left: four each of a tenth of the parts.
+    let joined = ColumnFigures { left: Some(met.1), ..key(200.0) };
+    let offers = of(80.0, 800.0, joined);
+    assert!((offers.left_of(&joined) - 0.1).abs() < 1e-9);
+    assert!(offers.left_of(&key(200.0)) > 0.3, "any tenth of the rows has more of them");
+}
+
+#[test]
 fn figures_of_predicates() {
     use datafusion::{
         logical_expr::Operator,
@@ -166,8 +181,12 @@ fn figures_of_predicates() {
     };
     use figures::{ColumnFigures, selectivity};
 
-    let column =
-        ColumnFigures { distinct: Some(50.0), range: Some((0.0, 100.0)), nulls: Some(0.25) };
+    let column = ColumnFigures {
+        distinct: Some(50.0),
+        range: Some((0.0, 100.0)),
+        nulls: Some(0.25),
+        left: None,
+    };
     let of = |c: usize| (c == 0).then_some(column);
     let a = Arc::new(Column::new("a", 0)) as Arc<dyn PhysicalExpr>;
     let test = |op, v: i64| {

@@ -1,9 +1,16 @@
 //! Which texts a scan can read as codes.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `mod` | the scans, and what the footers of their files say |
+//! | `filter` | filters over such scans |
+//! | `per_code` | conditions that look at each text of a dictionary once |
 
 use std::{fmt, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
+    common::tree_node::{Transformed, TreeNode},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{
@@ -19,14 +26,20 @@ use datafusion::{
         basic::Encoding,
         file::metadata::{ColumnChunkMetaData, ParquetMetaData},
     },
-    physical_expr::utils::collect_columns,
+    physical_expr::utils::{collect_columns, split_conjunction},
     physical_plan::{
-        ChildrenPropertiesMode, ExecutionPlan, Partitioning, ReplaceChildrenOptions,
-        expressions::Column, repartition::RepartitionExec,
+        ChildrenPropertiesMode, ExecutionPlan, Partitioning, PhysicalExpr, ReplaceChildrenOptions,
+        expressions::{CastExpr, Column, DynamicFilterPhysicalExpr},
+        repartition::RepartitionExec,
     },
 };
 
 use crate::{lower::InputPlan, nodes::DictionaryScanExec};
+
+mod filter;
+mod per_code;
+
+pub(super) use filter::filter;
 
 /// The type of texts as codes that the Parquet reader gives.
 fn codes() -> DataType {
@@ -60,9 +73,9 @@ pub(super) fn source(
 }
 
 /// `source`, a scan of Parquet files, with the columns of `wanted` (by their numbers in its
-/// output) as codes; those left out that some file does not hold as codes throughout, or that
-/// the scan itself looks at. `None` where that leaves none, or `source` is no such scan, nor
-/// one whose batches are only spread over partitions.
+/// output) as codes; those left out that some file does not hold as codes throughout, or by
+/// which the scan itself tests rows. `None` where that leaves none, or `source` is no such
+/// scan, nor one whose batches are only spread over partitions.
 ///
 /// What the files hold is known from `metadata`, where planning left it; nothing is read.
 fn scan(
@@ -83,7 +96,9 @@ fn scan(
     let parquet = config.file_source().downcast_ref::<ParquetSource>()?;
     let schema = parquet.table_schema();
     let projection = parquet.projection()?;
-    let looked_at = parquet.filter().map(|p| collect_columns(&p)).unwrap_or_default();
+    let predicate = parquet.filter();
+    let late = parquet.table_parquet_options().global.pushdown_filters;
+    let looked_at = predicate.iter().flat_map(|p| tested(p, late)).collect::<Vec<_>>();
     // An output that is a text column of the files, used for nothing else.
     let column = |output: usize| {
         let column = projection.as_ref().get(output)?.expr.downcast_ref::<Column>()?;
@@ -93,7 +108,7 @@ fn scan(
         let users = projection
             .iter()
             .filter(|e| collect_columns(&e.expr).iter().any(|c| c.index() == column.index()));
-        let filtered = looked_at.iter().any(|c| c.name() == column.name());
+        let filtered = looked_at.iter().any(|name| name == column.name());
         let sorted = config
             .output_ordering
             .iter()
@@ -127,8 +142,8 @@ fn scan(
     if let Some(factory) = parquet.parquet_file_reader_factory() {
         coded = coded.with_parquet_file_reader_factory(Arc::clone(factory));
     }
-    if let Some(predicate) = parquet.filter() {
-        coded = coded.with_predicate(predicate);
+    if let Some(predicate) = predicate {
+        coded = coded.with_predicate(over_codes(predicate, &names, schema.file_schema())?);
     }
     let coded = coded.try_pushdown_projection(projection).ok()??;
     let mut schemas = footers.iter().map(|(schema, _)| with_codes(schema, &names));
@@ -144,6 +159,35 @@ fn scan(
     let scan = DataSourceExec::from_data_source(config);
     let outputs = columns.into_iter().map(|(output, _)| output).collect();
     Some((DictionaryScanExec::new(scan, source, names), outputs))
+}
+
+/// The columns by which a scan tests its rows, or will when a join tells it their bounds. A
+/// fixed condition that only leaves out row groups, by their statistics, is none of these.
+fn tested(predicate: &Arc<dyn PhysicalExpr>, late: bool) -> Vec<String> {
+    let tests = |e: &Arc<dyn PhysicalExpr>| {
+        late || e.exists(|e| Ok(e.is::<DynamicFilterPhysicalExpr>())).unwrap_or(true)
+    };
+    let tests = split_conjunction(predicate).into_iter().filter(|e| tests(e));
+    tests.flat_map(collect_columns).map(|c| c.name().to_string()).collect()
+}
+
+/// A condition on texts over the columns of `names` as codes: pruning by statistics sees
+/// through a cast from a dictionary. `None` for one that cannot be rewritten.
+fn over_codes(
+    predicate: Arc<dyn PhysicalExpr>,
+    names: &[String],
+    texts: &Schema,
+) -> Option<Arc<dyn PhysicalExpr>> {
+    let over = predicate.transform_up(|e| {
+        let Some(column) = e.downcast_ref::<Column>() else { return Ok(Transformed::no(e)) };
+        if !names.iter().any(|name| name == column.name()) {
+            return Ok(Transformed::no(e));
+        }
+        let text = texts.field_with_name(column.name())?.data_type().clone();
+        let cast = CastExpr::new(Arc::clone(&e), text, None);
+        Ok(Transformed::yes(Arc::new(cast) as Arc<dyn PhysicalExpr>))
+    });
+    over.ok().map(|over| over.data)
 }
 
 /// The schema with the columns of these names as codes.
@@ -194,7 +238,9 @@ fn holds_codes(schema: &Schema, footer: &ParquetMetaData, name: &str) -> bool {
                 matches!(e, E::PLAIN | E::DELTA_LENGTH_BYTE_ARRAY | E::DELTA_BYTE_ARRAY)
             }),
         };
-        chunk.dictionary_page_offset().is_some() && !plain
+        // A Bloom filter is looked at for texts only.
+        let bloom = chunk.bloom_filter_offset().is_some();
+        chunk.dictionary_page_offset().is_some() && !plain && !bloom
     };
     let groups = || footer.row_groups().iter();
     text && leaf.is_some_and(|leaf| groups().all(|g| coded(g.column(leaf))))
