@@ -40,6 +40,11 @@ const AGGREGATE_NS: (f64, f64) = (2.0, 1.2);
 /// twin. From `operator_rates` (project, case).
 const OPERATION_NS: (f64, f64) = (1.5, 0.35);
 
+/// Nanoseconds of one core per row and column that a filter reads or passes on, in the twin.
+/// TPC-H's questions 12 (nine operations, five columns: 7 for a row against 25 in DataFusion)
+/// and 14 (three, four columns: 7 against 4.5), by processor time.
+const FILTER_COLUMN_NS: f64 = 1.5;
+
 /// How much slower DataFusion's expressions and aggregates are on decimals, which are 16
 /// bytes wide there and 8 in the twin: twice, from `operator_rates` (decimal_groups, wide).
 pub const DECIMALS: f64 = 2.0;
@@ -206,6 +211,14 @@ pub fn cpu_expressions(rows: f64, operations: usize, threads: usize) -> Cost {
 /// As [`cpu_expressions`], in the CPU's twin.
 pub fn twin_expressions(rows: f64, operations: usize, threads: usize) -> Cost {
     on_cores(rows * operations as f64 * OPERATION_NS.1, threads)
+}
+
+/// The cost of a filter of `operations` over `columns`, in the CPU's twin.
+pub fn twin_filter(rows: f64, operations: usize, columns: usize, threads: usize) -> Cost {
+    let moved = on_cores(rows * columns as f64 * FILTER_COLUMN_NS, threads).compute_ms;
+    let mut cost = twin_expressions(rows, operations, threads);
+    cost.compute_ms += moved;
+    cost
 }
 
 impl GroupBy {

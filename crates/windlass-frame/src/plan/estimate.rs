@@ -24,6 +24,7 @@ use windlass_runtime::{
     Calibration, Cost, Work,
     cost::{
         DECIMALS, FirstOfGroups, GroupBy, Join, Sort, Window, cpu_expressions, twin_expressions,
+        twin_filter,
     },
 };
 
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{
     lower::{
-        PipelinePlan,
+        InputColumn, PipelinePlan,
         types::{is_string, phys_type},
     },
     nodes::GroupTop,
@@ -73,8 +74,8 @@ pub(super) struct Figures {
     /// On the CPU, by DataFusion's operators.
     pub(super) cpu: Cost,
     /// On the CPU, by the twin of the device's kernel, where it may be faster: group-bys,
-    /// joins and sorts on numbers, and sums of decimals. Filters, projections and other sums
-    /// are not (`operator_rates`).
+    /// joins and sorts on numbers, sums of decimals, and filters of many operations on few
+    /// columns. Projections and other sums are not (`operator_rates`).
     pub(super) twin: Option<Cost>,
     work: Work,
 }
@@ -107,9 +108,15 @@ pub(super) fn figures(segment: &Segment, texts: usize, threads: usize) -> Figure
     let upload_bytes = rows * width as f64;
     let batches = (rows / DEVICE_ROWS).ceil().max(1.0);
     let operations = operations(program);
-    let decimals = input.columns.iter().any(|c| matches!(c.data_type, DataType::Decimal128(..)));
+    let is_decimal = |c: &InputColumn| matches!(c.data_type, DataType::Decimal128(..));
+    let decimals = input.columns.iter().any(is_decimal);
     let mut cpu = cpu_expressions(rows, operations, threads);
-    if decimals {
+    // A filter passes on what it does not look at.
+    let decimals_computed = match &segment.lowered {
+        Lowered::Pipeline(_) => computed(program).any(|i| is_decimal(&input.columns[i as usize])),
+        Lowered::Aggregate { .. } => decimals,
+    };
+    if decimals_computed {
         cpu.compute_ms *= DECIMALS;
     }
     match &segment.lowered {
@@ -128,7 +135,10 @@ pub(super) fn figures(segment: &Segment, texts: usize, threads: usize) -> Figure
                 probes: 0.0,
                 launches: batches * PIPELINE_LAUNCHES,
             };
-            Figures { rows: known, groups: 0, cpu, twin: None, work }
+            // A text that is no code costs more to give one than a test saves.
+            let twin = (plan.kernel.filter.is_some() && texts == 0)
+                .then(|| twin_filter(rows, operations, input.columns.len(), threads));
+            Figures { rows: known, groups: 0, cpu, twin, work }
         }
         Lowered::Aggregate { plan, .. } => {
             let kernel = &plan.kernel;
@@ -303,6 +313,15 @@ pub(super) fn of_group_top(
 fn operations(program: &Program) -> usize {
     let free = |op: &Op| matches!(op, Op::Input(_) | Op::Const(_) | Op::Null);
     program.values().iter().filter(|v| !free(&v.op)).count()
+}
+
+/// The inputs that something is computed from.
+fn computed(program: &Program) -> impl Iterator<Item = u32> {
+    let operands = program.values().iter().flat_map(|v| v.op.operands());
+    operands.filter_map(|id| match program.value(id).op {
+        Op::Input(input) => Some(input),
+        _ => None,
+    })
 }
 
 /// Rows that a plan gives, as its statistics tell or as the sizes of its files suggest.

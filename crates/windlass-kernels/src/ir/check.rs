@@ -18,14 +18,7 @@ pub(super) fn check(program: &Program) -> Result<()> {
     };
     for (at, value) in program.values().iter().enumerate() {
         let known = |id: &ValueId| (id.0 as usize) < at;
-        let operands: Vec<ValueId> = match &value.op {
-            Op::Input(_) | Op::Const(_) | Op::Null => vec![],
-            Op::Unary(_, a, g) | Op::Cast(a, _, g) => std::iter::once(*a).chain(*g).collect(),
-            Op::Binary(_, a, b, g) => [*a, *b].into_iter().chain(*g).collect(),
-            Op::Select(c, a, b) => vec![*c, *a, *b],
-            Op::Lookup(_, a) => vec![*a],
-        };
-        if !operands.iter().all(known) {
+        if !value.op.operands().iter().all(known) {
             return Err(bad(at, format!("{:?}", value.op)));
         }
         let id = match &value.op {

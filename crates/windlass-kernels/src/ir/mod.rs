@@ -198,6 +198,19 @@ pub enum Op {
     Lookup(TableId, ValueId),
 }
 
+impl Op {
+    /// The values that it reads, guards included.
+    pub fn operands(&self) -> Vec<ValueId> {
+        match self {
+            Self::Input(_) | Self::Const(_) | Self::Null => vec![],
+            Self::Unary(_, a, g) | Self::Cast(a, _, g) => std::iter::once(*a).chain(*g).collect(),
+            Self::Binary(_, a, b, g) => [*a, *b].into_iter().chain(*g).collect(),
+            Self::Select(c, a, b) => vec![*c, *a, *b],
+            Self::Lookup(_, a) => vec![*a],
+        }
+    }
+}
+
 /// A value of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Value {
