@@ -82,6 +82,26 @@ const QUERIES: &[(&str, &str)] = &[
         "select p.id, q.id i, q.g from (select * from one where id % 12 = 0) p left join (select * \
          from one where id % 9 = 0) q on p.a > q.a + 900 and p.k < q.k",
     ),
+    (
+        "union_of_joins",
+        "select g, count(*) n, sum(a) s from (select p.g, q.a from x p join one q on p.k = q.k and \
+         p.a > 900 union all select g, a from one where b > 800) group by g",
+    ),
+    (
+        "limit_of_a_join",
+        "select count(*) n, count(i) c from (select p.id, q.id i from x p join one q on p.id % \
+         3000 = q.id - 9000000 offset 700)",
+    ),
+    (
+        "sorted_join",
+        "select p.id, q.g, p.a + q.a v from x p join one q on p.id % 3000 = q.id - 9000000 where \
+         p.a > 500 order by q.g desc, p.id limit 60",
+    ),
+    (
+        "exchanged_join",
+        "select id, g, row_number() over (partition by k order by id) r from (select p.id, q.g, \
+         q.k from x p join one q on p.id % 3000 = q.id - 9000000 where p.a > 500)",
+    ),
     ("medians", "select g, median(a) m, count(distinct k) d from x group by g"),
 ];
 
@@ -175,6 +195,10 @@ sweeps!(
     resident_joins,
     rows_of_a_join,
     pairs,
+    union_of_joins,
+    limit_of_a_join,
+    sorted_join,
+    exchanged_join,
     medians
 );
 

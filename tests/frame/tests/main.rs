@@ -3,6 +3,7 @@
 mod breakers;
 mod errors;
 mod frames;
+mod moved;
 mod nested_loop;
 mod planning;
 mod reading;

@@ -15,7 +15,9 @@
 //! Joins and sorts are nodes of their own, between record batches: their keys go to the
 //! device and row numbers come back ([`DeviceHashJoinExec`], [`DeviceSortExec`]). A join below
 //! a pipeline or aggregation of the same GPU leaves its rows there instead
-//! ([`ResidentHashJoinExec`]); its inputs are pipelines that give keys and columns.
+//! ([`ResidentHashJoinExec`]); its inputs are pipelines that give keys and columns. Limits,
+//! unions, exchanges and sorts of rows that are on a device leave them there too
+//! ([`ResidentExec`]).
 //!
 //! A device node keeps the CPU operators that it stands for ([`HostChain`]). When the
 //! device fails at a batch, a pipeline gives that batch to them; an aggregation starts
@@ -31,12 +33,17 @@
 //! | [`failure`] | [`DeviceFailure`]: an error that names its device |
 //! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host; [`ResidentHashJoinExec`]: rows on the device too; [`DeviceNestedLoopJoinExec`]: pairs tested on the device |
 //! | `keys` | key expressions of joins and sorts |
+//! | `limit` | so many rows of those on a device |
 //! | [`metrics`] | the figures of device nodes |
 //! | [`pipeline`] | [`DevicePipelineExec`]: filters and projections as one kernel |
+//! | `repartition` | exchanges of rows between partitions of one device |
+//! | [`resident`] | [`ResidentExec`]: limits, unions, exchanges and sorts of rows on a device |
+//! | `resident_sort` | sorts and top-k of rows on a device |
 //! | `shared` | parts of a plan that are computed once for several readers |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
 //! | `source` | what a pipeline or aggregation reads its batches from |
 //! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
+//! | `union` | unions of rows on a device |
 //! | [`upload`] | [`DeviceUploadExec`]: record batches to device batches |
 //! | [`window`] | [`DeviceWindowExec`]: window functions, the rows on the host |
 
@@ -63,14 +70,19 @@ pub mod download;
 pub mod failure;
 pub mod join;
 pub(crate) mod keys;
+pub(crate) mod limit;
 pub mod metrics;
 pub mod pipeline;
+pub(crate) mod repartition;
+pub mod resident;
+pub(crate) mod resident_sort;
 pub(crate) mod shared;
 pub mod sort;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 pub mod top_k_per_group;
+pub(crate) mod union;
 pub mod upload;
 pub mod window;
 
@@ -83,6 +95,7 @@ pub use join::{
     DeviceHashJoinExec, DeviceNestedLoopJoinExec, JoinKeys, PairTest, ResidentHashJoinExec,
 };
 pub use pipeline::DevicePipelineExec;
+pub use resident::ResidentExec;
 pub(crate) use shared::{SharedExec, SharedState};
 pub use sort::DeviceSortExec;
 pub use top_k_per_group::{DeviceTopKPerGroupExec, GroupTop};
@@ -188,6 +201,9 @@ pub trait DeviceNode: ExecutionPlan {
 /// A plan node as a device node.
 pub fn as_device_node(plan: &dyn ExecutionPlan) -> Option<&dyn DeviceNode> {
     if let Some(node) = plan.downcast_ref::<DevicePipelineExec>() {
+        return Some(node);
+    }
+    if let Some(node) = plan.downcast_ref::<ResidentExec>() {
         return Some(node);
     }
     plan.downcast_ref::<DeviceAggregateExec>().map(|node| node as &dyn DeviceNode)

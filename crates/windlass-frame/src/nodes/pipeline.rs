@@ -65,8 +65,8 @@ pub struct DevicePipelineExec {
 }
 
 impl DevicePipelineExec {
-    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`] or a
-    /// [`super::ResidentHashJoinExec`], gives what it reads.
+    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`], a
+    /// [`super::ResidentHashJoinExec`] or a [`super::ResidentExec`], gives what it reads.
     ///
     /// # Errors
     /// DataFusion's, when the chain does not suit the input.

@@ -9,7 +9,7 @@ use datafusion::{
 };
 use futures::stream::BoxStream;
 
-use super::{DeviceUploadExec, Placed, ResidentHashJoinExec, Uploaded};
+use super::{DeviceNode, DeviceUploadExec, Placed, ResidentExec, ResidentHashJoinExec, Uploaded};
 use crate::{
     batch::{DictionaryLimits, DictionarySet},
     lower::HostTables,
@@ -22,6 +22,8 @@ pub(crate) enum Source<'a> {
     Upload(&'a DeviceUploadExec),
     /// Rows that a join made on the device.
     Join(&'a ResidentHashJoinExec),
+    /// Rows that were on the device, limited, put together, exchanged or sorted there.
+    Resident(&'a ResidentExec),
 }
 
 /// A node as a source.
@@ -32,8 +34,11 @@ pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Source<'_>> {
     if let Some(upload) = plan.downcast_ref::<DeviceUploadExec>() {
         return Ok(Source::Upload(upload));
     }
+    if let Some(rows) = plan.downcast_ref::<ResidentExec>() {
+        return Ok(Source::Resident(rows));
+    }
     plan.downcast_ref::<ResidentHashJoinExec>().map(Source::Join).ok_or_else(|| {
-        let text = format!("expected an upload or a join on a device, got {}", plan.name());
+        let text = format!("expected an upload or rows on a device, got {}", plan.name());
         DataFusionError::Internal(text)
     })
 }
@@ -44,6 +49,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Upload(upload) => upload.placed(),
             Self::Join(join) => join.placed(),
+            Self::Resident(rows) => rows.placed(),
         }
     }
 
@@ -52,6 +58,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Upload(upload) => upload.input(),
             Self::Join(join) => join.host(),
+            Self::Resident(rows) => rows.host(),
         }
     }
 
@@ -59,7 +66,7 @@ impl<'a> Source<'a> {
     pub(crate) fn again(self) -> Option<&'a Arc<dyn ExecutionPlan>> {
         match self {
             Self::Upload(upload) => Some(upload.input()),
-            Self::Join(_) => None,
+            Self::Join(_) | Self::Resident(_) => None,
         }
     }
 
@@ -73,7 +80,7 @@ impl<'a> Source<'a> {
         let make = || Arc::new(DictionarySet::new(Arc::clone(tables), DictionaryLimits::default()));
         match self {
             Self::Upload(_) => make(),
-            Self::Join(_) => Arc::clone(kept.get_or_init(make)),
+            Self::Join(_) | Self::Resident(_) => Arc::clone(kept.get_or_init(make)),
         }
     }
 
@@ -90,6 +97,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Upload(upload) => upload.uploads(partition, context, dictionaries),
             Self::Join(join) => join.batches(partition, context, &dictionaries),
+            Self::Resident(rows) => rows.batches(partition, context, &dictionaries),
         }
     }
 }

@@ -21,7 +21,7 @@ use datafusion::{
 use super::segment;
 use crate::nodes::{
     DeviceAggregateExec, DeviceDownloadExec, DevicePipelineExec, DeviceSortExec, DeviceUploadExec,
-    SharedExec,
+    ResidentExec, SharedExec,
 };
 
 /// For a merge of partitions that a device other than the host sorted one by one, the sort
@@ -42,6 +42,9 @@ pub(super) fn whole_sort(
         picks.push(below);
         below = pick.input();
     }
+    let download = below.downcast_ref::<DeviceDownloadExec>();
+    let resident = download.and_then(|d| d.input().downcast_ref::<ResidentExec>());
+    let below = resident.map_or(below, ResidentExec::host);
     let Some(node) = below.downcast_ref::<DeviceSortExec>() else { return Ok(None) };
     let (sort, placed) = (node.sort(), node.placed());
     if placed.is_host() || !sort.expr().iter().eq(&order) {
@@ -52,6 +55,10 @@ pub(super) fn whole_sort(
     let whole = SortExec::new(sort.expr().clone(), rows).with_fetch(fetch);
     let whole: Arc<dyn ExecutionPlan> =
         Arc::new(DeviceSortExec::new(Arc::new(whole), placed.clone()));
+    let whole = match resident.and_then(|rows| rows.whole(Arc::clone(&whole), fetch)) {
+        Some(rows) => Arc::new(DeviceDownloadExec::try_new(Arc::new(rows?))?),
+        None => whole,
+    };
     let options = || ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     let plan = picks
         .into_iter()

@@ -9,6 +9,8 @@
 //! | `breaker` | joins, sorts and windows |
 //! | `children` | nodes over inputs that were placed |
 //! | `resident` | joins whose rows stay on the device for the segment above |
+//! | `moved` | limits, unions, exchanges and sorts of rows that are on a device |
+//! | `rest` | what is said of the rows that stay there |
 //! | `group_top` | filters on a row number, of which a sort need not see all rows |
 //! | `estimate` | rows, bytes and costs of a segment |
 //! | `order` | the order of joins |
@@ -26,8 +28,10 @@ pub mod devices;
 mod estimate;
 mod group_top;
 mod late;
+mod moved;
 mod order;
 mod resident;
+mod rest;
 pub mod rule;
 mod segment;
 mod share;

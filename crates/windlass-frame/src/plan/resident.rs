@@ -11,7 +11,8 @@
 //!
 //! A join is placed before what is above it, with its rows on the host. When a segment above is
 //! placed, [`keep`] says how both would be on one GPU; the inputs of the join become pipelines,
-//! and a join below one of these stays on the device in the same way.
+//! and a join below one of these stays on the device in the same way. So do limits, unions and
+//! exchanges in between ([`super::moved`]).
 
 use std::sync::Arc;
 
@@ -31,13 +32,14 @@ use datafusion::{
 use super::{
     Footers, coded,
     estimate::rows_of,
+    moved::{self, Rested},
     segment::{self, Lowered, Segment},
 };
 use crate::{
     lower::{HostTables, InputPlan, Lowering, Unsupported},
     nodes::{
-        DeviceDownloadExec, DeviceHashJoinExec, DevicePipelineExec, DeviceUploadExec, HostChain,
-        Placed, ResidentHashJoinExec,
+        DeviceDownloadExec, DeviceHashJoinExec, DeviceNode, DevicePipelineExec, DeviceUploadExec,
+        HostChain, Placed, ResidentExec, ResidentHashJoinExec,
         aggregate::Stage,
         join::rows::{Payload, RowsPlan},
         source,
@@ -66,6 +68,26 @@ pub(super) struct Bytes {
     pub(super) fetched: f64,
 }
 
+impl Bytes {
+    /// Those of both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { kept: self.kept + other.kept, fetched: self.fetched + other.fetched }
+    }
+}
+
+/// What decides whether rows stay on a device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping<'a> {
+    /// Whether partitions may become one.
+    pub(super) collapse: bool,
+    /// What files hold.
+    pub(super) footers: Option<&'a Footers>,
+    /// Whether operators are placed whatever the cost.
+    pub(super) forced: bool,
+    /// Exchanges by key after which only their reader counts on the partitions of rows.
+    pub(super) exchanges: &'a [Plan],
+}
+
 /// A segment over a join, both on one device.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -92,29 +114,30 @@ impl Kept {
 /// Whether the rows of a placed join stay on its device, and if not, why.
 pub(super) type Note = (Arc<dyn ExecutionPlan>, Result<(), Unsupported>);
 
-/// The segment over a join's rows on the device, where `source`, what lies below it now, is a
-/// join on a device other than the host. Partitions may become one with `collapse`.
+/// The segment over rows on the device, where `source`, what lies below it now, is a join on a
+/// device other than the host, or passes on such rows.
 pub(super) fn keep(
     segment: &Segment,
     source: &Arc<dyn ExecutionPlan>,
-    collapse: bool,
-    footers: Option<&Footers>,
+    keeping: &Keeping<'_>,
 ) -> (Option<Kept>, Vec<Note>) {
     let mut exchanges: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-    let mut below = source;
-    while collapse && takes_in(segment, below) {
+    let mut below = moved::unrested(source);
+    while keeping.collapse && takes_in(segment, below) {
         exchanges.push(Arc::clone(below));
-        below = below.children()[0];
+        below = moved::unrested(below.children()[0]);
     }
     exchanges.reverse();
-    while collapse && spreads(below) {
-        below = below.children()[0];
+    while keeping.collapse && spreads(below) {
+        below = moved::unrested(below.children()[0]);
     }
-    let Some(join) = below.downcast_ref::<DeviceHashJoinExec>() else { return (None, Vec::new()) };
-    if join.placed().is_host() {
+    let rests = below.is::<DeviceHashJoinExec>() || moved::is_mover(below);
+    let placed = moved::place_of(below).filter(|placed| rests && !placed.is_host());
+    let Some(placed) = placed else { return (None, Vec::new()) };
+    let mut keeper = Keeper::new(placed.clone(), keeping);
+    if !keeper.may_rest(below) {
         return (None, Vec::new());
     }
-    let mut keeper = Keeper { placed: join.placed().clone(), footers, notes: Vec::new() };
     match keeper.segment(segment, exchanges, below) {
         Ok(kept) => {
             keeper.notes.push((Arc::clone(below), Ok(())));
@@ -140,11 +163,17 @@ fn takes_in(segment: &Segment, plan: &Arc<dyn ExecutionPlan>) -> bool {
     *stage != Stage::Partial && exchange && plan.fetch().is_none()
 }
 
-/// Turns placed joins into such whose rows stay on one device.
-struct Keeper<'a> {
-    placed: Placed,
-    footers: Option<&'a Footers>,
-    notes: Vec<Note>,
+/// Turns placed joins, and what passes on their rows, into such whose rows stay on one device.
+pub(super) struct Keeper<'a> {
+    pub(super) placed: Placed,
+    pub(super) keeping: &'a Keeping<'a>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(placed: Placed, keeping: &'a Keeping<'a>) -> Self {
+        Self { placed, keeping, notes: Vec::new() }
+    }
 }
 
 impl Keeper<'_> {
@@ -171,7 +200,7 @@ impl Keeper<'_> {
             Lowered::Pipeline(plan) => (&plan.input, &plan.tables),
             Lowered::Aggregate { plan, .. } => (&plan.input, &plan.tables),
         };
-        let (input, tables, bytes) = self.join(&join, reader, tables)?;
+        let (input, tables, bytes) = self.rows(&join, reader, tables)?;
         if let Some(tables) = tables.map(Arc::new) {
             match &mut lowered {
                 Lowered::Pipeline(plan) => Arc::make_mut(plan).tables = tables,
@@ -183,12 +212,12 @@ impl Keeper<'_> {
     }
 
     /// A join with its rows on the device, for a reader; the reader's tables if they change.
-    fn join(
+    pub(super) fn join(
         &mut self,
         plan: &Arc<dyn ExecutionPlan>,
         reader: &InputPlan,
         tables: &HostTables,
-    ) -> Result<(Plan, Option<HostTables>, Bytes), Unsupported> {
+    ) -> Result<Rested, Unsupported> {
         let Some(node) = plan.downcast_ref::<DeviceHashJoinExec>() else {
             return Err(Unsupported::new(format!("{} is no join on a device", plan.name())));
         };
@@ -240,8 +269,9 @@ impl Keeper<'_> {
         Ok((Arc::new(node.map_err(refused)?), tables, bytes))
     }
 
-    /// A side of a join: its filters and projections, with the keys and these columns on top.
-    fn side(
+    /// An input of a join, or of an operator that passes rows on: its filters and projections,
+    /// with the keys and these columns on top.
+    pub(super) fn side(
         &mut self,
         plan: &Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -261,9 +291,10 @@ impl Keeper<'_> {
         if let Some(why) = why {
             return Err(why);
         }
-        if source.downcast_ref::<DeviceHashJoinExec>().is_some_and(|j| self.has(j.placed())) {
+        let rests = source.is::<DeviceHashJoinExec>() || moved::is_mover(&source);
+        if rests && self.may_rest(&source) {
             let before = self.notes.len();
-            match self.side_over_join(&source, &nodes) {
+            match self.side_over_rows(&source, &nodes) {
                 Ok(side) => {
                     self.notes.push((source, Ok(())));
                     return Ok(side);
@@ -278,7 +309,7 @@ impl Keeper<'_> {
         plan.kernel.supported(&*self.placed.device)?;
         let width: usize = plan.input.columns.iter().map(|c| c.ty.wide_bytes()).sum();
         let kept = known(&source) * width as f64;
-        let (coded, _) = coded::source(&plan.input, &source, self.footers);
+        let (coded, _) = coded::source(&plan.input, &source, self.keeping.footers);
         let source = coded.unwrap_or(source);
         let upload = DeviceUploadExec::new(source, self.placed.clone(), plan.input.clone());
         let chain = Arc::new(HostChain::new(nodes));
@@ -286,7 +317,7 @@ impl Keeper<'_> {
         Ok((node.map_err(refused)?, Bytes { kept, fetched: 0.0 }))
     }
 
-    fn side_over_join(
+    fn side_over_rows(
         &mut self,
         join: &Arc<dyn ExecutionPlan>,
         nodes: &[Arc<dyn ExecutionPlan>],
@@ -296,7 +327,7 @@ impl Keeper<'_> {
         let nodes = steps;
         let mut plan = lower_steps(&nodes, &join)?.finish()?;
         plan.kernel.supported(&*self.placed.device)?;
-        let (input, tables, bytes) = self.join(&join, &plan.input, &plan.tables)?;
+        let (input, tables, bytes) = self.rows(&join, &plan.input, &plan.tables)?;
         if let Some(tables) = tables {
             plan.tables = Arc::new(tables);
         }
@@ -305,27 +336,12 @@ impl Keeper<'_> {
         Ok((node, bytes))
     }
 
-    fn has(&self, placed: &Placed) -> bool {
+    pub(super) fn has(&self, placed: &Placed) -> bool {
         placed.device.info().name == self.placed.device.info().name
     }
 
-    /// Whether a plan's rows are those of a join on the device, but for filters, projections
-    /// and the partitions that they are in.
-    fn leads_to_join(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
-        if let Some(join) = plan.downcast_ref::<DeviceHashJoinExec>() {
-            return self.has(join.placed());
-        }
-        if segment::is_step(plan) || spreads(plan) {
-            return self.leads_to_join(plan.children()[0]);
-        }
-        let download = plan.downcast_ref::<DeviceDownloadExec>();
-        let pipeline = download.and_then(|d| d.input().downcast_ref::<DevicePipelineExec>());
-        let source = pipeline.and_then(|p| source::of(p.input()).ok());
-        source.is_some_and(|s| self.leads_to_join(s.host()))
-    }
-
     /// A plan with the pipelines of the device in its first steps as the operators that they
-    /// stand for, and without exchanges that spread the rows of a join on the device.
+    /// stand for, and without exchanges that spread rows that are on the device.
     fn unplaced(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
@@ -338,10 +354,14 @@ impl Keeper<'_> {
                 false => HostChain::new(vec![Arc::clone(plan)]).over(new),
             };
         }
-        if spreads(plan) && self.leads_to_join(plan) {
+        if spreads(plan) && self.may_rest(plan) {
             return self.unplaced(plan.children()[0]);
         }
         let download = plan.downcast_ref::<DeviceDownloadExec>();
+        let rows = download.and_then(|d| d.input().downcast_ref::<ResidentExec>());
+        if let Some(rows) = rows.filter(|rows| self.has(rows.placed())) {
+            return self.unplaced(rows.host());
+        }
         let pipeline = download.and_then(|d| d.input().downcast_ref::<DevicePipelineExec>());
         match (download, pipeline) {
             (Some(download), Some(pipeline)) if self.has(download.placed()) => {
@@ -353,7 +373,7 @@ impl Keeper<'_> {
     }
 }
 
-fn refused(e: datafusion::error::DataFusionError) -> Unsupported {
+pub(super) fn refused(e: datafusion::error::DataFusionError) -> Unsupported {
     Unsupported::new(e.to_string())
 }
 
@@ -362,7 +382,7 @@ fn count(plan: &Arc<dyn ExecutionPlan>) -> Option<f64> {
     rows_of(plan).map(|n| n as f64)
 }
 
-fn known(plan: &Arc<dyn ExecutionPlan>) -> f64 {
+pub(super) fn known(plan: &Arc<dyn ExecutionPlan>) -> f64 {
     count(plan).unwrap_or(UNKNOWN_ROWS as f64)
 }
 

@@ -20,7 +20,7 @@ use super::{
     breaker::{self, Breaker},
     children::{whole_sort, with_children},
     choose::choose,
-    coded, estimate, group_top,
+    coded, estimate, group_top, moved,
     resident::{self, Kept, Note},
     segment::{self, Lowered, Segment},
     subquery,
@@ -65,7 +65,8 @@ pub fn place(
     options: &PlacementOptions,
 ) -> Result<(Arc<dyn ExecutionPlan>, Vec<Decision>)> {
     let mut placer = Placer::new(devices, options);
-    placer.number(&plan, 0);
+    // Without `collapse`, others count on the partitions of the rows.
+    placer.number(&plan, 0, !options.collapse);
     let placed = placer.rewrite(&plan, 0)?;
     if placer.placed == 0 && !placer.coded {
         return Ok((plan, placer.decisions));
@@ -95,31 +96,50 @@ fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
 }
 
 /// One placement in progress.
-struct Placer<'a> {
-    devices: &'a DeviceSet,
-    options: &'a PlacementOptions,
+pub(super) struct Placer<'a> {
+    pub(super) devices: &'a DeviceSet,
+    pub(super) options: &'a PlacementOptions,
     /// One for each operator, in depth-first order.
-    decisions: Vec<Decision>,
+    pub(super) decisions: Vec<Decision>,
     /// Segments placed so far.
-    placed: usize,
+    pub(super) placed: usize,
     /// Whether a filter left on the host reads texts as codes.
     coded: bool,
     /// Sorts of which only the first rows of each group are wanted.
     tops: Vec<group_top::Found>,
     /// Joins placed so far, with their decisions.
-    joins: Vec<(Arc<dyn ExecutionPlan>, usize)>,
+    pub(super) joins: Vec<(Arc<dyn ExecutionPlan>, usize)>,
+    /// Limits, unions and exchanges met so far, with their decisions.
+    pub(super) movers: Vec<(Arc<dyn ExecutionPlan>, usize)>,
+    /// Those exchanges of which only the reader counts on the partitions of rows.
+    pub(super) exchanges: Vec<Arc<dyn ExecutionPlan>>,
+    /// For each operator, whether one above counts on the partitions of its rows as the host
+    /// makes them.
+    pub(super) paired: Vec<bool>,
     threads: usize,
 }
 
 impl<'a> Placer<'a> {
     fn new(devices: &'a DeviceSet, options: &'a PlacementOptions) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (decisions, tops, joins) = (Vec::new(), Vec::new(), Vec::new());
-        Self { devices, options, decisions, placed: 0, coded: false, tops, joins, threads }
+        Self {
+            devices,
+            options,
+            decisions: Vec::new(),
+            placed: 0,
+            coded: false,
+            tops: Vec::new(),
+            joins: Vec::new(),
+            movers: Vec::new(),
+            exchanges: Vec::new(),
+            paired: Vec::new(),
+            threads,
+        }
     }
 
     /// Makes the decision of each operator, as if nothing were placed.
-    fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, depth: usize) {
+    fn number(&mut self, plan: &Arc<dyn ExecutionPlan>, depth: usize, paired: bool) {
+        self.paired.push(paired);
         self.tops.extend(group_top::find(plan));
         self.decisions.push(Decision {
             id: self.decisions.len(),
@@ -134,8 +154,9 @@ impl<'a> Placer<'a> {
                 _ => format!("{} has no device form", plan.name()),
             },
         });
+        let paired = moved::pairs_partitions(plan) || paired && !moved::repartitions(plan);
         for child in plan.children() {
-            self.number(child, depth + 1);
+            self.number(child, depth + 1, paired);
         }
     }
 
@@ -201,8 +222,10 @@ impl<'a> Placer<'a> {
             }
         }
         let node = breaker.node(&below, placed, self.options.collapse)?;
-        if matches!(breaker, Breaker::Join(_)) {
-            self.joins.push((Arc::clone(&node), id));
+        match breaker {
+            Breaker::Join(_) => self.joins.push((Arc::clone(&node), id)),
+            Breaker::Sort => return self.rest(node, id),
+            _ => {}
         }
         Ok(node)
     }
@@ -233,7 +256,7 @@ impl<'a> Placer<'a> {
     }
 
     /// Notes that operators are placed on a device.
-    fn mark(&mut self, decisions: std::ops::Range<usize>, device: &str) {
+    pub(super) fn mark(&mut self, decisions: std::ops::Range<usize>, device: &str) {
         for d in &mut self.decisions[decisions] {
             (d.placed, d.device) = (true, device.to_string());
             let event = format!("{}: {}", d.operator, d.reason);
@@ -254,7 +277,7 @@ impl<'a> Placer<'a> {
             return self.on_cpu(segment, source).map(Some);
         }
         let footers = self.options.footers.as_ref();
-        let (kept, notes) = resident::keep(segment, &source, self.options.collapse, footers);
+        let (kept, notes) = resident::keep(segment, &source, &self.keeping());
         let (coded, texts) = coded::source(segment.lowered.input(), &source, footers);
         let mut figures = estimate::figures(segment, texts, self.threads);
         if let Some(kept) = &kept {
@@ -309,21 +332,7 @@ impl<'a> Placer<'a> {
         let class = device.info().class;
         let asked = self.options.force_device.is_some() || class != DeviceClass::Real;
         let kept = kept.filter(|k| class != DeviceClass::Host && (asked || k.pays()));
-        for (join, note) in notes {
-            let Some((_, id)) = self.joins.iter().find(|(j, _)| Arc::ptr_eq(j, &join)) else {
-                continue;
-            };
-            let stays = match (note, kept.is_some()) {
-                (Ok(()), true) => "its rows stay on the device".to_string(),
-                (Ok(()), false) if class == DeviceClass::Host => {
-                    "its rows come to the host, where the next operator is".to_string()
-                }
-                (Ok(()), false) => "its rows come to the host, which moves fewer bytes".to_string(),
-                (Err(why), _) => format!("its rows come to the host: {why}"),
-            };
-            let reason = &mut self.decisions[*id].reason;
-            *reason = format!("{reason}; {stays}");
-        }
+        self.notes(notes, device, kept.is_some());
         kept
     }
 
@@ -380,7 +389,8 @@ impl<'a> Placer<'a> {
             self.mark(id..id + 1, &device);
             return Ok(sort);
         }
-        with_children(plan, old, new).map(|plan| self.left(plan))
+        let plan = self.left(with_children(plan, old, new)?);
+        self.rest(plan, id)
     }
 }
 
@@ -436,7 +446,7 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
         }
         // By cost such a filter stays on the host: its rows are few, or there already.
         let plan = match self.options.force_device.is_some() {
-            true => subquery::as_columns(&plan)?,
+            true => moved::limits_apart(&subquery::as_columns(&plan)?)?,
             false => plan,
         };
         let (plan, decisions) = place(plan, &self.devices, &self.options)?;

@@ -81,8 +81,8 @@ pub struct DeviceAggregateExec {
 }
 
 impl DeviceAggregateExec {
-    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`] or a
-    /// [`super::ResidentHashJoinExec`], gives what it reads. `expected_groups` sizes the first table (0: not known). `limit`: no
+    /// `plan` is what `chain` was lowered to; `input`, a [`super::DeviceUploadExec`], a
+    /// [`super::ResidentHashJoinExec`] or a [`super::ResidentExec`], gives what it reads. `expected_groups` sizes the first table (0: not known). `limit`: no
     /// more groups than these are wanted.
     ///
     /// # Errors
