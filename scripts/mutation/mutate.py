@@ -9,6 +9,7 @@ is no fault and another is drawn; one that runs into the time limit counts as ki
     scripts/mutation/mutate.py                       60 mutants over all families, both languages
     scripts/mutation/mutate.py --family sort --count 20 --seed 7
     scripts/mutation/mutate.py --list --family gather
+    scripts/mutation/mutate.py --file kernels/join/rank.cu --line 34
 """
 
 import argparse
@@ -29,7 +30,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from mutants import ROOT, Mutant, draw, files, mutants  # noqa: E402
+from mutants import ROOT, Mutant, draw, equivalents, files, mutants  # noqa: E402
 
 BACKENDS = {
     "cuda": ["emulated", "emulated_seeded", "emulated_reversed", "emulated_checked"],
@@ -38,7 +39,7 @@ BACKENDS = {
 # The test files of a family whose name is not its own.
 OWN = {
     "compact": ["library", "batches", "bad_input"],
-    "pipeline": ["batches", "operations"],
+    "pipeline": ["batches", "numbers", "operations"],
     "scan": ["scan", "library"],
     "string": ["string", "bad_input"],
 }
@@ -259,6 +260,7 @@ def main():
     p.add_argument("--family", action="append", choices=every, help="only these families")
     p.add_argument("--language", choices=["cuda", "wgsl"], help="only this language")
     p.add_argument("--file", action="append", help="only this kernel text")
+    p.add_argument("--line", type=int, action="append", help="with --file: every mutant of this line")
     p.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     p.add_argument("--budget", type=float, default=float("inf"), help="seconds of tests for one mutant (no limit)")
     p.add_argument("--kernels", action="store_true", help="build the kernels' packages alone")
@@ -278,6 +280,11 @@ def main():
                         print(f"{m.file}:{m.line}: {m.operator}: {m.before.strip()} => {m.after.strip()}")
         return 0
     source = draw(a.seed, families, languages, a.file)
+    if a.line:
+        if not a.file:
+            sys.exit("--line is of the text that --file names")
+        named = [m for path in a.file for found in mutants(path, equivalents()).values() for m in found if m.line in a.line]
+        source, a.count = iter(named), len(named)
     if a.list:
         for m, _ in zip(source, range(a.count)):
             print(f"{m.file}:{m.line}: {m.operator}\n  - {m.before.strip()}\n  + {m.after.strip()}")

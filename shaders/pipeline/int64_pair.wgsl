@@ -65,9 +65,9 @@ fn divide_u64(a: U64, b: U64) -> vec4<u32> {
     for (var i = 0u; i < 64u; i++) {
         let n = 63u - i;
         let bit = select(a.x >> (n & 31u), a.y >> (n & 31u), n >= 32u) & 1u;
-        let carry = r.y >> 31u;
+        // Of the i bits before it, so nothing leaves it.
         r = vec2<u32>((r.x << 1u) | bit, (r.y << 1u) | (r.x >> 31u));
-        let takes = carry == 1u || !lt_u64(r, b);
+        let takes = !lt_u64(r, b);
         if (takes) { r = sub_u64(r, b); }
         q = vec2<u32>((q.x << 1u) | select(0u, 1u, takes), (q.y << 1u) | (q.x >> 31u));
     }

@@ -68,11 +68,17 @@ pub fn extremes(ty: PhysType) -> Vec<u128> {
     ];
     match ty {
         PhysType::Bool => vec![0, 1],
-        PhysType::F32 => f32s.iter().map(|f| u128::from(f.to_bits())).collect(),
+        PhysType::F32 => {
+            let all = f32s.iter().map(|f| u128::from(f.to_bits()));
+            // A NaN by its last bit alone.
+            all.chain([0x7f80_0001]).collect()
+        }
         PhysType::F64 => {
             let more = [1e-300, 1e300, 0.1, 0.499_999_999_999_999_94, 4_503_599_627_370_497.5];
             let all = f32s.iter().map(|f| f64::from(*f)).chain(more);
-            all.map(|f| u128::from(f.to_bits())).collect()
+            let all = all.map(|f| u128::from(f.to_bits()));
+            // NaNs by the last bit of either half alone.
+            all.chain([0x7ff0_0000_0000_0001, 0x7ff0_0001_0000_0000]).collect()
         }
         _ => {
             let bits = ty.packed_bytes().unwrap_or(1) as u32 * 8;

@@ -8,7 +8,10 @@ use windlass_device::{
 };
 use windlass_kernels::PhysType;
 
-use crate::launches::Recording;
+use crate::{
+    launches::Recording,
+    reversed::{MORE, Reversed},
+};
 
 /// A backend in one of its ways of running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +30,8 @@ pub enum Target {
     Wgpu,
     /// The WGSL texts, as on an adapter without 64-bit integers and floats.
     WgpuNarrow,
-    /// The WGSL texts, the threads of a group in the opposite order: lavapipe runs them in
-    /// order up to each barrier, which hides the lack of one. There are two groups more than
-    /// are asked for, as there may be past 65,535.
+    /// The WGSL texts, threads and groups in the opposite order, groups in two dimensions with
+    /// two more than are asked for, and weak exchanges that fail: see `reversed.rs`.
     WgpuReversed,
     /// The device that `WINDLASS_TEST_DEVICE` names: a real GPU, when there is one.
     Real,
@@ -85,7 +87,9 @@ impl Target {
             Self::Cpu => device,
             Self::Real => Arc::new(Recording::new(device, None, 0)),
             Self::WgpuNarrow => Arc::new(Recording::new(Arc::new(Narrow::new(device)), Some(1), 0)),
-            Self::WgpuReversed => Arc::new(Recording::new(Arc::new(Reversed(device)), Some(1), 2)),
+            Self::WgpuReversed => {
+                Arc::new(Recording::new(Arc::new(Reversed(device)), Some(1), MORE))
+            }
             _ => Arc::new(Recording::new(device, Some(1), 0)),
         }
     }
@@ -152,46 +156,4 @@ impl Device for Narrow {
     fn compile(&self, source: &KernelSource) -> Result<Arc<dyn Kernel>, DeviceError> {
         self.inner.compile(source)
     }
-}
-
-/// A device that runs the threads of each group of a WGSL kernel in the opposite order.
-#[derive(Debug)]
-struct Reversed(Arc<dyn Device>);
-
-impl Device for Reversed {
-    fn info(&self) -> &DeviceInfo {
-        self.0.info()
-    }
-
-    fn pool(&self) -> &Arc<MemoryPool> {
-        self.0.pool()
-    }
-
-    fn alloc(&self, r: &mut Reservation, bytes: usize) -> Result<DeviceBuffer, DeviceError> {
-        self.0.alloc(r, bytes)
-    }
-
-    fn queue(&self) -> Result<Box<dyn Queue>, DeviceError> {
-        self.0.queue()
-    }
-
-    fn compile(&self, source: &KernelSource) -> Result<Arc<dyn Kernel>, DeviceError> {
-        let text = reversed(&source.text, source.block).into();
-        self.0.compile(&KernelSource { text, ..source.clone() })
-    }
-}
-
-/// The text with thread `block - 1 - i` in the place of thread `i`.
-fn reversed(text: &str, block: u32) -> String {
-    const INDEX: &str = "@builtin(local_invocation_index) ";
-    let at = text.find(INDEX).expect("a kernel takes its thread's index") + INDEX.len();
-    let end = at + text[at..].find(':').expect("a type");
-    let body = end + text[end..].find('{').expect("a body") + 1;
-    let (name, last) = (&text[at..end], block - 1);
-    format!(
-        "{}{name}_place{}\nlet {name} = {last}u - {name}_place;\n{}",
-        &text[..at],
-        &text[end..body],
-        &text[body..]
-    )
 }

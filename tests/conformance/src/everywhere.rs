@@ -3,10 +3,9 @@
 /// Makes a test of each body, a `fn(Target)`, for each backend:
 ///
 /// * `everywhere!(sums, counts)`: for the interpreter, the emulator in its three orders, the
-///   WGSL adapter with all its features, with none, and with the threads of a group in the
-///   opposite order, and a real GPU;
+///   WGSL adapter with all its features, with none, and in the opposite order, and a real GPU;
 /// * `everywhere!(all: sums)`: also for the emulator that checks every access, but not for the
-///   threads of a group in the opposite order;
+///   WGSL adapter in the opposite order;
 /// * `everywhere!(emulated_checked: sums)`, `everywhere!(cpu, wgpu, real: sums)`: for these;
 /// * `everywhere!(mod large: emulated, wgpu: many)`: for these, in a module of this name.
 ///

@@ -11,6 +11,7 @@ mod everywhere;
 pub mod host;
 pub mod launches;
 pub mod reference;
+mod reversed;
 
 pub use check::Bench;
 pub use devices::{Narrow, Target, kernel_types};

@@ -12,6 +12,7 @@ use windlass_device::{Backend, DeviceBuffer};
 use windlass_kernels::{DeviceBatch, KernelError, PhysType, Storage, Validity, gather};
 
 conformance::everywhere!(all: gathers, gathers_many, scatters, concats, slices, widens, refuses, random);
+conformance::everywhere!(wgpu_reversed: gathers_many, scatters, concats);
 
 /// Sizes around a word of bits, a warp and a block.
 const SIZES: [usize; 12] = [0, 1, 31, 32, 33, 63, 64, 65, 255, 257, 600, 1025];

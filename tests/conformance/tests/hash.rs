@@ -11,6 +11,7 @@ use windlass_kernels::{
 };
 
 conformance::everywhere!(all: types, several_columns, refusals);
+conformance::everywhere!(wgpu_reversed: several_columns);
 
 const M: u32 = 0x5bd1_e995;
 

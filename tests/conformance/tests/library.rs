@@ -9,6 +9,7 @@ use windlass_kernels::{
 };
 
 conformance::everywhere!(scans, gaps);
+conformance::everywhere!(emulated_checked: gaps);
 
 fn buffer(bench: &mut Bench, words: &[u32]) -> DeviceBuffer {
     let device = bench.device_arc();
@@ -62,8 +63,9 @@ fn gaps(target: Target) {
             let from: Vec<u32> = (0..tiles * tile * words).map(|_| random.bits() as u32).collect();
             let mut offsets: Vec<u32> = (0..tiles).map(|_| random.below(tile + 1) as u32).collect();
             let total = twins::scan::exclusive_scan(&mut offsets);
-            let on_device = buffer(&mut bench, &[&[9, 9][..], &offsets].concat());
-            let source = buffer(&mut bench, &from);
+            // What lies behind the offsets and the tiles belongs to no tile.
+            let on_device = buffer(&mut bench, &[&[9, 9][..], &offsets, &[0; 3]].concat());
+            let source = buffer(&mut bench, &[&from[..], &vec![0xE5; tile * words]].concat());
             let to = buffer(&mut bench, &vec![0xA5A5_A5A5; total as usize * words]);
             let t = Tiles {
                 tiles: tiles as u32,

@@ -18,6 +18,7 @@ use windlass_kernels::{
 };
 
 conformance::everywhere!(hashes, ranges_of_types, ranges_of_several_keys, pieces, refusals);
+conformance::everywhere!(emulated_checked: hashes, ranges_of_several_keys);
 
 struct Run {
     device: Arc<dyn Device>,
@@ -63,8 +64,9 @@ impl Run {
 
 fn hashes(target: Target) {
     let mut run = Run::new(target);
-    for (rows, parts) in [(0, 3), (1, 1), (33, 5), (257, 256), (2049, 7), (5000, 300), (70_000, 16)]
-    {
+    let sizes =
+        [(0, 3), (1, 1), (33, 5), (257, 256), (2049, 7), (5000, 300), (4000, 5000), (70_000, 16)];
+    for (rows, parts) in sizes {
         let columns = [
             data::column(PhysType::I64, rows, Nulls::OneIn(9), 1),
             data::column(PhysType::I8, rows, Nulls::OneIn(4), 2),

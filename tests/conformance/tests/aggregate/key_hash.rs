@@ -1,5 +1,6 @@
-//! The hash of packed keys, which no result shows: a bad one only makes group-bys and joins
-//! slow. A kernel that writes it is put behind the text of `aggregate/insert`.
+//! What no group-by shows. The hash of packed keys: a bad one only makes group-bys and joins
+//! slow; a kernel that writes it is put behind the text of `aggregate/insert`. And a table
+//! without a free slot, which the host does not make.
 
 use std::borrow::Cow;
 
@@ -54,9 +55,13 @@ fn composed<'a>(text: &'a str, before: &str, name: &str) -> &'a str {
     found.into_iter().find(|n| n.starts_with(name)).unwrap_or_else(|| panic!("no {before}{name}"))
 }
 
-fn source(language: Language) -> KernelSource {
+fn insert(language: Language) -> KernelSource {
     let all = windlass_kernels::sources::sources(language).unwrap();
-    let insert = all.into_iter().find(|s| s.name == "aggregate/insert").unwrap();
+    all.into_iter().find(|s| s.name == "aggregate/insert").unwrap()
+}
+
+fn source(language: Language) -> KernelSource {
+    let insert = insert(language);
     let appended = match language {
         Language::Cuda => CUDA.to_string(),
         Language::Wgsl => {
@@ -98,6 +103,42 @@ pub(crate) fn key_hashes(target: Target) {
         bench.queue().download(&out, 0, bytemuck::cast_slice_mut(&mut got)).unwrap();
         for (row, key) in keys.chunks_exact(key_words).enumerate() {
             assert_eq!(got[row], murmur3(key), "row {row}, {key_words} words");
+        }
+    }
+}
+
+/// In a full table each key is found, from wherever its search begins, and a key that is not
+/// there ends its search and says that the table is full.
+pub(crate) fn full_tables(target: Target) {
+    let mut bench = Bench::new(target);
+    let device = bench.device_arc();
+    let language = if target.is_wgsl() { Language::Wgsl } else { Language::Cuda };
+    let kernel = device.compile(&insert(language)).unwrap_or_else(|e| panic!("{e}"));
+    let group_keys = [10u32, 11, 12, 13];
+    for turn in 0..4 {
+        for (keys, full) in [(&group_keys[..], 0), (&[10, 99, 13, 98], 1)] {
+            let mut buffer = |words: &[u32]| -> DeviceBuffer {
+                let mut r = device.pool().reserve(words.len() * 4).unwrap();
+                let b = device.alloc(&mut r, words.len() * 4).unwrap();
+                bench.queue().upload(&b, 0, bytemuck::cast_slice(words)).unwrap();
+                b
+            };
+            let slots: Vec<u32> = (0..4).map(|i| (i + turn) % 4 + 1).collect();
+            let (rows, counters) = (buffer(&[77; 4]), buffer(&[4, 0, 0]));
+            let of_groups = buffer(&group_keys);
+            let buffers =
+                [&buffer(keys), &buffer(&[1; 4]), &of_groups, &buffer(&slots), &rows, &counters];
+            bench.queue().launch(&kernel, 1, &buffers, &[4, 0, 1, 3, 0]).unwrap();
+            let mut read = |b: &DeviceBuffer, n: usize| {
+                let mut words = vec![0u32; n];
+                bench.queue().download(b, 0, bytemuck::cast_slice_mut(&mut words)).unwrap();
+                words
+            };
+            let group = |key: &u32| group_keys.iter().position(|k| k == key);
+            let want: Vec<u32> =
+                keys.iter().map(|k| group(k).map_or(u32::MAX, |g| g as u32)).collect();
+            assert_eq!(read(&rows, 4), want, "turned by {turn}");
+            assert_eq!(read(&counters, 3), [4, 0, full], "turned by {turn}");
         }
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use conformance::Target;
 use proptest::{prelude::ProptestConfig as Config, proptest};
-use windlass_device::{
-    Device, DeviceOptions, emulated::EmulatorOptions, fault::FaultPlan, open_device,
-};
+use windlass_device::{Device, DeviceOptions, fault::FaultPlan, open_device};
 
 mod column;
 mod key_hash;
@@ -16,8 +14,9 @@ mod random;
 mod reference;
 mod run;
 mod suite;
+mod values;
 
-use key_hash::key_hashes;
+use key_hash::{full_tables, key_hashes};
 
 /// Group counts around the sizes of the local tables and one far beyond.
 const COUNTS: [usize; 13] = [1, 2, 31, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 100_000];
@@ -28,12 +27,6 @@ fn open(name: &str, options: DeviceOptions) -> Arc<dyn Device> {
     open_device(&name, &options).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// The emulator with threads in a random order, every access and operation checked.
-fn emulated_checked() -> Arc<dyn Device> {
-    let emulator = EmulatorOptions { seed: Some(2013), sanitize: true, ..Default::default() };
-    open("cuda-emulated:0", DeviceOptions { emulator, ..DeviceOptions::default() })
-}
-
 conformance::everywhere!(
     key_types,
     many_keys,
@@ -41,6 +34,7 @@ conformance::everywhere!(
     group_counts,
     skewed,
     accumulators,
+    alike,
     strides,
     bits_and_pairs,
     kept_values,
@@ -51,7 +45,9 @@ conformance::everywhere!(
     random_queries,
 );
 conformance::everywhere!(mod large: emulated, wgpu, real: a_million_groups);
-conformance::everywhere!(mod hashes: emulated, wgpu, wgpu_narrow, real: key_hashes);
+conformance::everywhere!(mod tables: emulated, wgpu, wgpu_narrow, real: key_hashes, full_tables);
+// Instrumented kernels are slow to compile and to run, so these are a part of the suite.
+conformance::everywhere!(mod checked: emulated_checked: part_of_all, skewed, floats);
 conformance::everywhere!(mod layouts: emulated, wgpu, wgpu_narrow, real: wide_inputs);
 
 fn key_types(target: Target) {
@@ -83,6 +79,18 @@ fn accumulators(target: Target) {
     suite::accumulators(&target.open(), &[0, 1, 40, 1200]);
 }
 
+fn alike(target: Target) {
+    values::alike(&target.open());
+}
+
+/// The accumulators and their kinds of tables.
+fn part_of_all(target: Target) {
+    let device = target.open();
+    suite::accumulators(&device, &[40]);
+    suite::kept_values(&device, &[40]);
+    suite::group_counts(&device, &[1, 129, 1025]);
+}
+
 fn strides(target: Target) {
     suite::strides(&target.open());
 }
@@ -102,7 +110,7 @@ fn picks(target: Target) {
 }
 
 fn floats(target: Target) {
-    suite::floats(&target.open());
+    values::floats(&target.open());
 }
 
 fn filters(target: Target) {
@@ -133,16 +141,6 @@ fn a_million_groups(target: Target) {
 
 fn wide_inputs(target: Target) {
     suite::wide_inputs(&target.open());
-}
-
-/// Instrumented kernels are slow to compile and to run, so this is a part of the suite.
-#[test]
-fn checked_emulator() {
-    let device = emulated_checked();
-    suite::accumulators(&device, &[40]);
-    suite::kept_values(&device, &[40]);
-    suite::skewed(&device);
-    suite::group_counts(&device, &[1, 129, 1025]);
 }
 
 #[test]

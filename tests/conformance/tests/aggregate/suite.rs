@@ -16,10 +16,10 @@ use crate::{
     run::{self, check},
 };
 
-const SUM: Accumulator = Accumulator::Sum { wide: false };
+pub(crate) const SUM: Accumulator = Accumulator::Sum { wide: false };
 const WIDE: Accumulator = Accumulator::Sum { wide: true };
 
-fn call(accumulator: Accumulator, argument: usize) -> Call {
+pub(crate) fn call(accumulator: Accumulator, argument: usize) -> Call {
     Call { accumulator, argument: Some(argument), filter: None }
 }
 
@@ -401,29 +401,6 @@ pub(crate) fn many_kept_values(device: &Arc<dyn Device>) {
             check(&query, device, 70_000, &format!("{groups} groups of {distinct} values"));
         }
     }
-}
-
-/// Sums of infinities and NaN, and moments of a large mean with a small spread.
-pub(crate) fn floats(device: &Arc<dyn Device>) {
-    if !has(&**device, PhysType::F64) {
-        return;
-    }
-    let special = [f64::INFINITY, 1.0, f64::NEG_INFINITY, f64::NAN, 2.0, f64::INFINITY];
-    let keys = [0, 0, 1, 2, 2, 3];
-    let columns = vec![HostColumn::ints(PhysType::I32, keys), HostColumn::floats(special)];
-    let calls = vec![call(SUM, 1), call(Accumulator::Min, 1), call(Accumulator::Max, 1)];
-    check(&Query { columns, keys: vec![0], calls, filter: None }, device, 6, "infinities");
-
-    let mut random = Random::new(7);
-    let rows = 20_000;
-    let value = |r: &mut Random| 1e9 + r.unit();
-    let columns = vec![
-        HostColumn::ints(PhysType::I32, (0..rows).map(|_| random.below(3) as i64)),
-        HostColumn::floats((0..rows).map(|_| value(&mut random))),
-    ];
-    let calls = vec![call(Accumulator::Moments, 1)];
-    let query = Query { columns, keys: vec![0], calls, filter: None };
-    check(&query, device, 7000, "moments far from zero");
 }
 
 /// A filter that drops rows, with filters on calls, over several batches; batches of no

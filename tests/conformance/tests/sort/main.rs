@@ -31,7 +31,7 @@ conformance::everywhere!(all:
     bounds,
 );
 
-conformance::everywhere!(wgpu_reversed: many_rows, wide_keys, first_rows, merges);
+conformance::everywhere!(wgpu_reversed: many_rows, wide_keys, first_rows, merges, bounds);
 
 /// All directions and places of nulls; extremes of each type, NaNs and negative zeros.
 fn every_type(target: Target) {

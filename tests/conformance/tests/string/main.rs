@@ -40,6 +40,9 @@ conformance::everywhere!(
     bad_heads,
 );
 
+conformance::everywhere!(wgpu_reversed:
+    measures, compares, hashes, hashes_codes, gathers, converts, searches, substrings, concats, sorts);
+
 fn measures(target: Target) {
     let mut bench = Bench::new(target);
     let device = bench.device_arc();
