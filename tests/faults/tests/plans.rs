@@ -93,6 +93,52 @@ async fn projection(device: &str) {
     one_fused_node(device, sql, "DevicePipelineExec", &fused, &read).await;
 }
 
+/// A join below an aggregation: each column that is read goes to the device once, and nothing
+/// but the groups comes back.
+async fn no_round_trip(device: &str) {
+    let data = Data::new(2500);
+    let session = data.session(device, SessionOptions::default()).await;
+    let sql = "select p.k, count(*) n, sum(q.a) s, max(q.b) m from x p join one q on \
+               p.id % 1000000 = q.id - 9000000 where p.b > 0 and q.a > -900 group by p.k";
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    assert_eq!(run(&session, sql).await.unwrap(), run(&cpu, sql).await.unwrap());
+    assert_eq!(took_over(&session.last_stats().unwrap()), None);
+    let analyzed = run(&session, &format!("explain analyze {sql}")).await.unwrap().join("\n");
+    let lines: Vec<&str> = analyzed.lines().map(str::trim).collect();
+    let of = |name: &str| lines.iter().filter(|l| l.starts_with(name)).copied().collect::<Vec<_>>();
+    assert!(of("DeviceHashJoinExec")[0].contains("rows=device"), "{analyzed}");
+    // Filters of the scans are part of the sides.
+    assert_eq!((of("DevicePipelineExec").len(), of("FilterExec").len()), (2, 0), "{analyzed}");
+    let mut read = Vec::new();
+    for line in of("DeviceUploadExec") {
+        let columns = line.split("columns=[").nth(1).unwrap().split(']').next().unwrap();
+        let (rows, batches) = (figure(line, "output_rows"), figure(line, "batches"));
+        for column in columns.split(", ") {
+            assert_eq!(figure(line, &format!("uploads[{column}]")), batches, "{column}: {line}");
+            let bytes = figure(line, &format!("uploaded_bytes[{column}]"));
+            // Values of eight bytes, and a bit or a word for each row; two digits are printed.
+            let (low, high) = (rows * 8 * 97 / 100, rows * 12 * 103 / 100 + 128 * batches);
+            assert!((low..=high).contains(&bytes), "{column}: {bytes}, {low} to {high}: {line}");
+            read.push(column.to_string());
+        }
+    }
+    read.sort_unstable();
+    assert_eq!(read, ["a", "b", "b", "id", "id", "k"], "{analyzed}");
+    let back: Vec<&&str> = lines.iter().filter(|l| l.contains("downloaded_bytes=")).collect();
+    assert_eq!(back.len(), 1, "rows came back\n{analyzed}");
+    assert!(back[0].starts_with("DeviceAggregateExec"), "rows came back\n{analyzed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_join_make_no_round_trip_on_the_emulator() {
+    no_round_trip("cuda-emulated:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_join_make_no_round_trip_on_wgpu() {
+    no_round_trip("wgpu:0").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filter_and_group_by_on_the_emulator() {
     group_by("cuda-emulated:0").await;

@@ -23,6 +23,8 @@ use crate::{
     plan::{DeviceSet, PlaceOnDevice, PlacementOptions},
 };
 
+mod resident;
+
 const ROWS: usize = 20_000;
 const PARTITIONS: usize = 4;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
+    common::tree_node::{TreeNode, TreeNodeRecursion},
     config::ConfigOptions,
     datasource::{
         physical_plan::{FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource},
@@ -122,6 +123,22 @@ fn late(scan: &DataSourceExec, told: &[Told]) -> Option<Arc<dyn ExecutionPlan>> 
     let source = source.with_predicate(predicate).with_pushdown_filters(true);
     let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source)).build();
     Some(DataSourceExec::from_data_source(config))
+}
+
+/// Whether an operator below reads the filter with this number, if only to pass over parts of
+/// files.
+pub(crate) fn is_told(plan: &Arc<dyn ExecutionPlan>, id: u64) -> bool {
+    let mut found = false;
+    let walked = plan.apply(|node| {
+        let mut of_node = |root: &Arc<dyn PhysicalExpr>| {
+            found |= root.exists(|e| Ok(e.expression_id() == Some(id)))?;
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        };
+        node.apply_expressions(&mut of_node)?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    // An expression that cannot be looked at may be the one.
+    found || walked.is_err()
 }
 
 /// Whether a scan below tests its rows against the filter with this number.

@@ -37,7 +37,7 @@ mod segment;
 mod share;
 mod subquery;
 
-pub(crate) use late::{ReadLate, is_read_late};
+pub(crate) use late::{ReadLate, is_read_late, is_told};
 pub(crate) use order::OrderJoins;
 
 pub use coded::Footers;

@@ -5,18 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize},
 };
 
-use arrow::{
-    array::{Array, ArrayRef, RecordBatch},
-    compute::concat_batches,
-};
+use arrow::{array::RecordBatch, compute::concat_batches};
 use datafusion::{
     common::runtime::SpawnedTask,
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
-    functions_aggregate::min_max::{MaxAccumulator, MinAccumulator},
-    logical_expr::{Accumulator, Operator},
-    physical_expr::expressions::{BinaryExpr, DynamicFilterPhysicalExpr, Literal},
-    physical_plan::{ExecutionPlan, PhysicalExpr, joins::HashJoinExec},
 };
 use futures::{
     FutureExt, TryStreamExt,
@@ -27,11 +20,7 @@ use windlass_kernels::{
     join::{JoinOptions, JoinTable, Marks},
 };
 
-use super::{
-    OPERATOR, Parts,
-    key_set::{KeySet, MayBeKey},
-    shape::Shape,
-};
+use super::{OPERATOR, Parts, shape::Shape};
 use crate::nodes::{keys::KeyEvaluator, metrics::DeviceMetrics};
 
 /// The build side, made once and shared by the partitions that probe it.
@@ -95,7 +84,7 @@ async fn build(
     let placed = parts.placed.clone();
     let host = batch.clone();
     let (join, metrics_of) = (Arc::clone(&parts.join), metrics.clone());
-    let tells_keys = parts.tells_keys;
+    let tells = parts.tells;
     let made = placed
         .run(move || {
             let began = std::time::Instant::now();
@@ -126,7 +115,7 @@ async fn build(
         })
         .await?;
     let (table, keys, visited) = made.map_err(|e| super::failed(&placed, &metrics, e))?;
-    publish_keys(&join, &batch, tells_keys)?;
+    tells.publish_of(&join, &batch)?;
     let probing = AtomicUsize::new(probing);
     tracing::debug!(rows = batch.num_rows(), device = %placed.name(), "{OPERATOR}: built");
     Ok(Built { batch, table, keys, visited, probing, _memory: memory })
@@ -154,67 +143,4 @@ pub(super) async fn collect(
         }
     }
     Ok((batches, memory))
-}
-
-/// The scans' filter that a join tells its keys to, where DataFusion has planned for one.
-fn target(produced: &[Arc<dyn PhysicalExpr>]) -> Option<&DynamicFilterPhysicalExpr> {
-    produced.iter().find_map(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>())
-}
-
-/// Whether a join tells its keys to anyone.
-pub(super) fn tells(join: &HashJoinExec) -> bool {
-    target(&join.dynamic_expressions_produced()).is_some()
-}
-
-/// [`publish`] for the rows of the build side.
-fn publish_keys(join: &HashJoinExec, build: &RecordBatch, set: bool) -> Result<()> {
-    if !tells(join) {
-        return Ok(());
-    }
-    let keys = join.on().iter().map(|(left, _)| {
-        let keys = left.evaluate(build)?;
-        keys.into_array(build.num_rows())
-    });
-    publish(join, &keys.collect::<Result<Vec<_>>>()?, set)
-}
-
-/// Tells the probe side's scan the least and the greatest of the build side's `keys`, where
-/// DataFusion has planned for it: files and row groups without such keys are not read. With
-/// `set`, the keys too, for a scan that tests row by row.
-pub(super) fn publish(join: &HashJoinExec, keys: &[ArrayRef], set: bool) -> Result<()> {
-    let produced = join.dynamic_expressions_produced();
-    let Some(target) = target(&produced) else { return Ok(()) };
-    let nulls_match = Shape::of(join).null_equals_null;
-    let mut tests: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-    for ((_, right), keys) in join.on().iter().zip(keys) {
-        // Zeros of both signs are equal keys, but not in the order of the bounds.
-        if keys.data_type().is_floating() {
-            continue;
-        }
-        // A null key that matches nulls lies in no range.
-        if keys.is_empty()
-            || keys.null_count() == keys.len()
-            || nulls_match && keys.null_count() > 0
-        {
-            continue;
-        }
-        let ty = keys.data_type();
-        let (mut min, mut max) = (MinAccumulator::try_new(ty)?, MaxAccumulator::try_new(ty)?);
-        min.update_batch(&[Arc::clone(keys)])?;
-        max.update_batch(&[Arc::clone(keys)])?;
-        for (op, value) in [(Operator::GtEq, min.evaluate()?), (Operator::LtEq, max.evaluate()?)] {
-            let literal = Arc::new(Literal::new(value));
-            tests.push(Arc::new(BinaryExpr::new(Arc::clone(right), op, literal)));
-        }
-        if let Some(keys) = set.then(|| KeySet::of(keys)).flatten() {
-            tests.push(Arc::new(MayBeKey::new(Arc::clone(right), keys)));
-        }
-    }
-    if let Some(tests) =
-        tests.into_iter().reduce(|a, b| Arc::new(BinaryExpr::new(a, Operator::And, b)))
-    {
-        target.update(tests)?;
-    }
-    target.mark_complete();
-    Ok(())
 }

@@ -11,6 +11,7 @@
 //! | [`resident`] | [`ResidentHashJoinExec`]: the rows on the device too |
 //! | `rows` | the columns and dictionaries of these |
 //! | `table` | how they are built, probed and gathered |
+//! | `tell` | what the scans of the probe side are told of the keys |
 
 use std::{fmt, sync::Arc};
 
@@ -41,10 +42,7 @@ use super::{
     DeviceFailure, Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics,
     upload::coalesce,
 };
-use crate::{
-    lower::{HostTables, PipelinePlan, Unsupported, types::is_string},
-    plan::is_read_late,
-};
+use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
 
 mod build;
 mod key_set;
@@ -54,6 +52,7 @@ pub mod resident;
 pub(crate) mod rows;
 mod shape;
 mod table;
+mod tell;
 
 pub use nested_loop::{DeviceNestedLoopJoinExec, PairTest};
 pub use resident::ResidentHashJoinExec;
@@ -61,6 +60,7 @@ pub use resident::ResidentHashJoinExec;
 use build::{Building, Built};
 use probe::Prober;
 use shape::Shape;
+use tell::Tells;
 
 /// The node's name, in errors and events.
 const OPERATOR: &str = "DeviceHashJoinExec";
@@ -105,8 +105,8 @@ struct Parts {
     left_keys: Arc<PipelinePlan>,
     right_keys: Arc<PipelinePlan>,
     max_pairs: usize,
-    /// Whether a scan of the probe side tests its rows against the keys of the build side.
-    tells_keys: bool,
+    /// What the scans of the probe side take of the keys of the build side.
+    tells: Tells,
 }
 
 /// An inner join of all pairs with equal keys, and a filter over it.
@@ -178,11 +178,9 @@ impl DeviceHashJoinExec {
             false => GPU_PAIRS,
         };
         let JoinKeys { left: left_keys, right: right_keys } = keys;
-        let filters = join.dynamic_expressions_produced();
-        let filter = filters.first().and_then(|filter| filter.expression_id());
-        let tells_keys = filter.is_some_and(|id| is_read_late(join.right(), id));
+        let tells = Tells::of(&join);
         let join = Arc::new(join);
-        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells_keys };
+        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells };
         Self { parts, shared: Mutex::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 

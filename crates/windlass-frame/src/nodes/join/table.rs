@@ -28,9 +28,9 @@ use windlass_kernels::{
 
 use super::{
     Parts,
-    build::{publish, tells},
     rows::{From, RowsPlan},
     shape::Shape,
+    tell::Tells,
 };
 use crate::{
     batch::{DictionarySet, logical, read_column},
@@ -100,22 +100,15 @@ impl Build {
         }
         drop(input);
         let (placed, metrics) = (self.parts.placed.clone(), self.metrics.clone());
-        let (join, set) = (Arc::clone(&self.parts.join), self.parts.tells_keys);
-        let wants_keys = tells(&join);
-        let made = placed.run(move || self.build(batches, wants_keys)).await?;
+        let (join, tells) = (Arc::clone(&self.parts.join), self.parts.tells);
+        let made = placed.run(move || self.build(batches)).await?;
         let (built, keys) = made.map_err(|e| super::failed(&placed, &metrics, e))?;
-        if let Some(keys) = keys {
-            publish(&join, &keys, set)?;
-        }
+        tells.publish(&join, &keys)?;
         Ok(built)
     }
 
-    /// The table and the columns; the keys on the host where someone `wants_keys`.
-    fn build(
-        self,
-        batches: Vec<DeviceBatch>,
-        wants_keys: bool,
-    ) -> Result<(Built, Option<Vec<ArrayRef>>), KernelError> {
+    /// The table and the columns; the keys on the host where a scan takes them.
+    fn build(self, batches: Vec<DeviceBatch>) -> Result<(Built, Vec<ArrayRef>), KernelError> {
         let began = Instant::now();
         let device = &self.parts.placed.device;
         let mut queue = device.queue()?;
@@ -137,15 +130,13 @@ impl Build {
         let options = JoinOptions { null_equals_null, max_pairs, marks };
         let table =
             JoinTable::build(device, &mut *queue, &mut reservation, &batch, &numbers, options)?;
-        let mut keys = None;
-        if wants_keys {
-            let mut arrays = Vec::with_capacity(self.rows.keys);
+        let mut keys = Vec::new();
+        if self.parts.tells != Tells::Nothing {
             for (column, output) in batch.columns.iter().zip(&*self.outputs).take(self.rows.keys) {
                 let array = read_column(&mut *queue, column, batch.rows)?;
                 self.metrics.downloaded(column_bytes(column));
-                arrays.push(logical(array, output, &self.texts)?);
+                keys.push(logical(array, output, &self.texts)?);
             }
-            keys = Some(arrays);
         }
         // Other queues read the table and the columns.
         queue.synchronize()?;
