@@ -4,7 +4,7 @@ use datafusion::error::DataFusionError;
 use windlass_device::DeviceError;
 use windlass_kernels::KernelError;
 
-use super::Placed;
+use super::{Placed, metrics::DeviceMetrics};
 
 /// A device failed in an operator, and its input cannot be read again from here: the
 /// session runs the query on the CPU.
@@ -24,6 +24,17 @@ impl From<DeviceFailure> for DataFusionError {
     fn from(e: DeviceFailure) -> Self {
         Self::External(Box::new(e))
     }
+}
+
+/// The failure of an operator's device, which its figures tell.
+pub(crate) fn failed(
+    placed: &Placed,
+    metrics: &DeviceMetrics,
+    operator: &'static str,
+    source: KernelError,
+) -> DataFusionError {
+    metrics.fallback(placed, operator, &source);
+    DeviceFailure { device: placed.name(), operator, source }.into()
 }
 
 /// Takes a lost device out of use.

@@ -1,27 +1,23 @@
 //! The build side of a join: its rows on the host, its table on the device.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
-use arrow::{array::RecordBatch, compute::concat_batches};
+use arrow::array::RecordBatch;
 use datafusion::{
-    common::runtime::SpawnedTask,
-    error::{DataFusionError, Result},
+    error::Result,
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
-};
-use futures::{
-    FutureExt, TryStreamExt,
-    future::{BoxFuture, Shared},
 };
 use windlass_kernels::{
     KernelError,
     join::{JoinOptions, JoinTable, Marks},
 };
 
-use super::{OPERATOR, Parts, shape::Shape};
-use crate::nodes::{keys::KeyEvaluator, metrics::DeviceMetrics};
+use super::{
+    OPERATOR, Parts,
+    shape::Shape,
+    shared::{Visited, all_rows},
+};
+use crate::nodes::{failure::failed, keys::KeyEvaluator, metrics::DeviceMetrics};
 
 /// The build side, made once and shared by the partitions that probe it.
 #[derive(Debug)]
@@ -31,55 +27,21 @@ pub(super) struct Built {
     pub(super) table: JoinTable,
     pub(super) keys: KeyEvaluator,
     /// Rows with a pair that passed the join's filter; only where those decide.
-    pub(super) visited: Option<Vec<AtomicBool>>,
+    pub(super) visited: Option<Visited>,
     /// Partitions that still probe.
     pub(super) probing: AtomicUsize,
     _memory: MemoryReservation,
 }
 
-/// A build side in the making.
-pub(super) type Building = Shared<BoxFuture<'static, Result<Arc<Built>, Arc<DataFusionError>>>>;
-
-/// Starts to build from the streams of the build side's partitions, for `probing` partitions.
-pub(super) fn start(
-    parts: Parts,
-    streams: Vec<SendableRecordBatchStream>,
-    memory: MemoryReservation,
-    metrics: DeviceMetrics,
-    probing: usize,
-) -> Building {
-    let task = async move {
-        let built = build(parts, streams, memory, metrics, probing).await;
-        built.map(Arc::new).map_err(Arc::new)
-    };
-    task.boxed().shared()
-}
-
-async fn build(
+/// Builds from the streams of the build side's partitions, for `probing` partitions.
+pub(super) async fn build(
     parts: Parts,
     streams: Vec<SendableRecordBatchStream>,
     memory: MemoryReservation,
     metrics: DeviceMetrics,
     probing: usize,
 ) -> Result<Built> {
-    let mut tasks = Vec::with_capacity(streams.len());
-    for stream in streams {
-        let mine = memory.new_empty();
-        tasks.push(SpawnedTask::spawn(collect(stream, mine)));
-    }
-    let (mut batches, mut kept) = (Vec::new(), Vec::new());
-    for task in tasks {
-        let part = task.join_unwind().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
-        let (part, mine) = part?;
-        batches.extend(part);
-        kept.push(mine);
-    }
-    let schema = parts.join.left().schema();
-    let batch = concat_batches(&schema, &batches)?;
-    // The rows are held once: the pieces go.
-    let held = kept.iter().map(MemoryReservation::size).sum();
-    drop((batches, kept));
-    memory.try_grow(held)?;
+    let batch = all_rows(streams, &parts.join.left().schema(), &memory).await?;
     let shape = Arc::clone(&parts.shape);
     let placed = parts.placed.clone();
     let host = batch.clone();
@@ -109,12 +71,11 @@ async fn build(
             let keys =
                 KeyEvaluator::sharing(&parts.placed, &parts.right_keys, &keys.dictionaries());
             let by_filter = shape.filter.is_some() && shape.ends_with_build_rows();
-            let visited =
-                by_filter.then(|| (0..host.num_rows()).map(|_| AtomicBool::new(false)).collect());
+            let visited = by_filter.then(|| Visited::none(host.num_rows()));
             Ok::<_, KernelError>((table, keys, visited))
         })
         .await?;
-    let (table, keys, visited) = made.map_err(|e| super::failed(&placed, &metrics, e))?;
+    let (table, keys, visited) = made.map_err(|e| failed(&placed, &metrics, OPERATOR, e))?;
     tells.publish_of(&join, &batch)?;
     let probing = AtomicUsize::new(probing);
     tracing::debug!(rows = batch.num_rows(), device = %placed.name(), "{OPERATOR}: built");
@@ -128,19 +89,4 @@ fn options(shape: &Shape, parts: &Parts) -> JoinOptions {
         false => Marks::None,
     };
     JoinOptions { null_equals_null: shape.null_equals_null, max_pairs: parts.max_pairs, marks }
-}
-
-/// The rows of one partition, with the memory that they take.
-pub(super) async fn collect(
-    mut stream: SendableRecordBatchStream,
-    memory: MemoryReservation,
-) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
-    let mut batches = Vec::new();
-    while let Some(batch) = stream.try_next().await? {
-        if batch.num_rows() > 0 {
-            memory.try_grow(batch.get_array_memory_size())?;
-            batches.push(batch);
-        }
-    }
-    Ok((batches, memory))
 }

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `mod` | [`DeviceHashJoinExec`]: the table and the search on the device, the rows on the host |
 //! | `build` | its build side |
-//! | [`nested_loop`] | [`DeviceNestedLoopJoinExec`]: joins without equal keys |
 //! | `key_set` | the keys of a build side as a filter of scans |
+//! | [`nested_loop`] | [`DeviceNestedLoopJoinExec`]: joins without equal keys |
+//! | `pair_test` | [`PairTest`]: conditions over pairs of rows |
 //! | `probe` | its probe side |
 //! | `shape` | what a join gives: its kind and columns |
+//! | `shared` | a side made once, and the batches of the other |
 //! | [`resident`] | [`ResidentHashJoinExec`]: the rows on the device too |
 //! | `rows` | the columns and dictionaries of these |
 //! | `table` | how they are built, probed and gathered |
@@ -36,30 +38,32 @@ use datafusion::{
 };
 use futures::{TryStreamExt, stream};
 use parking_lot::Mutex;
-use windlass_kernels::KernelError;
 
 use super::{
-    DeviceFailure, Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics,
-    upload::coalesce,
+    Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, upload::coalesce,
 };
 use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
 
 mod build;
 mod key_set;
 pub mod nested_loop;
+mod pair_test;
 mod probe;
 pub mod resident;
 pub(crate) mod rows;
 mod shape;
+mod shared;
 mod table;
 mod tell;
 
-pub use nested_loop::{DeviceNestedLoopJoinExec, PairTest};
+pub use nested_loop::DeviceNestedLoopJoinExec;
+pub use pair_test::PairTest;
 pub use resident::ResidentHashJoinExec;
 
-use build::{Building, Built};
+use build::Built;
 use probe::Prober;
 use shape::Shape;
+use shared::{Making, Worker, making, results};
 use tell::Tells;
 
 /// The node's name, in errors and events.
@@ -87,11 +91,11 @@ const GPU_PAIRS: usize = 1 << 20;
 ///
 /// Its rows are those of DataFusion's `HashJoinExec` in the order of the probe side; float
 /// keys match by value (-0.0 and 0.0, any NaN and any NaN). A device's failure is a
-/// [`DeviceFailure`].
+/// [`DeviceFailure`](crate::nodes::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceHashJoinExec {
     parts: Parts,
-    shared: Mutex<Option<Building>>,
+    shared: Mutex<Option<Making<Built>>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -246,12 +250,13 @@ impl DeviceHashJoinExec {
         probing: usize,
         metrics: &DeviceMetrics,
         context: &Arc<TaskContext>,
-    ) -> Result<Building> {
+    ) -> Result<Making<Built>> {
         let left = self.parts.join.left();
         let streams = partitions.map(|p| left.execute(p, Arc::clone(context)));
         let memory = MemoryConsumer::new(OPERATOR).register(context.memory_pool());
         let streams = streams.collect::<Result<_>>()?;
-        Ok(build::start(self.parts.clone(), streams, memory, metrics.clone(), probing))
+        let built = build::build(self.parts.clone(), streams, memory, metrics.clone(), probing);
+        Ok(making(built))
     }
 
     /// The build side for a partition.
@@ -260,7 +265,7 @@ impl DeviceHashJoinExec {
         partition: usize,
         metrics: &DeviceMetrics,
         context: &Arc<TaskContext>,
-    ) -> Result<Building> {
+    ) -> Result<Making<Built>> {
         let join = &self.parts.join;
         let apart = *join.partition_mode() == PartitionMode::Partitioned
             && self.parts.shape.ends_with_build_rows();
@@ -278,50 +283,21 @@ impl DeviceHashJoinExec {
     }
 }
 
-/// The failure of a join's device.
-fn failed(placed: &Placed, metrics: &DeviceMetrics, e: KernelError) -> DataFusionError {
-    metrics.fallback(placed, OPERATOR, &e);
-    DeviceFailure { device: placed.name(), operator: OPERATOR, source: e }.into()
-}
-
 /// The result of one partition, batch by batch.
 async fn probe(
     parts: Parts,
-    building: Building,
+    building: Making<Built>,
     right: SendableRecordBatchStream,
     metrics: DeviceMetrics,
     batch_rows: usize,
 ) -> Result<impl futures::Stream<Item = Result<RecordBatch>>> {
-    let built: Arc<Built> = building.await.map_err(DataFusionError::Shared)?;
+    let built = building.await.map_err(DataFusionError::Shared)?;
     let idle = built.batch.num_rows() == 0 && parts.shape.needs_build_rows();
     let widths = parts.right_keys.input.columns.iter().map(|c| c.ty.wide_bytes() + 1);
     let right = coalesce(right, &parts.placed, widths.collect());
-    let prober = Prober {
-        placed: parts.placed,
-        shape: parts.shape,
-        built,
-        metrics,
-        queue: None,
-        batch_rows,
-    };
-    let state = (!idle).then_some((right, prober));
-    let batches = stream::try_unfold(state, |state| async move {
-        let Some((mut right, mut prober)) = state else { return Ok(None) };
-        let batch = right.try_next().await?;
-        let placed = prober.placed.clone();
-        let (prober, ended, out) = placed
-            .run(move || {
-                let out = match &batch {
-                    Some(batch) => prober.probe(batch),
-                    None => prober.end(),
-                };
-                (prober, batch.is_none(), out)
-            })
-            .await?;
-        let out = stream::iter(out?.into_iter().map(Ok));
-        Ok::<_, DataFusionError>(Some((out, (!ended).then_some((right, prober)))))
-    });
-    Ok(batches.try_flatten())
+    let worker = Worker::new(parts.placed, metrics, OPERATOR, batch_rows);
+    let prober = Prober { worker, shape: parts.shape, built };
+    Ok(results(right, (!idle).then_some(prober)))
 }
 
 impl DisplayAs for DeviceHashJoinExec {

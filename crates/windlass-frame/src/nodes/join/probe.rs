@@ -1,10 +1,7 @@
 //! The probe side of a join: batches in, pairs found on the device, batches of the result out.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering::{AcqRel, Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::AcqRel},
     time::Instant,
 };
 
@@ -19,46 +16,78 @@ use windlass_kernels::{KernelError, join::NO_ROW};
 use super::{
     build::Built,
     shape::{Shape, Side},
+    shared::{TakesRows, Worker},
 };
-use crate::{
-    batch::read_words,
-    nodes::{Placed, download::slices, metrics::DeviceMetrics},
-};
+use crate::batch::read_words;
 
 /// Probes for one partition, on a queue of its own.
 pub(super) struct Prober {
-    pub(super) placed: Placed,
+    pub(super) worker: Worker,
     pub(super) shape: Arc<Shape>,
     pub(super) built: Arc<Built>,
-    pub(super) metrics: DeviceMetrics,
-    pub(super) queue: Option<Box<dyn Queue>>,
-    /// Most rows of a batch of the result.
-    pub(super) batch_rows: usize,
 }
 
 /// Numbers of build rows and of probe rows, pair by pair.
 type Pairs = (UInt32Array, UInt32Array);
 
-impl Prober {
-    /// The rows that a probe batch gives.
-    pub(super) fn probe(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+impl TakesRows for Prober {
+    fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn take(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let began = Instant::now();
         let mut out = Vec::new();
-        let device = Arc::clone(&self.placed.device);
-        let mut queue = match self.queue.take() {
-            Some(queue) => queue,
-            None => self.on_device(device.queue().map_err(KernelError::from))?,
-        };
-        let reserved = device.pool().reserve(0).map_err(KernelError::from);
+        let mut queue = self.worker.queue()?;
+        let reserved = self.worker.placed.device.pool().reserve(0).map_err(KernelError::from);
         let mut reservation = self.on_device(reserved)?;
         self.run(&mut *queue, &mut reservation, batch, &mut out)?;
-        self.queue = Some(queue);
-        self.metrics.kernel(&self.placed, "join probe", began, batch.num_rows());
+        self.worker.keep(queue);
+        self.worker.metrics.kernel(&self.worker.placed, "join probe", began, batch.num_rows());
         Ok(out)
     }
 
+    /// The build rows that come out when all partitions have probed; empty but for the last
+    /// of them.
+    fn end(&mut self) -> Result<Vec<RecordBatch>> {
+        let mut out = Vec::new();
+        if !self.shape.ends_with_build_rows() {
+            return Ok(out);
+        }
+        // The marks of this partition are there before it says that it is done.
+        self.worker.synchronize()?;
+        if self.built.probing.fetch_sub(1, AcqRel) > 1 {
+            return Ok(out);
+        }
+        let build = &self.built.batch;
+        let wanted = self.shape.wants_matched_build_rows();
+        let rows = match &self.built.visited {
+            Some(visited) => visited.rows(wanted),
+            None => {
+                let device = Arc::clone(&self.worker.placed.device);
+                let rows = (|| {
+                    let mut queue = device.queue()?;
+                    let mut reservation = device.pool().reserve(0)?;
+                    let (queue, table) = (&mut *queue, &self.built.table);
+                    let rows = match wanted {
+                        true => table.matched_build(queue, &mut reservation)?,
+                        false => table.unmatched_build(queue, &mut reservation)?,
+                    };
+                    row_numbers(queue, &rows.rows, rows.n)
+                })();
+                self.on_device(rows)?
+            }
+        };
+        for made in self.shape.build_rows(build, rows, self.worker.batch_rows)? {
+            self.worker.push(made, &mut out);
+        }
+        Ok(out)
+    }
+}
+
+impl Prober {
     fn on_device<T>(&self, result: Result<T, KernelError>) -> Result<T> {
-        result.map_err(|e| super::failed(&self.placed, &self.metrics, e))
+        self.worker.on_device(result)
     }
 
     fn run(
@@ -78,7 +107,7 @@ impl Prober {
                 return Ok(());
             }
             let matched = shape.join_type != JoinType::RightAnti;
-            let rows = found.rows(&*self.placed.device, queue, reservation, matched);
+            let rows = found.rows(&*self.worker.placed.device, queue, reservation, matched);
             let rows = self.on_device(rows.and_then(|r| row_numbers(queue, &r.rows, r.n)))?;
             return self.probe_rows(batch, &rows, out);
         }
@@ -91,7 +120,7 @@ impl Prober {
             let last = probe.values().last().map_or(0, |row| *row as usize);
             let pairs = shape.surviving(&self.built.batch, batch, (build, probe))?;
             if let Some(visited) = &self.built.visited {
-                pairs.0.values().iter().for_each(|row| visited[*row as usize].store(true, Relaxed));
+                visited.add(&pairs.0);
             }
             let pairs = match &mut matched {
                 Some(matched) => matched.add(pairs, last, shape.keeps_probe_rows()),
@@ -132,7 +161,7 @@ impl Prober {
             build.len(),
         )?;
         debug_assert_eq!((made.num_rows(), probe.len()), (build.len(), build.len()));
-        self.push(made, out);
+        self.worker.push(made, out);
         Ok(())
     }
 
@@ -144,58 +173,9 @@ impl Prober {
         out: &mut Vec<RecordBatch>,
     ) -> Result<()> {
         if let Some(made) = self.shape.probe_rows(batch, rows)? {
-            self.push(made, out);
+            self.worker.push(made, out);
         }
         Ok(())
-    }
-
-    fn push(&self, batch: RecordBatch, out: &mut Vec<RecordBatch>) {
-        self.metrics.baseline.output_rows().add(batch.num_rows());
-        out.extend(slices(batch, self.batch_rows));
-    }
-
-    /// The build rows that come out when all partitions have probed; empty but for the last
-    /// of them.
-    pub(super) fn end(&mut self) -> Result<Vec<RecordBatch>> {
-        let mut out = Vec::new();
-        if !self.shape.ends_with_build_rows() {
-            return Ok(out);
-        }
-        // The marks of this partition are there before it says that it is done.
-        if let Some(queue) = &mut self.queue {
-            let done = queue.synchronize().map_err(KernelError::from);
-            done.map_err(|e| super::failed(&self.placed, &self.metrics, e))?;
-        }
-        if self.built.probing.fetch_sub(1, AcqRel) > 1 {
-            return Ok(out);
-        }
-        let build = &self.built.batch;
-        let wants_matched = self.shape.wants_matched_build_rows();
-        let rows = match &self.built.visited {
-            Some(visited) => {
-                let rows = (0..build.num_rows() as u32)
-                    .filter(|r| visited[*r as usize].load(Relaxed) == wants_matched);
-                rows.collect::<Vec<_>>().into()
-            }
-            None => {
-                let device = Arc::clone(&self.placed.device);
-                let rows = (|| {
-                    let mut queue = device.queue()?;
-                    let mut reservation = device.pool().reserve(0)?;
-                    let (queue, table) = (&mut *queue, &self.built.table);
-                    let rows = match wants_matched {
-                        true => table.matched_build(queue, &mut reservation)?,
-                        false => table.unmatched_build(queue, &mut reservation)?,
-                    };
-                    row_numbers(queue, &rows.rows, rows.n)
-                })();
-                self.on_device(rows)?
-            }
-        };
-        for made in self.shape.build_rows(build, rows, self.batch_rows)? {
-            self.push(made, &mut out);
-        }
-        Ok(out)
     }
 }
 

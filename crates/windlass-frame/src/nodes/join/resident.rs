@@ -26,8 +26,8 @@ use crate::{
     batch::DictionarySet,
     lower::{InputPlan, PipelinePlan},
     nodes::{
-        DevicePipelineExec, Placed, Uploaded, chain::one_line, metrics::DeviceMetrics,
-        upload::target_rows,
+        DevicePipelineExec, Placed, Uploaded, chain::one_line, failure::failed,
+        metrics::DeviceMetrics, upload::target_rows,
     },
 };
 
@@ -148,7 +148,7 @@ impl ResidentHashJoinExec {
         let [left, right] = self.side_plans()?;
         let placed = &self.parts.placed;
         let texts = self.rows.dictionaries(left, right, reader);
-        let (build_texts, probe_texts) = texts.map_err(|e| super::failed(placed, metrics, e))?;
+        let (build_texts, probe_texts) = texts.map_err(|e| failed(placed, metrics, OPERATOR, e))?;
         let parts = table::Build {
             parts: self.parts.clone(),
             rows: Arc::clone(&self.rows),

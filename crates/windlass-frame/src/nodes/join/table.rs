@@ -27,7 +27,7 @@ use windlass_kernels::{
 };
 
 use super::{
-    Parts,
+    OPERATOR, Parts,
     rows::{From, RowsPlan},
     shape::Shape,
     tell::Tells,
@@ -37,6 +37,7 @@ use crate::{
     lower::OutputColumn,
     nodes::{
         Placed,
+        failure::failed,
         metrics::{DeviceMetrics, batch_bytes, column_bytes},
     },
 };
@@ -102,7 +103,7 @@ impl Build {
         let (placed, metrics) = (self.parts.placed.clone(), self.metrics.clone());
         let (join, tells) = (Arc::clone(&self.parts.join), self.parts.tells);
         let made = placed.run(move || self.build(batches)).await?;
-        let (built, keys) = made.map_err(|e| super::failed(&placed, &metrics, e))?;
+        let (built, keys) = made.map_err(|e| failed(&placed, &metrics, OPERATOR, e))?;
         tells.publish(&join, &keys)?;
         Ok(built)
     }
@@ -430,7 +431,7 @@ pub(super) fn probe(
                 (prober, made)
             })
             .await?;
-        let failed = |e| super::failed(&prober.placed, &prober.metrics, e);
+        let failed = |e| failed(&prober.placed, &prober.metrics, OPERATOR, e);
         let (step, batch) = made.map_err(failed)?;
         let piece = stream::iter(batch.map(Ok));
         Ok::<_, DataFusionError>(Some((piece, (input, prober, step))))
