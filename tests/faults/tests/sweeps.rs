@@ -74,6 +74,11 @@ const QUERIES: &[(&str, &str)] = &[
          left join one r on q.id = r.id where p.b > 900 and q.b > 800 group by q.g, r.s",
     ),
     (
+        "filtered_join",
+        "select q.g, count(*) n, sum(p.a) m from x p full join one q on p.id % 3000 = q.id % 3000 \
+         and p.a < q.a group by q.g",
+    ),
+    (
         "rows_of_a_join",
         "select p.id, q.g, p.a + q.a v from x p join one q on p.id % 3000 = q.id - 9000000 where p.a > 900 - q.a",
     ),
@@ -193,6 +198,7 @@ sweeps!(
     chain_of_joins,
     shared_groups,
     resident_joins,
+    filtered_join,
     rows_of_a_join,
     pairs,
     union_of_joins,

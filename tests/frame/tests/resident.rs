@@ -1,22 +1,25 @@
 //! Joins whose rows stay on a GPU: every kind below aggregations and pipelines, against
 //! DataFusion's operators on the CPU.
 
-use super::breakers::{run, session, with_tables};
+use super::breakers::{DEVICES, run, session, session_on, with_tables};
 use frame_tests::{folder, session_with, sql};
 use windlass::SessionOptions;
 
-/// The same rows as DataFusion's, on every kind of GPU that needs none, with `joins` joins
-/// whose rows stay there in each query.
+/// The same rows as DataFusion's, on every kind of device that needs no GPU, with `joins` joins
+/// in each query, whose rows stay on the device unless that is the host.
 async fn same(queries: &[(String, usize)]) {
     let plain = with_tables(session_with(SessionOptions::default()));
-    for device in ["cuda-emulated:0", "wgpu:0"] {
+    for device in DEVICES {
         let session = session(device);
         for (query, joins) in queries {
             let (mut expected, _) = run(&plain, query).await;
-            let (mut rows, _) = run(&session, query).await;
+            let (mut rows, placed) = run(&session, query).await;
             let stats = session.last_stats().unwrap();
             let plan = &stats.plan;
-            assert_eq!(plan.matches("rows=device").count(), *joins, "{query} on {device}\n{plan}");
+            let nodes = placed.iter().filter(|p| *p == "DeviceHashJoinExec").count();
+            assert_eq!(nodes, *joins, "{query} on {device}: {placed:?}");
+            let stay = if device == "cpu" { 0 } else { *joins };
+            assert_eq!(plan.matches("rows=device").count(), stay, "{query} on {device}\n{plan}");
             assert_eq!(stats.fallback, None, "{query} on {device}");
             expected.sort_unstable();
             rows.sort_unstable();
@@ -63,6 +66,124 @@ async fn groups_of_semi_anti_and_mark_joins() {
         queries.push((format!("{of} not exists {test} group by text"), 1));
         queries.push((format!("{of} (o.x > 20 or exists {test}) group by text"), 1));
     }
+    same(&queries).await;
+}
+
+/// Equal keys and a filter on the pairs that is null for some: skewed keys, texts, one side
+/// alone, and pairs none of which passes.
+const FILTERED: [&str; 7] = [
+    "a.k = b.k and a.x < b.x",
+    "a.skew = b.skew and a.x > b.x + 50",
+    "a.k = b.k and a.text <> b.text and a.day < b.day",
+    "a.text = b.text and a.price > b.price",
+    "a.k = b.k and (a.x < b.x or b.price is null)",
+    "a.day = b.day and a.x > 0 and b.x < 30 and a.x + b.x > 5",
+    "a.k = b.k and a.x > b.x + 1000",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_outer_joins_with_filters_on_the_pairs() {
+    let mut queries = Vec::new();
+    for kind in ["left join", "right join", "full join"] {
+        for on in FILTERED {
+            queries.push((
+                format!(
+                    "select a.day, count(*) n, sum(a.x) s, min(b.price) p, max(b.text) t, \
+                     count(b.id) c, count(a.id) d from a {kind} b on {on} group by a.day"
+                ),
+                1,
+            ));
+        }
+        let none = "count(*), sum(a.x), count(none.id)";
+        let on = "a.k = none.k and a.x < none.x";
+        queries.push((format!("select {none} from a {kind} none on {on}"), 1));
+        queries.push((format!("select {none} from none {kind} a on {on}"), 1));
+        // Rows, and no columns at all.
+        let on = FILTERED[0];
+        queries.push((format!("select count(*) from a {kind} b on {on}"), 1));
+        queries.push((format!("select a.id * 2 v, b.id + 1 w from a {kind} b on {on}"), 1));
+    }
+    same(&queries).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_semi_anti_and_mark_joins_with_filters_on_the_pairs() {
+    let mut queries = Vec::new();
+    for (outer, inner) in [("a", "b"), ("b", "a"), ("a", "none")] {
+        for on in [
+            "i.k = o.k and i.x > o.x",
+            "i.skew = o.skew and i.x > o.x + 55",
+            "i.text = o.text and i.day <> o.day",
+            "i.k = o.k and i.text < 'text number 0030' and o.x + i.x > 20",
+        ] {
+            let test = format!("(select 1 from {inner} i where {on})");
+            let of = format!("select text, count(*) n, sum(x) s from {outer} o where");
+            // Nothing comes of a test against no rows.
+            if inner != "none" {
+                queries.push((format!("{of} exists {test} group by text"), 1));
+            }
+            queries.push((format!("{of} not exists {test} group by text"), 1));
+            queries.push((format!("{of} (o.x > 20 or exists {test}) group by text"), 1));
+        }
+    }
+    same(&queries).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_memories_cut_the_pairs_that_a_filter_tests() {
+    let plain = with_tables(session_with(SessionOptions::default()));
+    for kind in ["left", "right", "full"] {
+        // Half of the rows of either side have one key: 150,000 pairs, of which a twelfth passes.
+        let sql = format!(
+            "select a.day, count(*) n, sum(b.x) s, count(a.id) c from a {kind} join b on \
+             a.skew = b.skew and a.x > b.x + 50 group by a.day"
+        );
+        let (mut expected, _) = run(&plain, &sql).await;
+        expected.sort_unstable();
+        let options = SessionOptions {
+            devices: "cuda-emulated:0".parse().unwrap(),
+            force_device: true,
+            device_memory: Some(4 << 20),
+            ..SessionOptions::default()
+        };
+        let session = with_tables(session_on(options));
+        let (mut rows, _) = run(&session, &sql).await;
+        rows.sort_unstable();
+        let stats = session.last_stats().unwrap();
+        assert!(stats.plan.contains("rows=device"), "{}", stats.plan);
+        assert_eq!(stats.fallback, None);
+        assert!(stats.peak_device_bytes <= 4 << 20, "{}", stats.peak_device_bytes);
+        assert_eq!(rows, expected, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_joins_make_one_are_read_above_by_both_names() {
+    let list = "('text number 0011', 'text number 0012', 'text number 0040')";
+    let mut queries = Vec::new();
+    for kind in KINDS {
+        let both = "select a.text, b.text t, count(*) n";
+        let from = format!("from a {kind} b on a.text = b.text");
+        queries.push((format!("{both} {from} group by a.text, b.text"), 1));
+        queries.push((
+            format!(
+                "{both}, sum(a.x) s {from} and a.day < b.day where coalesce(a.text, b.text) in \
+                 {list} group by a.text, b.text"
+            ),
+            1,
+        ));
+    }
+    queries.push((
+        "select a.text, b.text t, c.text u, count(*) n from a join b on a.text = b.text left join \
+         b c on b.text = c.text and a.day = c.day group by a.text, b.text, c.text"
+            .to_string(),
+        2,
+    ));
+    queries.push((
+        "select upper(a.text) p, b.text || '!' q, a.id + b.id r from a join b on a.text = b.text"
+            .to_string(),
+        1,
+    ));
     same(&queries).await;
 }
 

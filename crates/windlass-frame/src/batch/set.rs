@@ -60,6 +60,9 @@ impl DictionarySet {
         for (id, dictionary) in shared {
             dictionaries[id.0 as usize] = dictionary;
         }
+        for (id, same) in spec.same() {
+            dictionaries[id.0 as usize] = Arc::clone(&dictionaries[same.0 as usize]);
+        }
         let tables = spec.tables.iter().map(|_| Mutex::default()).collect();
         Self { spec, limits, dictionaries, tables }
     }

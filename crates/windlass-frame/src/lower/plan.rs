@@ -52,6 +52,8 @@ pub struct OutputColumn {
 pub struct DictionarySpec {
     /// Strings with fixed codes: string `i` has code `i`.
     pub constants: Vec<String>,
+    /// The dictionary of the same plan that it is, where what is read gives both its codes.
+    pub same: Option<DictionaryId>,
 }
 
 /// What a table holds for each code of its dictionary.
@@ -86,6 +88,14 @@ pub struct HostTables {
     pub dictionaries: Vec<DictionarySpec>,
     /// The tables; table `i` is table `i` of the program.
     pub tables: Vec<TableSpec>,
+}
+
+impl HostTables {
+    /// The dictionaries that are another one, each with that.
+    pub(crate) fn same(&self) -> impl Iterator<Item = (DictionaryId, DictionaryId)> {
+        let dictionaries = self.dictionaries.iter().enumerate();
+        dictionaries.filter_map(|(id, d)| Some((DictionaryId(id as u32), d.same?)))
+    }
 }
 
 /// A chain of filters and projections as one program.

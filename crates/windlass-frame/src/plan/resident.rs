@@ -41,7 +41,10 @@ use crate::{
         DeviceDownloadExec, DeviceHashJoinExec, DeviceNode, DevicePipelineExec, DeviceUploadExec,
         HostChain, Placed, ResidentExec, ResidentHashJoinExec,
         aggregate::Stage,
-        join::rows::{Payload, RowsPlan},
+        join::{
+            PairTest,
+            resident::rows::{Payload, RowsPlan},
+        },
         source,
     },
 };
@@ -222,14 +225,18 @@ impl Keeper<'_> {
             return Err(Unsupported::new(format!("{} is no join on a device", plan.name())));
         };
         let join = node.join();
-        if join.filter().is_some() {
-            let why = "its filter on the pairs decides which rows have none, which the host does";
-            return Err(Unsupported::new(why));
-        }
         if *join.partition_mode() != PartitionMode::CollectLeft {
             return Err(Unsupported::new("its partitions have tables of their own"));
         }
-        let payload = Payload::of(join, reader)?;
+        let test = match join.filter() {
+            Some(filter) => {
+                let test = PairTest::of(filter, [join.left().schema(), join.right().schema()])?;
+                test.plan().kernel.supported(&*self.placed.device)?;
+                Some(Arc::new(test))
+            }
+            None => None,
+        };
+        let payload = Payload::of(join, reader, test)?;
         let (left_keys, right_keys): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
         let (left, of_left) = self.side(join.left(), left_keys, &payload.left)?;
         let (right, of_right) = self.side(join.right(), right_keys, &payload.right)?;

@@ -11,8 +11,6 @@
 //! | `shape` | what a join gives: its kind and columns |
 //! | `shared` | a side made once, and the batches of the other |
 //! | [`resident`] | [`ResidentHashJoinExec`]: the rows on the device too |
-//! | `rows` | the columns and dictionaries of these |
-//! | `table` | how they are built, probed and gathered |
 //! | `tell` | what the scans of the probe side are told of the keys |
 
 use std::{fmt, sync::Arc};
@@ -50,10 +48,8 @@ pub mod nested_loop;
 mod pair_test;
 mod probe;
 pub mod resident;
-pub(crate) mod rows;
 mod shape;
 mod shared;
-mod table;
 mod tell;
 
 pub use nested_loop::DeviceNestedLoopJoinExec;

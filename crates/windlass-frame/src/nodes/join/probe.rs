@@ -190,12 +190,7 @@ struct Matched {
 impl Matched {
     /// `None` where the join does not ask.
     fn new(shape: &Shape, rows: usize) -> Option<Self> {
-        use JoinType as J;
-        let asks = shape.filter.is_some()
-            && matches!(
-                shape.join_type,
-                J::Right | J::Full | J::RightSemi | J::RightAnti | J::RightMark
-            );
+        let asks = shape.filter.is_some() && shape.decides_by_probe_rows();
         asks.then(|| Self { flags: vec![false; rows], done: 0 })
     }
 

@@ -87,6 +87,15 @@ impl Shape {
         matches!(self.join_type, JoinType::Right | JoinType::Full)
     }
 
+    /// Whether a probe row with a pair and one without are told apart.
+    pub(super) fn decides_by_probe_rows(&self) -> bool {
+        use JoinType as J;
+        matches!(
+            self.join_type,
+            J::Right | J::Full | J::RightSemi | J::RightAnti | J::RightMark
+        )
+    }
+
     /// Whether nothing comes out when the build side is empty.
     pub(super) fn needs_build_rows(&self) -> bool {
         use JoinType as J;

@@ -98,6 +98,37 @@ async fn joins_over_joins_stay_on_the_device() {
     assert_eq!(found["downloaded_bytes"], groups, "rows came back\n{text}");
 }
 
+/// A filter on the pairs decides which rows of either side have one, in several partitions: the
+/// pairs are tested where they are, and nothing but the groups comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pairs_are_filtered_on_the_device() {
+    let figures_of = "count(*) n, sum(p.a) s, min(p.b) m";
+    let both = format!("select p.k, {figures_of}, count(q.id) c from x p");
+    let one = format!("select p.k, {figures_of} from x p");
+    let test = "(select 1 from x q where p.id = q.id and q.b > p.b and q.k <> p.k)";
+    let mut queries: Vec<String> = ["left", "right", "full"]
+        .map(|kind| {
+            let on = "p.id = q.id and p.b < q.b and p.k <> q.k";
+            format!("{both} {kind} join x q on {on} group by p.k")
+        })
+        .into();
+    queries.push(format!("{one} where exists {test} group by p.k"));
+    queries.push(format!("{one} where not exists {test} group by p.k"));
+    queries.push(format!("{one} where p.b > 800 or exists {test} group by p.k"));
+    for sql in queries {
+        let (placed, text) = compared("cuda-emulated:0", &sql).await;
+        let join = find::<ResidentHashJoinExec>(&placed).unwrap_or_else(|| panic!("{text}"));
+        let partitions = join.properties().output_partitioning().partition_count();
+        assert_eq!(partitions, PARTITIONS, "{text}");
+        assert_eq!(nodes::<DeviceUploadExec>(&placed), 2, "{text}");
+        let mut found = BTreeMap::new();
+        figures(&placed, &mut found);
+        let aggregate = find::<DeviceAggregateExec>(&placed).unwrap().metrics().unwrap();
+        let groups = aggregate.sum_by_name("downloaded_bytes").unwrap().as_usize();
+        assert_eq!(found["downloaded_bytes"], groups, "rows came back\n{text}");
+    }
+}
+
 /// The keys of a build side come back where a scan of the probe side takes them: one of
 /// Parquet files does, one of memory does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +174,7 @@ async fn decisions_say_where_a_joins_rows_go() {
     let join = "select p.k, count(*) n from x p left join x q on p.id = q.id";
     for (sql, reason) in [
         (format!("{join} group by p.k"), "its rows stay on the device"),
-        (format!("{join} and p.a < q.a group by p.k"), "its filter on the pairs decides"),
+        (format!("{join} and p.a < q.a group by p.k"), "its rows stay on the device"),
     ] {
         let rule = rule("cuda-emulated:0", true, FaultPlan::default());
         let context = context(Some(Arc::clone(&rule)));

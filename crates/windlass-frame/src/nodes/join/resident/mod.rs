@@ -1,4 +1,11 @@
 //! Hash joins whose rows stay on the device.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `mod` | [`ResidentHashJoinExec`] |
+//! | `rows` | its columns and dictionaries |
+//! | `build` | its build side |
+//! | `probe` | its probe side: what is looked up and gathered |
 
 use std::{fmt, sync::Arc};
 
@@ -19,8 +26,7 @@ use parking_lot::Mutex;
 
 use super::{
     DeviceHashJoinExec, OPERATOR, Parts,
-    rows::RowsPlan,
-    table::{self, Building, Prober},
+    shared::{Making, making},
 };
 use crate::{
     batch::DictionarySet,
@@ -31,21 +37,31 @@ use crate::{
     },
 };
 
+mod build;
+mod probe;
+pub(crate) mod rows;
+
+use build::{Build, Built};
+use rows::{Dictionaries, RowsPlan};
+
 /// A hash join whose rows stay on its device, for a pipeline or aggregation there.
 ///
 /// ```text
-///    DevicePipelineExec left:  filters, keys and columns ─► table, columns
-///                                                              │     │
-///                                                            pairs   │
-///                                                              │     │
-///    DevicePipelineExec right: filters, keys and columns ─► search ─► gather ─► device batches
+///    DevicePipelineExec left:  filters, keys and columns ─► table ──── columns
+///                                                             │           │
+///                                                             ▼           ▼
+///    DevicePipelineExec right: filters, keys and columns ─► search ─► filter ─► gather
+///                                                             pairs     pairs    device batches
 /// ```
 ///
 /// Each side is a pipeline: filters and projections below the join are fused with its keys.
 /// Only the columns that the node above reads are gathered, in pieces that suit the device's
 /// free memory, and nothing comes back to the host but the keys of the build side where the
-/// scans of the probe side wait for them. It joins without a filter on the pairs: that of an
-/// inner join is a step of the node above.
+/// scans of the probe side take them. The filter on the pairs of an inner join is a step of the
+/// node above. Where it decides which rows have a pair, it is one generated kernel over the
+/// columns that it reads of each piece of pairs; the pairs in which it is true mark the rows of
+/// either side, and those without a mark come out when their batch, or the probe side, has
+/// ended.
 ///
 /// It stands in the place of a [`DeviceHashJoinExec`], which gives all columns, on the host:
 /// so does this node when it is executed as an ordinary plan node. A device's failure is a
@@ -65,8 +81,9 @@ pub struct ResidentHashJoinExec {
 /// What the partitions share.
 #[derive(Debug, Clone)]
 struct Started {
-    building: Building,
+    building: Making<Built>,
     probe_texts: Arc<DictionarySet>,
+    residual_texts: Option<Arc<DictionarySet>>,
 }
 
 /// A side of a resident join.
@@ -78,8 +95,8 @@ fn pipeline(plan: &Arc<dyn ExecutionPlan>) -> Result<&DevicePipelineExec> {
 }
 
 impl ResidentHashJoinExec {
-    /// In the place of `host`, a [`DeviceHashJoinExec`] with one table for all partitions and
-    /// without a filter on the pairs; for a node that reads the columns of `reader`.
+    /// In the place of `host`, a [`DeviceHashJoinExec`] with one table for all partitions; for a
+    /// node that reads the columns of `reader`. `rows` has its filter on the pairs, if any.
     ///
     /// # Errors
     /// `Internal` where `host` or a side is another node.
@@ -95,8 +112,8 @@ impl ResidentHashJoinExec {
         };
         let parts = join.parts.clone();
         let one_table = *parts.join.partition_mode() == PartitionMode::CollectLeft;
-        if !one_table || parts.shape.filter.is_some() {
-            let text = "a resident join has one table and no filter".to_string();
+        if !one_table || parts.shape.filter.is_some() != rows.residual.is_some() {
+            let text = "a resident join has one table, and its filter is lowered".to_string();
             return Err(DataFusionError::Internal(text));
         }
         sides.iter().try_for_each(|side| pipeline(side).map(|_| ()))?;
@@ -127,9 +144,9 @@ impl ResidentHashJoinExec {
     /// Rows of a piece: pairs of numbers, and the columns with a validity each.
     fn piece_rows(&self) -> usize {
         let mut widths: Vec<usize> =
-            self.reader.columns.iter().map(|c| c.ty.wide_bytes()).collect();
-        widths.iter_mut().for_each(|w| *w += 4);
+            self.reader.columns.iter().map(|c| c.ty.wide_bytes() + 4).collect();
         widths.push(8);
+        widths.extend(self.rows.residual.iter().flat_map(|r| r.test.widths()));
         target_rows(&self.parts.placed, &widths)
     }
 
@@ -148,8 +165,9 @@ impl ResidentHashJoinExec {
         let [left, right] = self.side_plans()?;
         let placed = &self.parts.placed;
         let texts = self.rows.dictionaries(left, right, reader);
-        let (build_texts, probe_texts) = texts.map_err(|e| failed(placed, metrics, OPERATOR, e))?;
-        let parts = table::Build {
+        let Dictionaries { left: build_texts, right: probe_texts, residual: residual_texts } =
+            texts.map_err(|e| failed(placed, metrics, OPERATOR, e))?;
+        let build = Build {
             parts: self.parts.clone(),
             rows: Arc::clone(&self.rows),
             outputs: left.outputs.clone().into(),
@@ -160,13 +178,14 @@ impl ResidentHashJoinExec {
         };
         let input = Arc::clone(&self.sides[0]);
         let context = Arc::clone(context);
-        let streams = move || {
+        let building = making(async move {
             let partitions = input.output_partitioning().partition_count();
             let node = pipeline(&input)?;
             let one = |p| node.batches(p, Arc::clone(&context), Arc::clone(&build_texts));
-            (0..partitions).map(one).collect()
-        };
-        let started = Started { building: table::start(parts, streams), probe_texts };
+            let streams = (0..partitions).map(one).collect::<Result<Vec<_>>>()?;
+            build.run(stream::select_all(streams).boxed()).await
+        });
+        let started = Started { building, probe_texts, residual_texts };
         Ok(shared.insert(started).clone())
     }
 
@@ -181,22 +200,25 @@ impl ResidentHashJoinExec {
         reader: &DictionarySet,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
         let metrics = DeviceMetrics::new(&self.metrics, partition);
-        let Started { building, probe_texts } = self.started(reader, &metrics, &context)?;
+        let Started { building, probe_texts, residual_texts } =
+            self.started(reader, &metrics, &context)?;
         let [_, right] = self.side_plans()?;
         let outputs = right.outputs.clone().into();
         let (parts, rows, side) =
             (self.parts.clone(), Arc::clone(&self.rows), Arc::clone(&self.sides[1]));
-        let prober = async move {
+        let pieces = async move {
             let built = building.await.map_err(DataFusionError::Shared)?;
             if built.is_empty() && parts.shape.needs_build_rows() {
                 return Ok(stream::empty().boxed());
             }
             // Only now: the scan below may have been told the keys.
             let input = pipeline(&side)?.batches(partition, context, probe_texts)?;
-            let prober = Prober::new(parts.placed, parts.shape, rows, outputs, built, metrics);
-            Ok::<_, DataFusionError>(table::probe(input, prober))
+            let Parts { placed, shape, .. } = parts;
+            let parts =
+                probe::Parts { placed, shape, rows, outputs, built, residual_texts, metrics };
+            Ok::<_, DataFusionError>(probe::probe(input, parts))
         };
-        let rows = stream::once(prober).try_flatten();
+        let rows = stream::once(pieces).try_flatten();
         Ok(rows.map_ok(|batch| Uploaded { host: None, device: Ok(batch) }).boxed())
     }
 }
@@ -244,7 +266,7 @@ impl ExecutionPlan for ResidentHashJoinExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::super::recompute(self, children)
+        crate::nodes::recompute(self, children)
     }
 
     fn apply_expressions(
