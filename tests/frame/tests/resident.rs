@@ -88,7 +88,7 @@ async fn groups_of_outer_joins_with_filters_on_the_pairs() {
         for on in FILTERED {
             queries.push((
                 format!(
-                    "select a.day, count(*) n, sum(a.x) s, min(b.price) p, max(b.text) t, \
+                    "select a.day, count(*) n, sum(a.x) s, min(b.price) p, count(b.text) t, \
                      count(b.id) c, count(a.id) d from a {kind} b on {on} group by a.day"
                 ),
                 1,

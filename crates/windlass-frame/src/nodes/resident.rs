@@ -118,6 +118,10 @@ impl Texts {
                 None => pairs.push((mine, theirs)),
             }
         }
+        // The dictionary that another one of the pipeline is comes from that.
+        if side.tables.same().any(|(id, _)| pairs.iter().any(|(mine, _)| *mine == id)) {
+            return Err(Unsupported::new("two texts of its inputs are one of a join below"));
+        }
         let (mut tables, mut changed) = (tables.clone(), false);
         for (mine, theirs) in &pairs {
             let own = &side.tables.dictionaries[mine.0 as usize].constants;

@@ -37,9 +37,7 @@ use datafusion::{
 use futures::{TryStreamExt, stream};
 use parking_lot::Mutex;
 
-use super::{
-    Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, upload::coalesce,
-};
+use super::{Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, upload::coalesce};
 use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
 
 mod build;

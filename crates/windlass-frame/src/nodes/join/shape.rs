@@ -90,10 +90,7 @@ impl Shape {
     /// Whether a probe row with a pair and one without are told apart.
     pub(super) fn decides_by_probe_rows(&self) -> bool {
         use JoinType as J;
-        matches!(
-            self.join_type,
-            J::Right | J::Full | J::RightSemi | J::RightAnti | J::RightMark
-        )
+        matches!(self.join_type, J::Right | J::Full | J::RightSemi | J::RightAnti | J::RightMark)
     }
 
     /// Whether nothing comes out when the build side is empty.

@@ -56,8 +56,9 @@ impl Tells {
     }
 
     /// Tells the probe side's scans what they take of the build side's `keys`, one array for
-    /// each: files and row groups without such keys are not read. Without arrays the filter
-    /// lets every row pass.
+    /// each: files and row groups without such keys are not read. Where bounds are all that is
+    /// told, any of the keys do that have the same bounds, and a null if there is one. Without
+    /// arrays the filter lets every row pass.
     pub(super) fn publish(self, join: &HashJoinExec, keys: &[ArrayRef]) -> Result<()> {
         let produced = join.dynamic_expressions_produced();
         let Some(target) = target(&produced) else { return Ok(()) };

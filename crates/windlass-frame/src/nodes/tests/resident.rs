@@ -129,34 +129,39 @@ async fn pairs_are_filtered_on_the_device() {
     }
 }
 
-/// The keys of a build side come back where a scan of the probe side takes them: one of
-/// Parquet files does, one of memory does not.
+/// The bounds of a build side's keys come back where a scan of the probe side takes them: one of
+/// Parquet files does, and passes over row groups; one of memory does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_come_back_for_scans_that_take_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.parquet");
     let path = path.to_str().unwrap();
     let (host, devices) = (context(None), on("cuda-emulated:0"));
-    let rows = "select id, k from x union all select id + 5000, k from x";
-    let copy = format!("copy ({rows}) to '{path}' stored as parquet");
+    let rows = "select id, k from x union all select id + 5000, k from x order by id";
+    let options = "options ('format.max_row_group_size' '1000')";
+    let copy = format!("copy ({rows}) to '{path}' stored as parquet {options}");
     host.sql(&copy).await.unwrap().collect().await.unwrap();
     for context in [&host, &devices] {
         context.register_parquet("file", path, Default::default()).await.unwrap();
     }
-    for (probe, takes) in [("file", true), ("x", false)] {
+    for (probe, takes, most) in [("file", true, ROWS / 2), ("x", false, ROWS)] {
         let sql = format!(
-            "select q.k, count(*) n from (select id from x where b > 500 and k = 2) p \
+            "select q.k, count(*) n from (select id from x where b > 500 and id < 100) p \
              join {probe} q on p.id = q.id group by q.k"
         );
         let (placed, text) = compared_in(&host, &devices, &sql).await;
         let join = find::<ResidentHashJoinExec>(&placed).unwrap_or_else(|| panic!("{text}"));
-        let build = join.children()[0].metrics().unwrap().output_rows().unwrap();
-        assert!((1..ROWS / 10).contains(&build), "{build} rows are built of {probe}\n{text}");
+        let [build, probe] = join.children()[..] else { panic!("{text}") };
+        let built = build.metrics().unwrap().output_rows().unwrap();
+        assert!((1..ROWS / 10).contains(&built), "{built} rows are built\n{text}");
+        let read = find::<DeviceUploadExec>(probe).unwrap().metrics().unwrap();
+        let read = read.output_rows().unwrap();
+        assert!((1..=most).contains(&read), "{read} rows are read\n{text}");
         let back = join.metrics().unwrap().sum_by_name("downloaded_bytes");
         let back = back.map_or(0, |bytes| bytes.as_usize());
-        // A word for each key, and one for its validity.
-        let expected = if takes { build * 4..=build * 8 } else { 0..=0 };
-        assert!(expected.contains(&back), "{back} bytes for {build} keys of {probe}\n{text}");
+        // Two values of eight bytes, a word each that says that they are no nulls, and padding.
+        let expected = if takes { 16..=48 } else { 0..=0 };
+        assert!(expected.contains(&back), "{back} bytes of {built} keys came back\n{text}");
     }
 }
 

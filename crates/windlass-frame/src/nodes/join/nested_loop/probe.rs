@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use datafusion::{common::JoinType, error::Result};
 use windlass_device::{Queue, Reservation};
 use windlass_kernels::{DeviceBatch, KernelError, gather};

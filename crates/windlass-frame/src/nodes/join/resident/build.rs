@@ -5,13 +5,14 @@ use std::{
     time::Instant,
 };
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, UInt32Array, new_empty_array};
 use datafusion::error::Result;
 use futures::{TryStreamExt, stream::BoxStream};
-use windlass_device::{Device, Reservation};
+use windlass_device::{Device, Queue, Reservation};
 use windlass_kernels::{
     DeviceBatch, DeviceColumn, KernelError, PhysType, Storage, Validity, gather,
-    join::{JoinOptions, JoinTable, Marks},
+    join::{JoinOptions, JoinTable, Marks, NO_ROW},
+    reduce,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     rows::RowsPlan,
 };
 use crate::{
-    batch::{DictionarySet, logical, read_column},
+    batch::{DictionarySet, logical, read_column, upload_array},
     lower::OutputColumn,
     nodes::{
         failure::failed,
@@ -107,9 +108,8 @@ impl Build {
         let mut keys = Vec::new();
         if self.parts.tells != Tells::Nothing {
             for (column, output) in batch.columns.iter().zip(&*self.outputs).take(self.rows.keys) {
-                let array = read_column(&mut *queue, column, batch.rows)?;
-                self.metrics.downloaded(column_bytes(column));
-                keys.push(logical(array, output, &self.texts)?);
+                let key = (column, output, batch.rows);
+                keys.push(self.told(&mut *queue, &mut reservation, key)?);
             }
         }
         // Other queues read the table and the columns.
@@ -118,6 +118,53 @@ impl Build {
         batch.columns.drain(..self.rows.keys);
         let probing = AtomicUsize::new(self.probing);
         Ok((Built { payload: batch, table, probing, max_pairs: self.max_pairs }, keys))
+    }
+}
+
+impl Build {
+    /// What [`Tells::publish`] needs of a key column: all of it, or where bounds are all that is
+    /// told the least and the greatest key, and a null if there is one.
+    fn told(
+        &self,
+        queue: &mut dyn Queue,
+        reservation: &mut Reservation,
+        (column, output, rows): (&DeviceColumn, &OutputColumn, usize),
+    ) -> Result<ArrayRef, KernelError> {
+        if output.data_type.is_floating() {
+            // Of floats nothing is told.
+            return Ok(new_empty_array(&output.data_type));
+        }
+        // Codes of texts are in no order.
+        let few = match self.parts.tells == Tells::Bounds && output.dictionary.is_none() {
+            true => Some(self.extremes(queue, reservation, column, rows)?),
+            false => None,
+        };
+        let (column, rows) = few.as_ref().map_or((column, rows), |f| (&f.columns[0], f.rows));
+        let array = read_column(queue, column, rows)?;
+        self.metrics.downloaded(column_bytes(column));
+        logical(array, output, &self.texts)
+    }
+
+    /// The rows with the least and the greatest value of a column, and one with a null if there
+    /// is one.
+    fn extremes(
+        &self,
+        queue: &mut dyn Queue,
+        reservation: &mut Reservation,
+        column: &DeviceColumn,
+        rows: usize,
+    ) -> Result<DeviceBatch, KernelError> {
+        let device = &*self.parts.placed.device;
+        let least = reduce::arg_min(device, queue, reservation, column, rows, None)?;
+        let greatest = reduce::arg_max(device, queue, reservation, column, rows, None)?;
+        let values = reduce::count(device, queue, reservation, column, rows, None)?;
+        let null = (values < rows as u64).then_some(NO_ROW);
+        let numbers: UInt32Array = [least, greatest, null].into_iter().flatten().collect();
+        let n = numbers.len();
+        let numbers: ArrayRef = Arc::new(numbers);
+        let numbers = upload_array(device, queue, reservation, &numbers)?;
+        let all = DeviceBatch { rows, columns: vec![column.clone()] };
+        gather::gather(device, queue, reservation, &all, &numbers.values, n, true)
     }
 }
 

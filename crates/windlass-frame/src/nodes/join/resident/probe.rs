@@ -49,7 +49,7 @@ enum Step {
 
 /// What is left to give, a piece at a time.
 enum Work {
-    Pairs(Found),
+    Pairs(Box<Found>),
     Rows(Side),
 }
 
@@ -189,7 +189,7 @@ impl Parts {
                 true => Some(Matches::none(device, queue, reservation, batch.rows)?),
                 false => None,
             };
-            return Ok((Some(Work::Pairs(Found { pairs, batch, matches })), None));
+            return Ok((Some(Work::Pairs(Box::new(Found { pairs, batch, matches }))), None));
         }
         // Whether there is a match is all that counts; the table marks the build rows.
         let found = table.exists(queue, reservation, &batch, &numbers)?;
@@ -225,12 +225,13 @@ impl Parts {
         &self,
         queue: &mut dyn Queue,
         reservation: &mut Reservation,
-        mut found: Found,
+        mut found: Box<Found>,
     ) -> Result<Made, KernelError> {
         let (device, shape) = (&*self.placed.device, &self.shape);
         let Some(mut piece) = found.pairs.next(queue, reservation)? else {
-            return match &found.matches {
-                Some(matches) => self.by_match(queue, reservation, matches, found.batch),
+            let Found { batch, matches, .. } = *found;
+            return match matches {
+                Some(matches) => self.by_match(queue, reservation, &matches, batch),
                 None => Ok((None, None)),
             };
         };
@@ -271,7 +272,8 @@ impl Parts {
             let columns = places.iter().map(|at| batch.columns[*at].clone()).collect();
             DeviceBatch { rows: batch.rows, columns }
         };
-        let (build, probe) = (read(&self.built.payload, &places[BUILD]), read(batch, &places[PROBE]));
+        let (build, probe) =
+            (read(&self.built.payload, &places[BUILD]), read(batch, &places[PROBE]));
         let left = gather::gather(device, queue, reservation, &build, &piece.build, n, false)?;
         let right = gather::gather(device, queue, reservation, &probe, &piece.probe, n, false)?;
         let (of_build, of_probe) = (row_numbers(&piece.build), row_numbers(&piece.probe));
