@@ -4,14 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 DEVICE ?=
 BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
+RELEASE := $${CARGO_TARGET_DIR:-target}/release/windlass
 step = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo build test setup fmt clippy unit doc differential suites gate bench bench-kernels test-gpu bench-gpu mutate install
+.PHONY: help demo build release test setup fmt clippy unit doc differential suites gate bench bench-kernels test-gpu bench-gpu mutate install
 
 help:
 	@echo "make demo          build windlass and run the main job on real data"
 	@echo "make test          install what the tests need and run all of them"
-	@echo "make bench         TPC-H and db-benchmark beside DuckDB, Polars, DataFusion and Dask where installed"
+	@echo "make bench         TPC-H and db-benchmark beside DuckDB, Polars, DataFusion and Dask where installed (release build)"
 	@echo "make bench-kernels every kernel operation on this host beside arrow, rayon and hashbrown"
 	@echo "make test-gpu      conformance on every real GPU found"
 	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
@@ -63,11 +64,16 @@ gate:
 	$(call step,every CUDA source through NVRTC and ptxas)
 	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace -E 'package(nvrtc-gate)'
 
-bench: build
+release:
+	@scripts/need.sh cargo cc
+	$(call step,building the release profile (the first time about half an hour on 2 cores))
+	cargo build --release --workspace --bin windlass
+
+bench: release
 	$(call step,TPC-H scale 1 and db-benchmark 10^7 rows beside the engines that are installed)
 	@mkdir -p benches/results
-	$(BIN) bench tpch --device $(or $(DEVICE),cpu) --json benches/results/tpch.json --report benches/results/tpch.html
-	$(BIN) bench dbbench --device $(or $(DEVICE),cpu) --json benches/results/dbbench.json --report benches/results/dbbench.html
+	$(RELEASE) bench tpch --device $(or $(DEVICE),cpu) --json benches/results/tpch.json --report benches/results/tpch.html
+	$(RELEASE) bench dbbench --device $(or $(DEVICE),cpu) --json benches/results/dbbench.json --report benches/results/dbbench.html
 
 bench-kernels: build
 	$(call step,every kernel operation and the series over groups and build rows)
