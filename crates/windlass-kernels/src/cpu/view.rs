@@ -163,7 +163,7 @@ pub(crate) fn bit(bytes: &[u8], at: usize) -> Option<bool> {
 
 /// 64 bits of a bitmap from bit `at` on; 0 past its end.
 #[inline]
-fn word_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn word_at(bytes: &[u8], at: usize) -> u64 {
     let (byte, shift) = (at / 8, at % 8);
     let rest = bytes.get(byte..).unwrap_or_default();
     match rest.first_chunk::<9>() {

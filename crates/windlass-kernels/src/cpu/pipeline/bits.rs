@@ -21,7 +21,7 @@ impl BitBuilder {
 
     /// Appends the lowest `n` bits of a word, at most 64, whose others are 0.
     #[inline]
-    fn push(&mut self, bits: u64, n: usize) {
+    pub(super) fn push(&mut self, bits: u64, n: usize) {
         let shift = self.len % 64;
         match self.words.last_mut().filter(|_| shift != 0) {
             None if n == 0 => {}

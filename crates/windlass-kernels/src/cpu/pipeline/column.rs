@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     column::{DeviceColumn, Storage, Validity},
+    cpu::view::word_at,
     error::Result,
     ir::{Op, SlotType, ValueId},
     types::PhysType,
@@ -36,6 +37,44 @@ enum Layout {
     Words,
     /// 16-byte values of which the low 8 bytes count.
     Low64,
+}
+
+/// Bits of the rows of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BitsFrom<'a> {
+    bytes: &'a [u8],
+    /// The bit of the first row.
+    at: usize,
+}
+
+impl BitsFrom<'_> {
+    /// The bits of 64 rows from `row` on, the first lowest; what is past the rows is undefined.
+    #[inline(always)]
+    pub(super) fn word(&self, row: usize) -> u64 {
+        word_at(self.bytes, self.at + row)
+    }
+}
+
+/// Values of the rows of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RawValues<'a> {
+    Bits(BitsFrom<'a>),
+    /// Aligned for their type.
+    Bytes(&'a [u8]),
+}
+
+/// Rows of a chunk where they lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InPlace<'a> {
+    pub(super) values: RawValues<'a>,
+    /// Those that are not null; `None`: all.
+    pub(super) valid: Option<BitsFrom<'a>>,
+}
+
+/// Whether the rows of a column can be taken where they lie. False too for a column that does
+/// not fit its slot.
+pub(super) fn is_in_place(c: &DeviceColumn, slot: SlotType, rows: usize) -> bool {
+    Column::new(c, slot, Some(rows), 0).is_ok_and(|c| c.is_in_place())
 }
 
 /// A column in host memory.
@@ -110,6 +149,32 @@ impl<'a> Column<'a> {
         let in_place =
             layout == Layout::Natural && (values.as_ptr() as usize).is_multiple_of(width(slot.ty));
         Ok(Self { ty: slot.ty, values, layout, mask, in_place, rows: rows.unwrap_or(held) })
+    }
+
+    /// Whether [`Column::in_place`] can be asked for.
+    fn is_in_place(&self) -> bool {
+        let values = self.in_place || matches!(self.layout, Layout::Bits(_));
+        values && !matches!(self.mask, Mask::Words(_))
+    }
+
+    /// The rows of `range` where they lie, as [`is_in_place`] says they can be taken.
+    pub(super) fn in_place(&self, range: &Range<usize>) -> InPlace<'a> {
+        let values = match self.layout {
+            Layout::Bits(offset) => {
+                RawValues::Bits(BitsFrom { bytes: self.values, at: offset + range.start })
+            }
+            _ => {
+                let w = width(self.ty);
+                RawValues::Bytes(&self.values[range.start * w..range.end * w])
+            }
+        };
+        let valid = match self.mask {
+            Mask::Bits { bits, offset } if !all_set(bits, offset + range.start, range.len()) => {
+                Some(BitsFrom { bytes: bits, at: offset + range.start })
+            }
+            _ => None,
+        };
+        InPlace { values, valid }
     }
 
     /// Reads the rows of `range` into `slot`, or points it at them.

@@ -12,9 +12,11 @@
 //! | `column` | reading input columns and lookup tables |
 //! | `scratch` | the vectors of one thread |
 //! | `select` | the rows that the filter leaves |
+//! | `compress` | vectors brought to these rows |
 //! | `eval` | one operation over one chunk |
 //! | `arith`, `compare`, `cast`, `date` | the loops |
 //! | `bits` | bits of outputs |
+//! | `output` | columns being written |
 //! | `run` | whole batches: what `FilterProject` does on the `cpu` device |
 
 use std::{
@@ -35,8 +37,10 @@ mod bits;
 mod cast;
 mod column;
 mod compare;
+mod compress;
 pub(crate) mod date;
 mod eval;
+mod output;
 mod run;
 mod scratch;
 mod select;
@@ -250,6 +254,11 @@ impl<'s> Chunk<'s, '_> {
     /// all were selected.
     pub fn selection(&self) -> Option<&'s [u32]> {
         self.scratch.gathered.then(|| self.scratch.selection.rows())
+    }
+
+    /// The selection; `None` when all were selected.
+    fn selected(&self) -> Option<&'s select::Selection> {
+        self.scratch.gathered.then_some(&self.scratch.selection)
     }
 
     /// First row of the chunk's range in the batch.

@@ -7,14 +7,12 @@ use std::{cell::RefCell, sync::Arc};
 use arrow::buffer::{Buffer, MutableBuffer};
 use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
 
-use super::{
-    CHUNK_ROWS, Chunk, Evaluator, Mode, Scratch, Values, bits::BitBuilder, invalid, scratch::width,
-};
+use super::{CHUNK_ROWS, Evaluator, Mode, Scratch, column, invalid, output::Output};
 use crate::{
-    column::{DeviceBatch, DeviceColumn, Storage, Validity},
+    column::{DeviceBatch, DeviceColumn},
     error::Result,
+    ir::{Op, ValueId},
     pipeline::{Evaluated, FilterProject, passed_through},
-    types::PhysType,
 };
 
 /// The twin of the kernels behind [`FilterProject::run`].
@@ -56,165 +54,139 @@ fn whole(
     tables: &[DeviceColumn],
     mode: Mode,
 ) -> Result<Whole> {
-    let (evaluator, mut scratch) = prepared(plan)?;
-    let out = over(plan, &evaluator, &mut scratch, device, reservation, batch, tables, mode);
-    LAST.with(|last| *last.borrow_mut() = Some((plan.clone(), evaluator, scratch)));
+    let mut prepared = Prepared::take(plan, batch, mode)?;
+    let out = prepared.over(device, reservation, batch, tables);
+    LAST.with(|last| *last.borrow_mut() = Some(prepared));
     out
 }
 
 thread_local! {
     /// What the thread ran last: the batches of a partition come one after the other, and
     /// their vectors are warm.
-    static LAST: RefCell<Option<(FilterProject, Evaluator, Scratch)>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Prepared>> = const { RefCell::new(None) };
 }
 
-fn prepared(plan: &FilterProject) -> Result<(Evaluator, Scratch)> {
-    match LAST.with(|last| last.borrow_mut().take()) {
-        Some((known, evaluator, scratch)) if known == *plan => Ok((evaluator, scratch)),
-        _ => {
-            let evaluator = Evaluator::new(&plan.program, plan.filter, &plan.outputs)?;
-            Ok((evaluator, Scratch::new()))
+/// Where an output comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It is this column of the batch.
+    Passed(usize),
+    /// The selected rows of this column, which can be taken where they lie.
+    InPlace(usize),
+    /// The wanted value of this number.
+    Value(usize),
+}
+
+/// The sources of all outputs.
+fn sources(plan: &FilterProject, batch: &DeviceBatch, dense: bool) -> Vec<Source> {
+    let mut values = 0;
+    let outputs = plan.outputs.iter().enumerate();
+    let sources = outputs.map(|(i, id)| {
+        // A value that there is not is the evaluator's to refuse.
+        let op = plan.program.values().get(id.0 as usize).map(|v| &v.op);
+        if let Some(&Op::Input(at)) = op {
+            let (at, slot) = (at as usize, plan.program.inputs()[at as usize]);
+            if dense && passed_through(plan, batch, i).is_some() {
+                return Source::Passed(at);
+            }
+            let column = batch.columns.get(at).filter(|_| !dense);
+            if column.is_some_and(|c| column::is_in_place(c, slot, batch.rows)) {
+                return Source::InPlace(at);
+            }
         }
-    }
+        values += 1;
+        Source::Value(values - 1)
+    });
+    sources.collect()
 }
 
-#[allow(clippy::too_many_arguments, reason = "the arguments of `run`, and what is reused")]
-fn over(
-    plan: &FilterProject,
-    evaluator: &Evaluator,
-    scratch: &mut Scratch,
-    device: &dyn Device,
-    reservation: &mut Reservation,
-    batch: &DeviceBatch,
-    tables: &[DeviceColumn],
+/// A plan made ready for batches whose columns lie as one did.
+struct Prepared {
+    plan: FilterProject,
     mode: Mode,
-) -> Result<Whole> {
-    let bound = evaluator.bind(batch, tables)?;
-    let dense = mode == Mode::Dense || plan.filter.is_none();
-    let passed = |i: usize| dense.then(|| passed_through(plan, batch, i)).flatten();
-    let mut outs: Vec<Option<Output>> = plan
-        .outputs
-        .iter()
-        .enumerate()
-        .map(|(i, id)| passed(i).is_none().then(|| Output::new(plan.program.ty(*id))))
-        .collect();
-    // The most that the outputs can take, so that a batch that does not fit fails early.
-    let most: usize = outs.iter().flatten().map(|o| o.bytes(batch.rows)).sum();
-    reservation.grow(most.saturating_sub(reservation.left()))?;
-    if dense {
-        outs.iter_mut().flatten().for_each(|o| o.expect(batch.rows));
-    }
-    let mut selected = MutableBuffer::new(0);
-    let (mut start, mut rows) = (0, 0);
-    while start < batch.rows {
-        let end = (start + CHUNK_ROWS).min(batch.rows);
-        let chunk = bound.evaluate(scratch, start..end, mode)?;
-        for (i, out) in outs.iter_mut().enumerate() {
-            if let Some(out) = out {
-                out.append(&chunk, i);
-            }
-        }
-        if mode == Mode::Dense && plan.filter.is_some() {
-            let words = chunk.scratch.selected[..end - start].iter();
-            selected.extend(words.map(|s| u32::from(*s)));
-        }
-        rows += chunk.rows();
-        if start == 0 && !dense {
-            // The first chunk tells how many rows to expect of the others, up to its chance:
-            // three standard deviations of rows that are selected independently.
-            let most = (rows + 3 * rows.isqrt()).min(end);
-            let more = (batch.rows - end).div_ceil(end) * most;
-            outs.iter_mut().flatten().for_each(|o| o.expect(more));
-        }
-        start = end;
-    }
-    let columns = outs
-        .into_iter()
-        .enumerate()
-        .map(|(i, out)| match (out, passed(i)) {
-            (Some(out), _) => out.finish(device, reservation, rows),
-            (None, Some(column)) => Ok(column),
-            (None, None) => Err(invalid("an output".into(), "none".into())),
-        })
-        .collect::<Result<_>>()?;
-    Ok((columns, rows, selected))
+    /// Whether every row has a place in the outputs.
+    dense: bool,
+    sources: Vec<Source>,
+    evaluator: Evaluator,
+    scratch: Scratch,
 }
 
-/// An output column being written.
-struct Output {
-    ty: PhysType,
-    values: MutableBuffer,
-    bools: BitBuilder,
-    /// Made when the first null may come.
-    valid: Option<BitBuilder>,
-    rows: usize,
-    /// Rows that there is room for.
-    expected: usize,
-}
-
-impl Output {
-    fn new(ty: PhysType) -> Self {
-        let (values, bools) = (MutableBuffer::new(0), BitBuilder::default());
-        Self { ty, values, bools, valid: None, rows: 0, expected: 0 }
-    }
-
-    /// Most bytes that `rows` rows take.
-    fn bytes(&self, rows: usize) -> usize {
-        let bits = rows.div_ceil(8);
-        bits + self.ty.packed_bytes().map_or(bits, |w| rows * w)
-    }
-
-    /// Makes room for so many rows more.
-    fn expect(&mut self, rows: usize) {
-        self.expected = self.rows + rows;
-        match self.ty {
-            PhysType::Bool => self.bools.reserve(rows),
-            ty => self.values.reserve(rows * width(ty)),
+impl Prepared {
+    /// What the thread ran last, where it is the same, or made anew.
+    fn take(plan: &FilterProject, batch: &DeviceBatch, mode: Mode) -> Result<Self> {
+        let dense = mode == Mode::Dense || plan.filter.is_none();
+        let sources = sources(plan, batch, dense);
+        let same = |last: &Self| last.mode == mode && last.sources == sources && last.plan == *plan;
+        if let Some(last) = LAST.with(|last| last.borrow_mut().take()).filter(same) {
+            return Ok(last);
         }
+        let outputs = plan.outputs.iter().zip(&sources);
+        let wanted = outputs.filter(|(_, s)| matches!(s, Source::Value(_))).map(|(id, _)| *id);
+        let wanted: Vec<ValueId> = wanted.collect();
+        let evaluator = Evaluator::new(&plan.program, plan.filter, &wanted)?;
+        let (plan, scratch) = (plan.clone(), Scratch::new());
+        Ok(Self { plan, mode, dense, sources, evaluator, scratch })
     }
 
-    fn append(&mut self, chunk: &Chunk<'_, '_>, i: usize) {
-        let n = chunk.rows();
-        match chunk.values(i) {
-            Values::Bool(v) => self.bools.append(v),
-            v => self.values.extend_from_slice(v.bytes()),
-        }
-        match (chunk.valid(i), &mut self.valid) {
-            (None, None) => {}
-            (None, Some(out)) => out.append_ones(n),
-            (Some(mask), out) => {
-                let out = out.get_or_insert_with(|| {
-                    let mut out = BitBuilder::default();
-                    out.reserve(self.expected.max(self.rows + n));
-                    out.append_ones(self.rows);
-                    out
-                });
-                out.append(mask);
-            }
-        }
-        self.rows += n;
-    }
-
-    fn finish(
-        self,
+    fn over(
+        &mut self,
         device: &dyn Device,
         reservation: &mut Reservation,
-        rows: usize,
-    ) -> Result<DeviceColumn> {
-        debug_assert_eq!(rows, self.rows, "every chunk was appended");
-        let values = match self.ty {
-            PhysType::Bool => self.bools.finish(),
-            _ => self.values.into(),
-        };
-        let values = finish(device, reservation, values)?;
-        let validity = match self.valid {
-            None => Validity::All,
-            Some(valid) => {
-                let bits = finish(device, reservation, valid.finish())?;
-                Validity::Bits { bits, bit_offset: 0 }
+        batch: &DeviceBatch,
+        tables: &[DeviceColumn],
+    ) -> Result<Whole> {
+        let Self { plan, mode, dense, sources, evaluator, scratch } = self;
+        let (mode, dense) = (*mode, *dense);
+        let bound = evaluator.bind(batch, tables)?;
+        let outputs = plan.outputs.iter().zip(&*sources);
+        let written = outputs.filter(|(_, s)| !matches!(s, Source::Passed(_)));
+        let mut outs: Vec<(Source, Output)> =
+            written.map(|(id, s)| (*s, Output::new(plan.program.ty(*id)))).collect();
+        // The most that the outputs can take, so that a batch that does not fit fails early.
+        let most: usize = outs.iter().map(|(_, o)| o.bytes(batch.rows)).sum();
+        reservation.grow(most.saturating_sub(reservation.left()))?;
+        if dense {
+            outs.iter_mut().for_each(|(_, o)| o.expect(batch.rows));
+        }
+        let mut selected = MutableBuffer::new(0);
+        let (mut start, mut rows) = (0, 0);
+        while start < batch.rows {
+            let end = (start + CHUNK_ROWS).min(batch.rows);
+            let chunk = bound.evaluate(scratch, start..end, mode)?;
+            for (source, out) in &mut outs {
+                match source {
+                    Source::Value(i) => out.append(&chunk, *i),
+                    Source::InPlace(at) => {
+                        let rows = bound.inputs[*at].in_place(&(start..end));
+                        out.append_in_place(&rows, chunk.selected(), end - start);
+                    }
+                    Source::Passed(_) => {}
+                }
             }
-        };
-        Ok(DeviceColumn { ty: self.ty, storage: Storage::Packed, values, bit_offset: 0, validity })
+            if mode == Mode::Dense && plan.filter.is_some() {
+                let words = chunk.scratch.selected[..end - start].iter();
+                selected.extend(words.map(|s| u32::from(*s)));
+            }
+            rows += chunk.rows();
+            if start == 0 && !dense {
+                // The first chunk tells how many rows to expect of the others, up to its chance:
+                // three standard deviations of rows that are selected independently. Rows that
+                // are taken where they lie need the room of a whole chunk in the end.
+                let most = (rows + 3 * rows.isqrt()).min(end);
+                let more = (batch.rows - end).div_ceil(end) * most + CHUNK_ROWS;
+                outs.iter_mut().for_each(|(_, o)| o.expect(more));
+            }
+            start = end;
+        }
+        let mut outs = outs.into_iter();
+        let columns = sources.iter().map(|source| match source {
+            Source::Passed(at) => Ok(batch.columns[*at].clone()),
+            _ => match outs.next() {
+                Some((_, out)) => out.finish(device, reservation, rows),
+                None => Err(invalid("an output".into(), "none".into())),
+            },
+        });
+        Ok((columns.collect::<Result<_>>()?, rows, selected))
     }
 }
 
@@ -230,7 +202,8 @@ impl HostBytes for Owned {
     }
 }
 
-fn finish(
+/// Bytes as a buffer of the device.
+pub(super) fn finish(
     device: &dyn Device,
     reservation: &mut Reservation,
     bytes: Buffer,

@@ -1,25 +1,18 @@
-//! The rows of a chunk that the filter leaves: as bits, as row numbers, and what brings vectors
-//! to them.
+//! The rows of a chunk that the filter leaves: as bits and as row numbers.
 
-use bytemuck::Pod;
+use std::cell::OnceCell;
 
-use super::CHUNK_ROWS;
+use super::{CHUNK_ROWS, bits::BitBuilder};
 
 /// Words of 64 bits for a chunk.
 const WORDS: usize = CHUNK_ROWS / 64;
-
-/// With fewer than one row of so many selected, values are fetched by row number, else words of
-/// bits tell what is moved side by side: a step then handles 4 or 8 rows, selected or not. A
-/// guess that lies between the two (measured 1, 50 and 99 of 100: `filter/filter/*`).
-#[cfg(target_arch = "x86_64")]
-const SPARSE: usize = 8;
 
 /// Words with at most this many ones are gone through one by one. A guess: eight steps find the
 /// ones of a word otherwise.
 const FEW: u32 = 6;
 
 /// For each byte the places of its ones, lowest first.
-const PLACES: [[u8; 8]; 256] = {
+pub(super) const PLACES: [[u8; 8]; 256] = {
     let mut table = [[0; 8]; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -32,24 +25,6 @@ const PLACES: [[u8; 8]; 256] = {
             bit += 1;
         }
         byte += 1;
-    }
-    table
-};
-
-/// For four bits the 32-bit lanes of the 64-bit values whose bits are ones, lowest first.
-#[cfg(target_arch = "x86_64")]
-const LANES: [[u32; 8]; 16] = {
-    let mut table = [[0; 8]; 16];
-    let mut bits = 0;
-    while bits < 16 {
-        let mut value = 0;
-        while value < 4 {
-            let lane = PLACES[bits][value] as u32 * 2;
-            table[bits][2 * value] = lane;
-            table[bits][2 * value + 1] = lane + 1;
-            value += 1;
-        }
-        bits += 1;
     }
     table
 };
@@ -81,222 +56,197 @@ pub(super) fn pack_word(bytes: &[u8; 64]) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     /// Rows of the chunk.
-    of: usize,
+    pub(super) of: usize,
+    /// How many of them are selected.
+    pub(super) count: usize,
     /// A bit for each of them; 0 past the last, undefined in words after that one's.
-    words: [u64; WORDS],
-    /// Their numbers, ascending.
-    rows: Vec<u32>,
+    pub(super) words: [u64; WORDS],
+    /// Their numbers, ascending, once they are asked for.
+    rows: OnceCell<Vec<u32>>,
 }
 
 impl Selection {
     /// Selects the rows whose byte in `values`, and in `valid` where there is one, is 1.
     pub(super) fn set(&mut self, values: &[u8], valid: Option<&[u8]>) {
+        assert!(values.len() <= CHUNK_ROWS, "a chunk");
+        self.rows.take();
+        self.of = values.len();
         #[cfg(target_arch = "x86_64")]
         if wide_vectors() {
             // SAFETY: the processor has the features.
             return unsafe { self.set_avx2(values, valid) };
         }
-        self.set_here(values, valid);
+        self.set_here(values, valid, pack_word);
     }
 
     /// [`Selection::set_here`], compiled for processors with AVX2.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,lzcnt,popcnt")]
     fn set_avx2(&mut self, values: &[u8], valid: Option<&[u8]>) {
-        self.set_here(values, valid);
+        // SAFETY: the processor has the feature, as this function says.
+        self.set_here(values, valid, |bytes| unsafe { pack_word_avx2(bytes) });
     }
 
     #[inline(always)]
-    fn set_here(&mut self, values: &[u8], valid: Option<&[u8]>) {
-        assert!(values.len() <= CHUNK_ROWS, "a chunk");
-        self.of = values.len();
-        let words = values.chunks(64).zip(&mut self.words);
-        for (w, (values, word)) in words.enumerate() {
+    fn set_here(&mut self, values: &[u8], valid: Option<&[u8]>, pack: impl Fn(&[u8; 64]) -> u64) {
+        let word_of = |bytes: &[u8]| match bytes.first_chunk::<64>() {
+            Some(all) => pack(all),
+            None => {
+                let mut all = [0; 64];
+                all[..bytes.len()].copy_from_slice(bytes);
+                pack(&all)
+            }
+        };
+        self.count = 0;
+        for (w, (values, word)) in values.chunks(64).zip(&mut self.words).enumerate() {
             *word = word_of(values);
             if let Some(valid) = valid {
                 *word &= word_of(&valid[w * 64..w * 64 + values.len()]);
             }
+            self.count += word.count_ones() as usize;
         }
+    }
+
+    /// The numbers of the selected rows.
+    fn numbers(&self) -> Vec<u32> {
+        #[cfg(target_arch = "x86_64")]
+        if wide_vectors() {
+            // SAFETY: the processor has the features.
+            return unsafe { self.numbers_avx2() };
+        }
+        self.numbers_here()
+    }
+
+    /// [`Selection::numbers_here`], compiled for processors with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,lzcnt,popcnt")]
+    fn numbers_avx2(&self) -> Vec<u32> {
+        self.numbers_here()
+    }
+
+    #[inline(always)]
+    fn numbers_here(&self) -> Vec<u32> {
         // Eight places are written for every byte of bits, and as many kept as it has ones.
-        self.rows.resize(CHUNK_ROWS + 8, 0);
+        let mut rows = vec![0; self.count + 8];
         let mut count = 0;
-        for (word, first) in
-            self.words[..values.len().div_ceil(64)].iter().zip((0u32..).step_by(64))
-        {
+        for (word, first) in self.words[..self.of.div_ceil(64)].iter().zip((0u32..).step_by(64)) {
             if word.count_ones() <= FEW {
                 let mut left = *word;
                 while left != 0 {
-                    self.rows[count] = first + left.trailing_zeros();
+                    rows[count] = first + left.trailing_zeros();
                     count += 1;
                     left &= left - 1;
                 }
                 continue;
             }
             for (byte, first) in word.to_le_bytes().into_iter().zip((first..).step_by(8)) {
-                let out = &mut self.rows[count..count + 8];
+                let out = &mut rows[count..count + 8];
                 for (out, place) in out.iter_mut().zip(PLACES[usize::from(byte)]) {
                     *out = first + u32::from(place);
                 }
                 count += byte.count_ones() as usize;
             }
         }
-        self.rows.truncate(count);
+        rows.truncate(count);
+        rows
     }
 
     /// How many rows there are.
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.count
     }
 
     /// Their numbers, ascending.
     pub(super) fn rows(&self) -> &[u32] {
-        &self.rows
+        self.rows.get_or_init(|| self.numbers())
     }
 
-    /// Copies the selected values, of a chunk's in `from`, to the front of `out`, which has as
-    /// many places as `from`. What is behind them is undefined.
-    pub(super) fn compress<T: Pod>(&self, from: &[T], out: &mut [T]) {
-        let n = from.len();
-        assert_eq!(n, self.of, "a value for each row of the chunk");
-        let out = &mut out[..n];
+    /// Appends the bits of the selected rows; `bits` gives those of 64 rows from a row on.
+    pub(super) fn compress_bits(&self, bits: impl Fn(usize) -> u64, out: &mut BitBuilder) {
         #[cfg(target_arch = "x86_64")]
-        if self.len() * SPARSE >= n && wide_vectors() {
-            let (from, to) = (from.as_ptr(), out.as_mut_ptr());
-            match size_of::<T>() {
-                // SAFETY: the processor has the features, and both slices have `n` values of
-                // this size.
-                4 => return unsafe { self.four(from.cast(), to.cast(), n) },
-                // SAFETY: as above.
-                8 => return unsafe { self.eight(from.cast(), to.cast(), n) },
-                _ => {}
-            }
+        if widest_vectors() {
+            // SAFETY: the processor has the features.
+            return unsafe { self.compress_bits_bmi2(bits, out) };
         }
-        for (out, row) in out.iter_mut().zip(&self.rows) {
-            *out = from[*row as usize];
-        }
+        self.compress_bits_here(bits, out, extract);
     }
 
-    /// Moves the selected values of a chunk to its front.
-    pub(super) fn compress_in_place<T: Pod>(&self, data: &mut [T]) {
-        assert_eq!(data.len(), self.of, "a value for each row of the chunk");
-        #[cfg(target_arch = "x86_64")]
-        if self.len() * SPARSE >= data.len() && wide_vectors() {
-            let (n, at) = (data.len(), data.as_mut_ptr());
-            match size_of::<T>() {
-                // SAFETY: the processor has the features, and the slice has `n` values of this
-                // size, which may be read and written by the same pointer.
-                4 => return unsafe { self.four(at.cast(), at.cast(), n) },
-                // SAFETY: as above.
-                8 => return unsafe { self.eight(at.cast(), at.cast(), n) },
-                _ => {}
-            }
-        }
-        // The numbers ascend, so nothing is overwritten before it is read.
-        for (to, from) in self.rows.iter().enumerate() {
-            data[to] = data[*from as usize];
-        }
-    }
-
-    /// Moves selected values of 4 bytes to the front, eight at a time.
-    ///
-    /// # Safety
-    /// `from` is valid for reads and `to` for writes of `n` values. They may be the same, but
-    /// not overlap otherwise. Every row of the selection is below `n`.
+    /// [`Selection::compress_bits_here`] by an instruction.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,popcnt")]
-    unsafe fn four(&self, from: *const u32, to: *mut u32, n: usize) {
-        use std::arch::x86_64::{
-            __m256i, _mm_loadl_epi64, _mm256_cvtepu8_epi32, _mm256_loadu_si256,
-            _mm256_permutevar8x32_epi32, _mm256_storeu_si256,
-        };
-        let (mut count, whole) = (0, n / 64);
-        for (w, word) in self.words[..whole].iter().enumerate() {
-            for (k, byte) in word.to_le_bytes().into_iter().enumerate() {
-                // SAFETY: values `at..at + 8` are below `n`; `count` is not above `at`, so the
-                // places written are below `n` too, and hold no value that is yet to be read.
-                unsafe {
-                    let at = from.add(w * 64 + k * 8).cast::<__m256i>();
-                    let places = PLACES[usize::from(byte)].as_ptr().cast();
-                    let lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(places));
-                    let kept = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(at), lanes);
-                    _mm256_storeu_si256(to.add(count).cast(), kept);
-                }
-                count += byte.count_ones() as usize;
-            }
-        }
-        // SAFETY: as the caller's.
-        unsafe { self.rest(from, to, whole, count) };
+    #[target_feature(enable = "bmi2,popcnt")]
+    fn compress_bits_bmi2(&self, bits: impl Fn(usize) -> u64, out: &mut BitBuilder) {
+        self.compress_bits_here(bits, out, |bits, mask| std::arch::x86_64::_pext_u64(bits, mask));
     }
 
-    /// As [`Selection::four`], of 8 bytes, four at a time.
-    ///
-    /// # Safety
-    /// As [`Selection::four`].
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,popcnt")]
-    unsafe fn eight(&self, from: *const u64, to: *mut u64, n: usize) {
-        use std::arch::x86_64::{
-            __m256i, _mm256_loadu_si256, _mm256_permutevar8x32_epi32, _mm256_storeu_si256,
-        };
-        let (mut count, whole) = (0, n / 64);
-        for (w, word) in self.words[..whole].iter().enumerate() {
-            for k in 0..16 {
-                let bits = (word >> (4 * k)) as usize & 15;
-                // SAFETY: as in `four`, of four values.
-                unsafe {
-                    let at = from.add(w * 64 + k * 4).cast::<__m256i>();
-                    let lanes = _mm256_loadu_si256(LANES[bits].as_ptr().cast());
-                    let kept = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(at), lanes);
-                    _mm256_storeu_si256(to.add(count).cast(), kept);
-                }
-                count += bits.count_ones() as usize;
-            }
-        }
-        // SAFETY: as the caller's.
-        unsafe { self.rest(from, to, whole, count) };
-    }
-
-    /// Moves the values of the words from `whole` on, of which `count` come before.
-    ///
-    /// # Safety
-    /// As [`Selection::four`].
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn rest<T: Copy>(&self, from: *const T, to: *mut T, whole: usize, count: usize) {
-        debug_assert_eq!(
-            count,
-            self.words[..whole].iter().map(|w| w.count_ones() as usize).sum::<usize>()
-        );
-        for (k, row) in self.rows[count..].iter().enumerate() {
-            // SAFETY: the row is below the caller's `n`, and the place is not past it.
-            unsafe { to.add(count + k).write(from.add(*row as usize).read()) };
+    fn compress_bits_here(
+        &self,
+        bits: impl Fn(usize) -> u64,
+        out: &mut BitBuilder,
+        extract: impl Fn(u64, u64) -> u64,
+    ) {
+        for (w, mask) in self.words[..self.of.div_ceil(64)].iter().enumerate() {
+            if *mask != 0 {
+                out.push(extract(bits(w * 64), *mask), mask.count_ones() as usize);
+            }
         }
     }
 }
 
-/// Up to 64 bytes of 0 or 1 as bits.
-#[inline(always)]
-fn word_of(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk::<64>() {
-        Some(all) => pack_word(all),
-        None => {
-            let mut all = [0; 64];
-            all[..bytes.len()].copy_from_slice(bytes);
-            pack_word(&all)
-        }
+/// The bits of a word in the places where `mask` has ones, side by side from the lowest on: in
+/// six steps each moves by a power of two, as many places as zeros of the mask are below it
+/// (Warren, Hacker's Delight, 2nd edition, 7-4).
+fn extract(bits: u64, mask: u64) -> u64 {
+    let (mut bits, mut mask) = (bits & mask, mask);
+    // Zeros below each place, of which each step looks at one binary digit.
+    let mut zeros = !mask << 1;
+    for step in 0..6 {
+        let odd = (0..6).fold(zeros, |odd, k| odd ^ odd << (1 << k));
+        let moved = odd & mask;
+        mask = mask ^ moved | moved >> (1 << step);
+        let shifted = bits & moved;
+        bits = bits ^ shifted | shifted >> (1 << step);
+        zeros &= !odd;
     }
+    bits
 }
 
-/// Whether the processor has what the functions above are compiled for.
+/// [`pack_word`] by instructions.
+///
+/// # Safety
+/// The processor has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn pack_word_avx2(bytes: &[u8; 64]) -> u64 {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_movemask_epi8, _mm256_slli_epi16};
+    let half = |at: usize| {
+        // SAFETY: 32 of the bytes.
+        let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().add(at).cast()) };
+        // The lowest bit of each byte becomes its highest.
+        u64::from(_mm256_movemask_epi8(_mm256_slli_epi16::<7>(bytes)) as u32)
+    };
+    half(0) | half(32) << 32
+}
+
+/// Whether the processor has what most functions above are compiled for.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn wide_vectors() -> bool {
+pub(super) fn wide_vectors() -> bool {
     use std::arch::is_x86_feature_detected as has;
     has!("avx2") && has!("bmi1") && has!("lzcnt") && has!("popcnt")
 }
 
+/// Whether it has the others. Those that have are also fast at BMI2's extraction, which earlier
+/// ones of AMD are not (Fog's instruction tables).
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn widest_vectors() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    has!("avx512f") && has!("bmi2") && has!("popcnt")
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Every `step`th of `n` bytes is 1.
@@ -304,7 +254,8 @@ mod tests {
         (0..n).map(|i| u8::from(i % step == step / 2)).collect()
     }
 
-    fn all() -> impl Iterator<Item = (usize, Vec<u8>)> {
+    /// Filters of chunks of many lengths, a byte for each row.
+    pub(in super::super) fn all() -> impl Iterator<Item = (usize, Vec<u8>)> {
         let lengths = [0, 1, 7, 8, 9, 63, 64, 65, 100, 128, 1000, CHUNK_ROWS];
         let steps = [1, 2, 3, 7, 13, 40, 2000];
         lengths.into_iter().flat_map(move |n| {
@@ -322,37 +273,37 @@ mod tests {
                 (0..n as u32).filter(|i| keep(*i as usize)).collect()
             };
             for valid in [None, Some(&valid[..])] {
-                let mut portable = Selection { of: 3, words: [7; WORDS], rows: vec![7; 3] };
-                portable.set_here(&bytes, valid);
-                let mut got = Selection { of: 3, words: [7; WORDS], rows: vec![7; 3] };
+                let rows = OnceCell::from(vec![7; 3]);
+                let old = Selection { of: 3, count: 3, words: [7; WORDS], rows: rows.clone() };
+                let mut got = old;
                 got.set(&bytes, valid);
-                assert_eq!(got.rows(), want(valid), "{n}");
-                assert_eq!(portable.rows(), want(valid), "{n}");
+                assert_eq!((got.len(), got.rows()), (want(valid).len(), &want(valid)[..]), "{n}");
+                let mut portable = Selection { of: n, count: 3, words: [7; WORDS], rows };
+                portable.set_here(&bytes, valid, pack_word);
+                assert_eq!(portable.len(), want(valid).len(), "{n}");
+                assert_eq!(portable.numbers_here(), want(valid), "{n}");
             }
         }
     }
 
-    fn compressed<T: Pod + PartialEq + std::fmt::Debug>(value: impl Fn(usize) -> T) {
+    #[test]
+    fn bits_of_every_selection_are_brought_together() {
         for (n, bytes) in all() {
             let mut selection = Selection::default();
             selection.set(&bytes, None);
-            let from: Vec<T> = (0..n).map(&value).collect();
-            let want: Vec<T> = selection.rows().iter().map(|r| from[*r as usize]).collect();
-            let (mut out, mut data) = (vec![T::zeroed(); n], from.clone());
-            selection.compress(&from, &mut out);
-            selection.compress_in_place(&mut data);
-            assert_eq!(&out[..want.len()], want, "{n}");
-            assert_eq!(&data[..want.len()], want, "{n}");
+            let words: Vec<u64> =
+                (0..WORDS as u64).map(|w| (w + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let bit = |row: usize| words[row / 64] >> (row % 64) & 1;
+            let want: Vec<u64> = (0..n).filter(|r| bytes[*r] == 1).map(bit).collect();
+            let (mut out, mut portable) = (BitBuilder::default(), BitBuilder::default());
+            selection.compress_bits(|row| words[row / 64], &mut out);
+            selection.compress_bits_here(|row| words[row / 64], &mut portable, extract);
+            for got in [out.finish(), portable.finish()] {
+                assert_eq!(got.len(), want.len().div_ceil(8), "{n}");
+                let got = (0..want.len()).map(|i| u64::from(got[i / 8] >> (i % 8) & 1));
+                assert_eq!(got.collect::<Vec<_>>(), want, "{n}");
+            }
         }
-    }
-
-    #[test]
-    fn values_of_every_width_are_brought_together() {
-        compressed(|i| i as u8);
-        compressed(|i| i as u16);
-        compressed(|i| i as u32 | 0x5500_0000);
-        compressed(|i| i as u64 | 0x55 << 40);
-        compressed(|i| i as u128 | 0x55 << 90);
     }
 
     #[test]
@@ -364,5 +315,10 @@ mod tests {
         }
         let bytes: [u8; 64] = std::array::from_fn(|i| u8::from(i % 3 == 0));
         assert!((0..64).all(|k| pack_word(&bytes) >> k & 1 == u64::from(bytes[k])));
+        #[cfg(target_arch = "x86_64")]
+        if wide_vectors() {
+            // SAFETY: the processor has the feature.
+            assert_eq!(unsafe { pack_word_avx2(&bytes) }, pack_word(&bytes));
+        }
     }
 }
