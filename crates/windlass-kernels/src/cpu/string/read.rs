@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cpu::{
-        pieces::PIECE,
+        pieces::{Group, PIECE, groups},
         tasks,
         view::{Bits, host, words_of},
     },
@@ -39,23 +39,6 @@ pub(super) struct OffsetRows<'a> {
 }
 
 impl OffsetRows<'_> {
-    /// The bytes of all rows.
-    pub(super) fn lengths(&self) -> Vec<u32> {
-        let mut out = vec![0u32; self.offsets.len().saturating_sub(1)];
-        let piece = |(piece, out): (usize, &mut [u32])| {
-            for (out, pair) in out.iter_mut().zip(self.offsets[piece * PIECE..].windows(2)) {
-                // They ascend.
-                *out = u32::from_le_bytes(pair[1]).wrapping_sub(u32::from_le_bytes(pair[0]));
-            }
-        };
-        if out.len() <= PIECE {
-            piece((0, &mut out));
-        } else {
-            tasks::each_of(out.chunks_mut(PIECE), |i, out| piece((i, out)));
-        }
-        out
-    }
-
     /// Where a row begins, and where the last one ends.
     #[inline(always)]
     pub(super) fn start(&self, row: usize) -> usize {
@@ -179,6 +162,81 @@ fn prefix(view: u128) -> u32 {
     ((view >> 32) as u32 & kept as u32).swap_bytes()
 }
 
+/// Whether offsets ascend; without a way out, so that it is vector code.
+#[inline(always)]
+fn ascends(offsets: &[[u8; 4]]) -> bool {
+    let pairs = offsets.array_windows();
+    pairs.fold(true, |ok, [a, b]| ok & (u32::from_le_bytes(*a) <= u32::from_le_bytes(*b)))
+}
+
+fn falls(operation: &'static str) -> KernelError {
+    let (expected, got) = ("offsets that ascend".into(), "ones that fall".into());
+    KernelError::Invalid { operation, expected, got }
+}
+
+/// Checks that the last offset is not past the bytes.
+fn within(operation: &'static str, offsets: &[[u8; 4]], bytes: &[u8]) -> Result<()> {
+    let end = offsets.last().map_or(0, |o| u32::from_le_bytes(*o)) as usize;
+    if end <= bytes.len() {
+        return Ok(());
+    }
+    let expected = format!("offsets of up to {} bytes", bytes.len());
+    Err(KernelError::Invalid { operation, expected, got: format!("an offset of {end}") })
+}
+
+/// The bytes of the text of each row, 0 where null. Of offsets and views alone: no text is
+/// looked at.
+///
+/// # Errors
+/// As [`HostTexts::new`].
+pub(super) fn byte_lengths(operation: &'static str, c: &StringColumn) -> Result<Vec<u32>> {
+    let valid = Bits::of(&c.validity)?;
+    let valid = c.nullable().then_some(&valid);
+    if let Texts::Offsets { offsets, bytes } = &c.texts {
+        let (all, bytes) = (words_of(offsets)?, host(bytes)?);
+        let offsets = if c.rows == 0 { &[][..] } else { &all[..=c.rows] };
+        within(operation, offsets, bytes)?;
+        let good = AtomicBool::new(true);
+        let lengths = groups(c.rows, PIECE, |from, out| {
+            // A piece is checked and read while it is in the cache.
+            let piece = &offsets[from..=from + out.len()];
+            if !ascends(piece) {
+                good.store(false, Relaxed);
+            }
+            let length =
+                |[a, b]: &[[u8; 4]; 2]| u32::from_le_bytes(*b).wrapping_sub(u32::from_le_bytes(*a));
+            cleared(from, out, piece.array_windows().map(length), valid);
+        });
+        return if good.into_inner() { Ok(lengths) } else { Err(falls(operation)) };
+    }
+    let HostTexts::Views(rows) = HostTexts::new(operation, c)? else { return Ok(Vec::new()) };
+    Ok(groups(c.rows, PIECE, |from, out| {
+        let lengths = rows.views[from..from + out.len()].iter().map(|view| word(view, 0));
+        cleared(from, out, lengths, valid);
+    }))
+}
+
+/// Writes values of rows from `from` on, zeros for those that are not valid.
+#[inline(always)]
+fn cleared(
+    from: usize,
+    out: &mut Group<'_, u32>,
+    values: impl Iterator<Item = u32>,
+    valid: Option<&Bits<'_>>,
+) {
+    let Some(valid) = valid else { return out.extend(values) };
+    let (n, mut row) = (out.len(), from);
+    let out = out.start(n, 0);
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = value);
+    for out in out.chunks_mut(64) {
+        let word = valid.word(row, row + out.len());
+        for (k, out) in out.iter_mut().enumerate() {
+            *out &= ((word >> k & 1) as u32).wrapping_neg();
+        }
+        row += 64;
+    }
+}
+
 /// A column in host memory, in either form.
 pub(super) enum HostTexts<'a> {
     Offsets(OffsetRows<'a>),
@@ -212,12 +270,6 @@ impl<'a> HostTexts<'a> {
                     0 => &[][..],
                     rows => &all[..=rows],
                 };
-                let ascends = |piece: &[[u8; 4]]| {
-                    // Without a way out, so that it is vector code.
-                    piece.windows(2).fold(true, |ok, w| {
-                        ok & (u32::from_le_bytes(w[0]) <= u32::from_le_bytes(w[1]))
-                    })
-                };
                 let pieces = (0..column.rows).step_by(PIECE);
                 let piece = |from: usize| &offsets[from..(from + PIECE + 1).min(offsets.len())];
                 let ascends = if column.rows <= PIECE {
@@ -228,13 +280,9 @@ impl<'a> HostTexts<'a> {
                     ascend.into_iter().all(|ascends| ascends)
                 };
                 if !ascends {
-                    return wrong("offsets that ascend".into(), "ones that fall".into());
+                    return Err(falls(operation));
                 }
-                let end = offsets.last().map_or(0, |o| u32::from_le_bytes(*o)) as usize;
-                if end > bytes.len() {
-                    let expected = format!("offsets of up to {} bytes", bytes.len());
-                    return wrong(expected, format!("an offset of {end}"));
-                }
+                within(operation, offsets, bytes)?;
                 Ok(Self::Offsets(OffsetRows { offsets, bytes }))
             }
             Texts::Views { views, data } => {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
-    read::{Constant, HostTexts, Rows, order, same, with_rows},
+    read::{Constant, HostTexts, Rows, byte_lengths, order, same, with_rows},
     write::{bits, column, texts, valid_bits, validity, values},
 };
 use crate::{
@@ -40,21 +40,16 @@ pub(crate) fn lengths(
     c: &StringColumn,
     characters: bool,
 ) -> Result<DeviceColumn> {
-    let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
-    let live = |row| valid.get(row).unwrap_or(false);
-    let plain = match &texts {
-        HostTexts::Offsets(rows) if !characters && !c.nullable() => Some(rows.lengths()),
-        _ => None,
+    let words = if characters {
+        let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
+        let live = |row| valid.get(row).unwrap_or(false);
+        with_rows!(&texts, rows => values(c.rows, |r| match live(r) {
+            true => rows.get(r).iter().filter(|b| begins(**b)).count() as u32,
+            false => 0,
+        }))
+    } else {
+        byte_lengths(operation, c)?
     };
-    let words = plain.unwrap_or_else(|| {
-        with_rows!(&texts, rows => match characters {
-            false => values(c.rows, |r| if live(r) { rows.get(r).len() as u32 } else { 0 }),
-            true => values(c.rows, |r| match live(r) {
-                true => rows.get(r).iter().filter(|b| begins(**b)).count() as u32,
-                false => 0,
-            }),
-        })
-    });
     let validity = validity(device, reservation, &c.validity, c.rows)?;
     Ok(column(PhysType::U32, adopt(device, reservation, words)?, validity))
 }

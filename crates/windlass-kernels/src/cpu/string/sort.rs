@@ -4,17 +4,20 @@ use rayon::prelude::*;
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
-    read::{HostTexts, Rows, with_rows},
+    read::{HostTexts, Rows, byte_lengths, with_rows},
     rows::word_of,
-    write::{PIECE, bits, column, validity},
+    write::{PIECE, bits, column, validity, values},
 };
 use crate::{
-    column::DeviceColumn,
+    column::{DeviceBatch, DeviceColumn},
     cpu::{
+        self,
         memory::adopt,
-        view::{Bits, aligned_words},
+        pieces::map,
+        view::{Bits, aligned_words, host},
     },
     error::Result,
+    sort::{SortKey, keys::Keys},
     string::StringColumn,
     types::PhysType,
 };
@@ -23,9 +26,13 @@ use crate::{
 /// still equal are compared byte by byte. A guess: so many bytes tell most texts apart.
 const WORDS: usize = 8;
 
-/// The row numbers in the order of the texts: by their first eight bytes and row numbers, then
-/// those with equal ones by the next eight bytes, and so on (multikey quicksort over words;
-/// Bentley and Sedgewick, "Fast Algorithms for Sorting and Searching Strings", SODA 1997).
+/// Bytes of texts that are sorted by as numbers alone: what a view holds.
+const SHORT: usize = 12;
+
+/// The row numbers in the order of the texts: by their first eight bytes, then those with equal
+/// ones by the next eight bytes, and so on (multikey quicksort over words; Bentley and Sedgewick,
+/// "Fast Algorithms for Sorting and Searching Strings", SODA 1997). The first eight bytes, and
+/// short texts whole, are numbers that are sorted by radix.
 ///
 /// # Errors
 /// `Invalid` for texts that do not lie in the column's buffers; `OutOfMemory`.
@@ -37,27 +44,48 @@ pub(crate) fn sort_indices(
     (descending, nulls_first): (bool, bool),
 ) -> Result<DeviceBuffer> {
     let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
-    let (mut keyed, mut nulls) = (Vec::with_capacity(c.rows), Vec::new());
-    if c.nullable() {
-        for row in 0..c.rows as u32 {
-            match valid.get(row as usize) {
-                Some(true) => keyed.push((0, row)),
-                _ => nulls.push(row),
-            }
-        }
-    } else {
-        keyed.extend((0..c.rows as u32).map(|row| (0, row)));
+    let live = |row: usize| valid.get(row).unwrap_or(false);
+    let words = |k: usize| {
+        with_rows!(&texts, rows => values(c.rows, |row| match live(row) {
+            true => word_of(rows.get(row), k),
+            false => 0,
+        }))
+    };
+    let lengths = byte_lengths(operation, c)?;
+    let short = lengths.iter().fold(0, |longest, len| longest.max(*len)) as usize <= SHORT;
+    let first = words(0);
+    let mut columns = vec![numbers(PhysType::U64, adopt(device, reservation, first)?, c)];
+    if short {
+        let next = map(&words(1), |word| (word >> 32) as u32);
+        columns.push(numbers(PhysType::U32, adopt(device, reservation, next)?, c));
+        // Zeros at the end of a text are as good as none in its words.
+        columns.push(numbers(PhysType::U32, adopt(device, reservation, lengths)?, c));
     }
+    let key = |column| SortKey { column, descending, nulls_first };
+    let keys: Vec<SortKey> = (0..columns.len()).map(key).collect();
+    let batch = DeviceBatch { rows: c.rows, columns };
+    let keys = Keys::new(operation, device, &batch, &keys)?;
+    let order = cpu::sort::sort_indices(device, reservation, &keys)?;
+    if short {
+        return Ok(order);
+    }
+    // Rows of equal first words are neighbours now, and nulls at one end.
+    let order = aligned_words(&order, c.rows)?;
+    let first = &host(&batch.columns[0].values)?.as_chunks::<8>().0[..c.rows];
     let flip = if descending { u64::MAX } else { 0 };
-    with_rows!(&texts, rows => sort(&mut keyed, rows, flip, 0));
-    let order = keyed.into_iter().map(|(_, row)| row);
-    let mut out = Vec::with_capacity(c.rows);
-    if nulls_first {
-        out.append(&mut nulls);
-    }
-    out.extend(order);
-    out.append(&mut nulls);
-    adopt(device, reservation, out)
+    let mut keyed = map(&order, |row| (u64::from_ne_bytes(first[*row as usize]), *row));
+    let nulls = c.rows - valid.ones(None, 0..c.rows);
+    let some = match nulls_first {
+        true => &mut keyed[nulls..],
+        false => &mut keyed[..c.rows - nulls],
+    };
+    with_rows!(&texts, rows => refine(some, rows, flip, 0));
+    adopt(device, reservation, map(&keyed, |(_, row)| *row))
+}
+
+/// A key column beside the texts of `c`.
+fn numbers(ty: PhysType, values: DeviceBuffer, c: &StringColumn) -> DeviceColumn {
+    column(ty, values, c.validity.clone())
 }
 
 /// Numbers of the texts in their order, from the order with nulls first.
@@ -103,6 +131,13 @@ fn sort(keyed: &mut [(u64, u32)], rows: &impl Rows, flip: u64, k: usize) {
         return keyed.sort_unstable_by(order);
     }
     by_keys(keyed, |row| word_of(rows.get(row), k) ^ flip);
+    refine(keyed, rows, flip, k);
+}
+
+/// Sorts rows that are in the order of their `k`-th eight bytes, which stand beside them, and
+/// equal before these: those of which they are equal too.
+fn refine(keyed: &mut [(u64, u32)], rows: &impl Rows, flip: u64, k: usize) {
+    let from = k * 8;
     let equal = |run: &mut [(u64, u32)]| {
         let longest = run.iter().map(|(_, row)| rows.get(*row as usize).len()).max();
         if longest.is_some_and(|len| len > from + 8) {

@@ -4,7 +4,7 @@ use windlass_device::{Device, Reservation};
 
 use crate::{
     column::{DeviceColumn, Storage, Validity},
-    cpu::{memory::adopt, tasks, view::Bits},
+    cpu::{memory::adopt, pieces::tabulate, tasks, view::Bits},
     error::Result,
     string::{StringColumn, Texts, fits},
     types::PhysType,
@@ -15,18 +15,8 @@ use crate::{
 pub(super) const PIECE: usize = 1 << 14;
 
 /// `f` of each row.
-pub(super) fn values<T: Copy + Default + Send>(
-    rows: usize,
-    f: impl Fn(usize) -> T + Sync + Send,
-) -> Vec<T> {
-    let mut out = vec![T::default(); rows];
-    let piece = |(piece, out): (usize, &mut [T])| {
-        for (k, out) in out.iter_mut().enumerate() {
-            *out = f(piece * PIECE + k);
-        }
-    };
-    pieces(&mut out, PIECE, piece);
-    out
+pub(super) fn values<T: Copy + Send>(rows: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    tabulate(rows, f)
 }
 
 /// A bit for each row.
