@@ -120,6 +120,10 @@ impl<const W: usize> Hashed<W> {
         found: &mut [Found],
         same: impl Fn(usize, Found) -> bool,
     ) {
+        if let [region] = self.regions[..] {
+            self.find_near(region, codes, found, same);
+            return clear_dead(live, found);
+        }
         let n = found.len();
         let (codes, mut hashes, mut slots) = (&codes[..n], [0u64; CHUNK], [0usize; CHUNK]);
         for ((code, h), slot) in codes.iter().zip(&mut hashes).zip(&mut slots) {
@@ -150,10 +154,52 @@ impl<const W: usize> Hashed<W> {
                 left += usize::from(step(i, slots[i], &mut found[i]));
             }
         }
-        if let Some(live) = live {
-            let dead = found.iter_mut().zip(live).filter(|(_, live)| !**live);
-            dead.for_each(|(found, _)| *found = Found::default());
+        clear_dead(live, found);
+    }
+
+    /// The look-up in the one region of a small table, which is in the cache: no slot is asked
+    /// for ahead, and a row whose first slot decides takes one step.
+    #[inline(always)]
+    fn find_near(
+        &self,
+        region: Region,
+        codes: &[[u64; W]],
+        found: &mut [Found],
+        same: impl Fn(usize, Found) -> bool,
+    ) {
+        let slots = &self.slots[region.first..][..region.len];
+        // Rows that have met neither their key nor an empty slot, and the slot they have met.
+        let (mut open, mut left) = ([(0u32, 0u32); CHUNK], 0);
+        let step = |i: usize, at: usize, found: &mut Found| {
+            let slot = &slots[at];
+            let taken = slot.found.count != 0;
+            let hit = taken & (slot.code == codes[i]) && same(i, slot.found);
+            *found = if hit { slot.found } else { Found::default() };
+            taken & !hit
+        };
+        for (i, (code, found)) in codes.iter().zip(&mut *found).enumerate() {
+            let at = home_in(hash(code), slots.len());
+            open[left] = (i as u32, at as u32);
+            left += usize::from(step(i, at, found));
         }
+        while left > 0 {
+            let before = std::mem::take(&mut left);
+            for k in 0..before {
+                let (i, at) = open[k];
+                let next = at as usize + 1;
+                let at = if next == slots.len() { 0 } else { next };
+                open[left] = (i, at as u32);
+                left += usize::from(step(i as usize, at, &mut found[i as usize]));
+            }
+        }
+    }
+}
+
+/// Takes back what was found for rows that have no key.
+fn clear_dead(live: Option<&[bool]>, found: &mut [Found]) {
+    if let Some(live) = live {
+        let dead = found.iter_mut().zip(live).filter(|(_, live)| !**live);
+        dead.for_each(|(found, _)| *found = Found::default());
     }
 }
 
