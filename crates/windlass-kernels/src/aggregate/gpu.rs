@@ -4,6 +4,8 @@
 //! rows' groups are found in the group table, and every call's kernels add the rows to the
 //! states of their groups. With no keys the table is left out: all rows are of group 0.
 //!
+//! Of sorted rows the groups are runs, which need no table either.
+//!
 //! Nothing that one block of threads publishes is read by another before the next launch,
 //! unless it is itself an atomic, so the same algorithm is right under WGSL's memory model,
 //! with relaxed atomics and no forward progress between workgroups.
@@ -97,6 +99,8 @@ struct GpuGroupBy {
     /// `None` before the first batch.
     states: Option<States>,
     first_groups: usize,
+    /// Whether rows of equal keys are neighbours.
+    sorted: bool,
 }
 
 /// Starts a group-by on a GPU.
@@ -104,6 +108,7 @@ pub(super) fn start(
     plan: &GroupByPlan,
     device: &Arc<dyn Device>,
     expected_groups: usize,
+    sorted: bool,
 ) -> Result<Box<dyn GroupBy>> {
     let lowered = plan::lower(plan)?;
     let pipelines = check(&lowered, &**device)?;
@@ -113,7 +118,7 @@ pub(super) fn start(
         false => expected_groups.clamp(*FIRST_GROUPS.start(), *FIRST_GROUPS.end()),
     };
     let (table, states) = (None, None);
-    Ok(Box::new(GpuGroupBy { gpu, lowered, pipelines, table, states, first_groups }))
+    Ok(Box::new(GpuGroupBy { gpu, lowered, pipelines, table, states, first_groups, sorted }))
 }
 
 impl GpuGroupBy {
@@ -125,7 +130,8 @@ impl GpuGroupBy {
         }
         if self.table.is_none() && !self.lowered.keys.is_empty() {
             let words = self.lowered.key_words;
-            self.table = Some(GroupTable::new(&mut self.gpu, queue, words, self.first_groups)?);
+            let new = if self.sorted { GroupTable::of_runs } else { GroupTable::new };
+            self.table = Some(new(&mut self.gpu, queue, words, self.first_groups)?);
         }
         Ok(())
     }
@@ -148,12 +154,17 @@ impl GpuGroupBy {
             let group_count = 1;
             return Ok(Rows { rows, row_base, batch_rows, mode, groups, group_count, selected });
         };
-        let rows = table.chunk_rows(&self.gpu, left) as u32;
+        let rows = match self.sorted {
+            true => table.run_chunk_rows(&self.gpu, left),
+            false => table.chunk_rows(&self.gpu, left),
+        } as u32;
         let (before, row_base) = (table.groups(), row_base as u32);
         let selected = columns.selected.as_ref();
-        let (gpu, keys) = (&mut self.gpu, &self.lowered.keys);
-        let found =
-            table.find(gpu, queue, keys, &columns.columns, selected, (row_base, rows), 0)?;
+        let (gpu, keys, range) = (&mut self.gpu, &self.lowered.keys, (row_base, rows));
+        let found = match self.sorted {
+            true => table.find_runs(gpu, queue, keys, &columns.columns, selected, range)?,
+            false => table.find(gpu, queue, keys, &columns.columns, selected, range, 0)?,
+        };
         let groups = table.row_groups();
         if let Some(states) = &mut self.states {
             states.make_room(gpu, queue, before, found)?;
@@ -161,6 +172,23 @@ impl GpuGroupBy {
         let (mode, group_count) = (Mode::Groups, found as u32);
         let selected = columns.selected.clone();
         Ok(Rows { rows, row_base, batch_rows, mode, groups, group_count, selected })
+    }
+}
+
+impl GpuGroupBy {
+    /// Reads the first `groups` groups back.
+    fn download(&mut self, queue: &mut dyn Queue, groups: usize) -> Result<GroupByResult> {
+        let key_words = match &self.table {
+            Some(table) => table.download_keys(queue, groups)?,
+            None => Vec::new(),
+        };
+        let states = match &self.states {
+            Some(states) => states.download(&mut self.gpu, queue, groups)?,
+            None => Vec::new(),
+        };
+        queue.synchronize()?;
+        let unit = self.gpu.unit_words();
+        Ok(result::build(groups, &self.lowered, &key_words, &states, unit))
     }
 }
 
@@ -207,19 +235,26 @@ impl GroupBy for GpuGroupBy {
         table + self.states.as_ref().map_or(0, States::bytes)
     }
 
+    fn take_complete(&mut self, queue: &mut dyn Queue) -> Result<Option<GroupByResult>> {
+        // The values of one group are not told from those of others before the end.
+        let keeps = |c: &plan::CallLayout| matches!(c.kind, Kind::Distinct | Kind::Quantile(_));
+        let Some(complete) = self.groups().checked_sub(1).filter(|n| *n > 0) else {
+            return Ok(None);
+        };
+        if !self.sorted || self.lowered.calls.iter().any(keeps) {
+            return Ok(None);
+        }
+        let result = self.download(queue, complete)?;
+        if let (Some(table), Some(states)) = (&mut self.table, &mut self.states) {
+            states.keep_last(&mut self.gpu, queue, complete)?;
+            table.keep_last(&mut self.gpu, queue)?;
+        }
+        Ok(Some(result))
+    }
+
     fn finish(mut self: Box<Self>, queue: &mut dyn Queue) -> Result<GroupByResult> {
         self.prepare(queue)?;
         let groups = self.groups();
-        let key_words = match &self.table {
-            Some(table) => table.download_keys(queue)?,
-            None => Vec::new(),
-        };
-        let states = match &self.states {
-            Some(states) => states.download(&mut self.gpu, queue, groups)?,
-            None => Vec::new(),
-        };
-        queue.synchronize()?;
-        let unit = self.gpu.unit_words();
-        Ok(result::build(groups, &self.lowered, &key_words, &states, unit))
+        self.download(queue, groups)
     }
 }

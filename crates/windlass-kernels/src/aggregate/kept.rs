@@ -154,7 +154,7 @@ impl Kept {
                 let null = keys.last().and_then(|k| k.null).is_some();
                 let keyed = keys.len() == 2;
                 let mut counts = vec![0u64; groups];
-                for pair in table.download_keys(queue)?.chunks_exact(*words) {
+                for pair in table.download_keys(queue, table.groups())?.chunks_exact(*words) {
                     if null && pair[0] & 1 != 0 {
                         continue;
                     }

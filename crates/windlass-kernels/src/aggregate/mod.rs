@@ -13,6 +13,7 @@
 //! | `batch` | evaluated columns, and the rows of a chunk with their groups |
 //! | `memory` | the device's memory and kernels, for all of these |
 //! | `table` | the group table: packed keys, hash table, group keys |
+//! | `runs` | the groups of sorted rows, without a hash table |
 //! | `state` | the accumulators' states and launches |
 //! | `kept` | states that keep values: quantiles and distinct counts |
 //! | `order` | the order in which one row of a group is picked |
@@ -21,7 +22,8 @@
 //! | `sources` | the kernels' texts |
 //!
 //! # Determinism
-//! The order of the groups is not defined and varies from run to run. Counts, integer sums,
+//! The order of the groups is not defined and varies from run to run, but for sorted input, whose
+//! groups come in its order. Counts, integer sums,
 //! minima and maxima do not depend on the order in which rows are added. Sums of floats
 //! and `Moments` do: they differ between runs, devices and partitions by the rounding of
 //! reassociated additions. `Moments` are computed by shifted data (Chan, Golub, LeVeque
@@ -51,6 +53,7 @@ mod order;
 mod pick;
 mod plan;
 mod result;
+mod runs;
 mod sources;
 mod state;
 mod table;
@@ -174,7 +177,7 @@ pub struct GroupByPlan {
     pub calls: Vec<AggregateCall>,
 }
 
-/// The groups, in no particular order, as host arrays of equal length. Arrow types: the
+/// The groups, in no particular order unless the input was sorted, as host arrays of equal length. Arrow types: the
 /// natural ones of the physical types (`Bool` is Boolean, `I128` is Decimal128(38, 0),
 /// `U32` is UInt32).
 #[derive(Debug, Clone)]
@@ -207,6 +210,15 @@ pub trait GroupBy: Send {
 
     /// Bytes of device memory that the state holds.
     fn state_bytes(&self) -> usize;
+
+    /// Takes out the groups that no further row belongs to, in order, where there are some: of
+    /// sorted input ([`GroupByPlan::start_sorted`]) all but the last, so that memory need not
+    /// grow with the groups of all batches. `None` for other input, for one group alone, and on
+    /// GPUs while a call keeps values until the end (`Distinct` and `Quantile`).
+    ///
+    /// # Errors
+    /// The device's errors, `OutOfMemory` among them.
+    fn take_complete(&mut self, queue: &mut dyn Queue) -> Result<Option<GroupByResult>>;
 
     /// Reads the groups back.
     ///
@@ -279,7 +291,22 @@ impl GroupByPlan {
                 cpu::aggregate::check(self)?;
                 cpu::aggregate::start(self, device, expected_groups)
             }
-            _ => gpu::start(self, device, expected_groups),
+            _ => gpu::start(self, device, expected_groups, false),
+        }
+    }
+
+    /// Starts a group-by over rows whose equal keys are neighbours, within a batch and from one
+    /// batch to the next, as those of sorted input are: a group is a run of rows, and no table
+    /// of groups is kept. Otherwise as [`GroupByPlan::start`], but the groups come in the order
+    /// of the rows, and those that are complete can be taken out early
+    /// ([`GroupBy::take_complete`]). Equal keys that are not neighbours give several groups.
+    ///
+    /// # Errors
+    /// As [`GroupByPlan::start`].
+    pub fn start_sorted(&self, device: &Arc<dyn Device>) -> Result<Box<dyn GroupBy>> {
+        match device.info().backend {
+            Backend::Cpu => cpu::aggregate::start_sorted(self, device),
+            _ => gpu::start(self, device, 0, true),
         }
     }
 }

@@ -155,6 +155,24 @@ impl States {
         Ok(())
     }
 
+    /// Forgets the states of all groups but `last`, which becomes the first. There are no values
+    /// that are kept until the end.
+    pub(super) fn keep_last(
+        &mut self,
+        gpu: &mut Gpu,
+        queue: &mut dyn Queue,
+        last: usize,
+    ) -> Result<()> {
+        for array in self.calls.iter_mut().flat_map(|c| &mut c.arrays) {
+            let bytes = array.words as usize * 4;
+            let buffer = gpu.alloc_words(self.capacity, array.words)?;
+            queue.fill(&buffer, array.init)?;
+            queue.copy(&array.buffer, last * bytes, &buffer, 0, bytes)?;
+            array.buffer = buffer;
+        }
+        Ok(())
+    }
+
     /// Forgets what was made for a batch.
     pub(super) fn end_batch(&mut self) {
         self.calls.iter_mut().for_each(|c| c.order = None);

@@ -17,10 +17,10 @@ use crate::{
 /// Most rows that are inserted at a time: it bounds the packed keys and, as the table must
 /// have room for a group in every row, the table. A guess: large enough that launches and
 /// the read-back of the group count are small beside the work on a GPU.
-const CHUNK_ROWS: usize = 1 << 24;
+pub(super) const CHUNK_ROWS: usize = 1 << 24;
 
 /// Fewest rows that a chunk shrinks to when memory is short.
-const MIN_CHUNK_ROWS: usize = 1 << 12;
+pub(super) const MIN_CHUNK_ROWS: usize = 1 << 12;
 
 /// Slots of the smallest table.
 const MIN_SLOTS: usize = 1 << 10;
@@ -31,19 +31,19 @@ const MAX_SLOTS: usize = 1 << 30;
 /// The groups found so far, and the rows of the chunk at hand.
 #[derive(Debug)]
 pub(super) struct GroupTable {
-    key_words: u32,
+    pub(super) key_words: u32,
     slots: Option<DeviceBuffer>,
     slot_count: usize,
-    group_keys: DeviceBuffer,
+    pub(super) group_keys: DeviceBuffer,
     /// Groups that `group_keys` has room for.
-    key_capacity: usize,
+    pub(super) key_capacity: usize,
     counters: DeviceBuffer,
-    groups: usize,
+    pub(super) groups: usize,
     /// `None` where no chunk's keys had to be packed.
     row_keys: Option<DeviceBuffer>,
-    row_groups: Option<DeviceBuffer>,
+    pub(super) row_groups: Option<DeviceBuffer>,
     /// Rows that the two have room for.
-    row_capacity: usize,
+    pub(super) row_capacity: usize,
 }
 
 /// Slots for a load of at most one half.
@@ -58,15 +58,20 @@ impl GroupTable {
         key_words: u32,
         expected_groups: usize,
     ) -> Result<Self> {
-        for id in [
-            KernelId::PackKeys,
-            KernelId::Insert,
-            KernelId::Assign,
-            KernelId::Resolve,
-            KernelId::Rehash,
-        ] {
+        for id in [KernelId::Insert, KernelId::Assign, KernelId::Resolve, KernelId::Rehash] {
             gpu.compile(id)?;
         }
+        Self::empty(gpu, queue, key_words, expected_groups)
+    }
+
+    /// No groups yet, and the kernels that make packed keys.
+    pub(super) fn empty(
+        gpu: &mut Gpu,
+        queue: &mut dyn Queue,
+        key_words: u32,
+        expected_groups: usize,
+    ) -> Result<Self> {
+        gpu.compile(KernelId::PackKeys)?;
         let key_capacity = expected_groups;
         let group_keys = gpu.alloc_words(key_capacity, key_words)?;
         let counters = gpu.alloc_words(3, 1)?;
@@ -145,31 +150,17 @@ impl GroupTable {
         chunk_base: u32,
     ) -> Result<usize> {
         self.make_room(gpu, queue, rows as usize)?;
-        let base = |key: &KeyLayout| if key.of_chunk { chunk_base } else { row_base };
-        let packed = match keys {
-            [key] if base(key) == 0 && key.null.is_none() && !key.ty.is_float() => {
-                // The column is its own packed key.
-                columns[key.column].values.clone()
-            }
-            _ => {
-                let row_keys = self.row_keys(gpu, rows as usize)?;
-                for key in keys {
-                    let range = (base(key), rows);
-                    self.pack(gpu, queue, key, &columns[key.column], range, &row_keys)?;
-                }
-                row_keys
-            }
-        };
+        let packed = self.packed(gpu, queue, keys, columns, (row_base, rows), chunk_base)?;
         let unread = gpu.unread();
-        let (Some(slots), Some(row_groups)) = (&self.slots, &self.row_groups) else {
+        let (Some(slots), Some(row_groups)) = (self.slots.clone(), self.row_groups.clone()) else {
             return Ok(self.groups);
         };
         let buffers = [
             &packed,
             selected.unwrap_or(&unread),
             &self.group_keys,
-            slots,
-            row_groups,
+            &slots,
+            &row_groups,
             &self.counters,
         ];
         let mask = (self.slot_count - 1) as u32;
@@ -190,19 +181,57 @@ impl GroupTable {
         if found == self.groups {
             return Ok(found);
         }
-        if found > self.key_capacity {
+        self.make_key_room(gpu, queue, found)?;
+        self.groups = found;
+        let buffers = [&packed, &slots, &row_groups, &self.group_keys, &self.counters];
+        let params = [rows, self.key_words];
+        gpu.launch_each(queue, KernelId::Assign, rows, &buffers, &params)?;
+        let buffers = [&slots, &row_groups];
+        gpu.launch_each(queue, KernelId::Resolve, rows, &buffers, &[rows])?;
+        Ok(found)
+    }
+
+    /// The packed keys of a chunk, as for [`GroupTable::find`].
+    pub(super) fn packed(
+        &mut self,
+        gpu: &mut Gpu,
+        queue: &mut dyn Queue,
+        keys: &[KeyLayout],
+        columns: &[Column],
+        (row_base, rows): (u32, u32),
+        chunk_base: u32,
+    ) -> Result<DeviceBuffer> {
+        let base = |key: &KeyLayout| if key.of_chunk { chunk_base } else { row_base };
+        if let [key] = keys
+            && base(key) == 0
+            && key.null.is_none()
+            && !key.ty.is_float()
+        {
+            // The column is its own packed key.
+            return Ok(columns[key.column].values.clone());
+        }
+        let row_keys = self.row_keys(gpu, rows as usize)?;
+        for key in keys {
+            let range = (base(key), rows);
+            self.pack(gpu, queue, key, &columns[key.column], range, &row_keys)?;
+        }
+        Ok(row_keys)
+    }
+
+    /// Makes room for the keys of so many groups.
+    pub(super) fn make_key_room(
+        &mut self,
+        gpu: &mut Gpu,
+        queue: &mut dyn Queue,
+        groups: usize,
+    ) -> Result<()> {
+        if groups > self.key_capacity {
             let words = self.key_words;
-            let size = Growth { capacity: self.key_capacity, used: self.groups, needed: found };
+            let size = Growth { capacity: self.key_capacity, used: self.groups, needed: groups };
             let (buffer, capacity) = grow(gpu, queue, &self.group_keys, size, words, None)?;
             (self.group_keys, self.key_capacity) = (buffer, capacity);
         }
-        self.groups = found;
-        let buffers = [&packed, slots, row_groups, &self.group_keys, &self.counters];
-        let params = [rows, self.key_words];
-        gpu.launch_each(queue, KernelId::Assign, rows, &buffers, &params)?;
-        let buffers = [slots, row_groups];
-        gpu.launch_each(queue, KernelId::Resolve, rows, &buffers, &[rows])?;
-        Ok(found)
+        Ok(())
     }
 
     /// Writes one key column into the packed keys.
@@ -252,13 +281,19 @@ impl GroupTable {
         }
     }
 
-    /// Makes room for the chunk's rows, and for a new group in each of them.
-    fn make_room(&mut self, gpu: &mut Gpu, queue: &mut dyn Queue, rows: usize) -> Result<()> {
+    /// Makes room for the chunk's rows.
+    pub(super) fn make_row_room(&mut self, gpu: &mut Gpu, rows: usize) -> Result<()> {
         if rows > self.row_capacity {
             (self.row_keys, self.row_groups, self.row_capacity) = (None, None, 0);
             self.row_groups = Some(gpu.alloc_words(rows, 1)?);
             self.row_capacity = rows;
         }
+        Ok(())
+    }
+
+    /// Makes room for the chunk's rows, and for a new group in each of them.
+    fn make_room(&mut self, gpu: &mut Gpu, queue: &mut dyn Queue, rows: usize) -> Result<()> {
+        self.make_row_room(gpu, rows)?;
         let slot_count = slots_for(self.groups + rows);
         if slot_count > self.slot_count {
             // A new table is filled from the groups' keys, so the old one can go first.
@@ -282,9 +317,9 @@ impl GroupTable {
         Ok(())
     }
 
-    /// Reads the packed keys of all groups back.
-    pub(super) fn download_keys(&self, queue: &mut dyn Queue) -> Result<Vec<u32>> {
-        let mut words = vec![0u32; self.groups * self.key_words as usize];
+    /// Reads the packed keys of the first `groups` groups back.
+    pub(super) fn download_keys(&self, queue: &mut dyn Queue, groups: usize) -> Result<Vec<u32>> {
+        let mut words = vec![0u32; groups * self.key_words as usize];
         if !words.is_empty() {
             queue.download(&self.group_keys, 0, bytemuck::cast_slice_mut(&mut words))?;
         }

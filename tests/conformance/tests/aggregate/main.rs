@@ -1,4 +1,4 @@
-//! Conformance of hash group-by and reductions: one suite for every backend, against a
+//! Conformance of group-bys and reductions: one suite for every backend, against a
 //! row-by-row reference on the host.
 
 use std::sync::Arc;
@@ -8,11 +8,14 @@ use proptest::{prelude::ProptestConfig as Config, proptest};
 use windlass_device::{Device, DeviceOptions, fault::FaultPlan, open_device};
 
 mod column;
+mod kept;
 mod key_hash;
+mod memory;
 mod picks;
 mod random;
 mod reference;
 mod run;
+mod sorted;
 mod suite;
 mod values;
 
@@ -42,6 +45,9 @@ conformance::everywhere!(
     floats,
     filters,
     memory_caps,
+    sorted_calls,
+    sorted_keys,
+    sorted_runs,
     random_queries,
 );
 conformance::everywhere!(mod large: emulated, wgpu, real: a_million_groups);
@@ -87,8 +93,9 @@ fn alike(target: Target) {
 fn part_of_all(target: Target) {
     let device = target.open();
     suite::accumulators(&device, &[40]);
-    suite::kept_values(&device, &[40]);
+    kept::kept_values(&device, &[40]);
     suite::group_counts(&device, &[1, 129, 1025]);
+    sorted::lengths(&device);
 }
 
 fn strides(target: Target) {
@@ -100,7 +107,7 @@ fn bits_and_pairs(target: Target) {
 }
 
 fn kept_values(target: Target) {
-    suite::kept_values(&target.open(), &[0, 1, 40, 900]);
+    kept::kept_values(&target.open(), &[0, 1, 40, 900]);
 }
 
 fn picks(target: Target) {
@@ -118,7 +125,20 @@ fn filters(target: Target) {
 }
 
 fn memory_caps(target: Target) {
-    suite::memory_caps(&target.open());
+    memory::memory_caps(&target.open(), false);
+    memory::memory_caps(&target.open(), true);
+}
+
+fn sorted_keys(target: Target) {
+    sorted::keys(&target.open());
+}
+
+fn sorted_runs(target: Target) {
+    sorted::lengths(&target.open());
+}
+
+fn sorted_calls(target: Target) {
+    sorted::calls(&target.open());
 }
 
 /// A new query is a new generated kernel, which takes the emulator's compiler and lavapipe
@@ -145,20 +165,27 @@ fn wide_inputs(target: Target) {
 
 #[test]
 fn many_kept_values_on_the_host() {
-    suite::many_kept_values(&Target::Cpu.open());
+    kept::many_kept_values(&Target::Cpu.open());
 }
 
 #[test]
 fn float_sums_need_64_bit_floats() {
-    suite::refusals(&Target::WgpuNarrow.open());
+    memory::refusals(&Target::WgpuNarrow.open());
 }
 
 /// Injects a fault at the n-th call for growing n, until none is reached any more.
 fn faults(device: &str, steps: impl Iterator<Item = u64>, plan: fn(u64) -> FaultPlan) {
+    let steps: Vec<u64> = steps.collect();
+    for sorted in [false, true] {
+        faults_in(device, &steps, plan, sorted);
+    }
+}
+
+fn faults_in(device: &str, steps: &[u64], plan: fn(u64) -> FaultPlan, sorted: bool) {
     let mut failed = 0;
-    for n in steps {
+    for n in steps.iter().copied() {
         let device = open(device, DeviceOptions { faults: plan(n), ..DeviceOptions::default() });
-        if suite::fault(&device, &format!("{:?}", plan(n))) {
+        if memory::fault(&device, sorted, &format!("{:?}", plan(n))) {
             assert!(failed > 0, "no fault was injected");
             return;
         }

@@ -78,7 +78,8 @@ fn canonical(ty: PhysType, bits: u128) -> u128 {
     }
 }
 
-type Key = Vec<Option<u128>>;
+/// The key of a group, in the one form that equal keys have.
+pub(crate) type Key = Vec<Option<u128>>;
 
 /// Names a state in a failure.
 struct What<'a> {
@@ -102,14 +103,50 @@ impl Query {
         }
         let rows = self.columns.first().map_or(0, HostColumn::len);
         for row in (0..rows).filter(|r| self.takes(self.filter, *r)) {
-            let key = |k: &usize| {
-                let column = &self.columns[*k];
-                column.rows[row].map(|b| canonical(column.ty, b))
-            };
-            let key: Key = self.keys.iter().map(key).collect();
-            groups.entry(key).or_insert_with(Vec::new).push(row);
+            groups.entry(self.key(row)).or_insert_with(Vec::new).push(row);
         }
         groups
+    }
+
+    /// The key of a row.
+    fn key(&self, row: usize) -> Key {
+        let key = |k: &usize| {
+            let column = &self.columns[*k];
+            column.rows[row].map(|b| canonical(column.ty, b))
+        };
+        self.keys.iter().map(key).collect()
+    }
+
+    /// The query with its rows in the order of their keys; rows of equal keys stay in theirs.
+    pub(crate) fn sorted(mut self) -> Self {
+        let rows = self.columns.first().map_or(0, HostColumn::len);
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_by_cached_key(|row| self.key(*row));
+        for column in &mut self.columns {
+            column.rows = order.iter().map(|row| column.rows[*row]).collect();
+        }
+        self
+    }
+
+    /// The keys of the groups in the order of their first rows, where rows of equal keys are
+    /// neighbours.
+    pub(crate) fn keys_in_order(&self) -> Vec<Key> {
+        let rows = self.columns.first().map_or(0, HostColumn::len);
+        let taken = (0..rows).filter(|r| self.takes(self.filter, *r));
+        let mut keys: Vec<Key> = taken.map(|row| self.key(row)).collect();
+        keys.dedup();
+        keys
+    }
+
+    /// The keys of a result's groups.
+    pub(crate) fn keys_of(&self, result: &GroupByResult) -> Vec<Key> {
+        let types = self.keys.iter().map(|k| self.columns[*k].ty);
+        let columns: Vec<HostColumn> =
+            types.zip(&result.keys).map(|(ty, a)| HostColumn::from_arrow(ty, a)).collect();
+        let key = |group: usize| {
+            columns.iter().map(|c| c.rows[group].map(|b| canonical(c.ty, b))).collect()
+        };
+        (0..result.groups).map(key).collect()
     }
 
     fn takes(&self, filter: Option<usize>, row: usize) -> bool {
@@ -120,13 +157,8 @@ impl Query {
     pub(crate) fn check(&self, result: &GroupByResult, what: &str) {
         let groups = self.groups();
         assert_eq!(result.groups, groups.len(), "{what}: number of groups");
-        let keys: Vec<HostColumn> = self
-            .keys
-            .iter()
-            .zip(&result.keys)
-            .map(|(k, a)| HostColumn::from_arrow(self.columns[*k].ty, a))
-            .collect();
-        assert!(keys.iter().all(|k| k.len() == groups.len()), "{what}: length of the keys");
+        assert!(result.keys.iter().all(|k| k.len() == groups.len()), "{what}: length of the keys");
+        let keys = self.keys_of(result);
         let states: Vec<Vec<HostColumn>> = self
             .calls
             .iter()
@@ -138,11 +170,7 @@ impl Query {
             .collect();
         assert_eq!(states.len(), self.calls.len(), "{what}: number of calls");
         let mut seen = std::collections::HashSet::new();
-        for group in 0..result.groups {
-            let key = |(k, column): (&usize, &HostColumn)| {
-                column.rows[group].map(|b| canonical(self.columns[*k].ty, b))
-            };
-            let key: Key = self.keys.iter().zip(&keys).map(key).collect();
+        for (group, key) in keys.into_iter().enumerate() {
             assert!(seen.insert(key.clone()), "{what}: two groups of key {key:x?}");
             let Some(rows) = groups.get(&key) else { panic!("{what}: no group {key:x?}") };
             for (c, call) in self.calls.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use windlass_device::{Backend, Device};
 use windlass_kernels::{
-    KernelError, PhysType,
+    PhysType,
     aggregate::{Accumulator, BitOp, Order, OrderKey, Share},
     ir::ValueId,
 };
@@ -17,13 +17,13 @@ use crate::{
 };
 
 pub(crate) const SUM: Accumulator = Accumulator::Sum { wide: false };
-const WIDE: Accumulator = Accumulator::Sum { wide: true };
+pub(crate) const WIDE: Accumulator = Accumulator::Sum { wide: true };
 
 pub(crate) fn call(accumulator: Accumulator, argument: usize) -> Call {
     Call { accumulator, argument: Some(argument), filter: None }
 }
 
-fn count_rows() -> Call {
+pub(crate) fn count_rows() -> Call {
     Call { accumulator: Accumulator::CountRows, argument: None, filter: None }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn has(device: &dyn Device, ty: PhysType) -> bool {
 }
 
 /// Integers and floats as arguments: small enough that float sums do not overflow.
-fn argument(random: &mut Random, ty: PhysType, rows: usize, nulls: usize) -> HostColumn {
+pub(crate) fn argument(random: &mut Random, ty: PhysType, rows: usize, nulls: usize) -> HostColumn {
     if !ty.is_float() {
         return HostColumn::random(random, ty, rows, nulls, 64);
     }
@@ -345,64 +345,6 @@ pub(crate) fn bits_and_pairs(device: &Arc<dyn Device>) {
     }
 }
 
-/// Distinct counts and quantiles of every type, with nulls, filters and extremes.
-pub(crate) fn kept_values(device: &Arc<dyn Device>, groups: &[usize]) {
-    let mut random = Random::new(13);
-    let quarter = Share::new(0.25).unwrap_or(Share::HALF);
-    for &groups in groups {
-        for (i, ty) in PhysType::ALL.into_iter().filter(|t| has(&**device, *t)).enumerate() {
-            let rows = 700.max(groups * 2);
-            let key = |r: &mut Random| r.below(groups.max(1)) as i64;
-            let nulls = [0, 3, 7][i % 3];
-            let columns = vec![
-                HostColumn::ints(PhysType::I32, (0..rows).map(|_| key(&mut random))),
-                HostColumn::random(&mut random, PhysType::Bool, rows, 4, 2),
-                HostColumn::random(&mut random, ty, rows, nulls, 30),
-                HostColumn::random(&mut random, ty, rows, 1, 5),
-            ];
-            let filtered = |accumulator| Call { accumulator, argument: Some(2), filter: Some(1) };
-            let calls = vec![
-                call(Accumulator::Distinct, 2),
-                call(Accumulator::Quantile(Share::HALF), 2),
-                call(Accumulator::Quantile(quarter), 3),
-                call(Accumulator::Distinct, 3),
-                filtered(Accumulator::Distinct),
-                filtered(Accumulator::Quantile(quarter)),
-            ];
-            let keys = if groups == 0 { vec![] } else { vec![0] };
-            let filter = (i % 2 == 1).then_some(1);
-            let query = Query { columns, filter, keys, calls };
-            check(&query, device, 500, &format!("kept values of {ty}, {groups} groups"));
-        }
-    }
-    for keys in [vec![], vec![0]] {
-        let columns =
-            vec![HostColumn::ints(PhysType::I32, []), HostColumn::ints(PhysType::I64, [])];
-        let calls = vec![call(Accumulator::Distinct, 1), call(Accumulator::Quantile(quarter), 1)];
-        let query = Query { columns, keys, calls, filter: None };
-        check(&query, device, 1, "kept values of no rows");
-    }
-}
-
-/// More values than a host keeps without dropping repeated ones, and than one thread sorts.
-pub(crate) fn many_kept_values(device: &Arc<dyn Device>) {
-    let mut random = Random::new(14);
-    let rows = 300_000;
-    for (groups, distinct) in [(1, 400), (300, 90_000), (100_000, 1000)] {
-        let columns = vec![
-            HostColumn::ints(PhysType::I32, (0..rows).map(|_| random.below(groups) as i64)),
-            HostColumn::random(&mut random, PhysType::I64, rows, 9, distinct),
-        ];
-        let calls =
-            vec![call(Accumulator::Distinct, 1), call(Accumulator::Quantile(Share::HALF), 1)];
-        for keys in [vec![], vec![0]] {
-            let (columns, calls) = (columns.clone(), calls.clone());
-            let query = Query { columns, keys, calls, filter: None };
-            check(&query, device, 70_000, &format!("{groups} groups of {distinct} values"));
-        }
-    }
-}
-
 /// A filter that drops rows, with filters on calls, over several batches; batches of no
 /// rows and batches of which nothing is selected.
 pub(crate) fn filters(device: &Arc<dyn Device>) {
@@ -435,92 +377,6 @@ pub(crate) fn filters(device: &Arc<dyn Device>) {
         columns[2] = none;
         check(&Query { columns, ..query }, device, 1500, &format!("nothing selected, {keys:?}"));
     }
-}
-
-/// Under any cap of the pool a query gives the right result or says that memory ran out;
-/// short memory makes it work in smaller chunks first.
-pub(crate) fn memory_caps(device: &Arc<dyn Device>) {
-    let rows = 30_000;
-    let columns = vec![
-        HostColumn::ints(PhysType::I32, (0..rows).map(|i| i * 31 % 20_011)),
-        HostColumn::ints(PhysType::I64, 0..rows),
-    ];
-    let calls = vec![call(SUM, 1), call(Accumulator::Max, 1)];
-    let query = Query { columns, keys: vec![0], calls, filter: None };
-    let pool = Arc::clone(device.pool());
-    let (whole, mut done, mut refused) = (pool.stats().cap, 0, 0);
-    let mut cap = 64 << 10;
-    while cap < 16 << 20 {
-        pool.set_cap(cap);
-        let plan = run::plan(&query);
-        let attempt = || {
-            pool.set_cap(whole);
-            let mut queue = device.queue()?;
-            let batch = run::batch(&query, &**device, &mut *queue, 0..rows as usize, 0)?;
-            pool.set_cap(pool.stats().in_use + cap);
-            let mut group_by = plan.start(device, 0)?;
-            group_by.update(&mut *queue, &batch, &[])?;
-            run::finish(group_by, &mut *queue)
-        };
-        match attempt() {
-            Ok(result) => {
-                query.check(&result, &format!("cap of {cap} bytes"));
-                done += 1;
-            }
-            Err(KernelError::Device(windlass_device::DeviceError::OutOfMemory { .. })) => {
-                refused += 1;
-            }
-            Err(e) => panic!("cap of {cap} bytes: {e}"),
-        }
-        pool.set_cap(whole);
-        assert_eq!(pool.stats().in_use, 0, "cap of {cap} bytes: device memory is held");
-        cap += cap / 4;
-    }
-    assert!(done > 3 && refused > 3, "{done} caps sufficed, {refused} did not");
-}
-
-/// An injected fault gives an error or the right result.
-pub(crate) fn fault(device: &Arc<dyn Device>, what: &str) -> bool {
-    let rows = 3000;
-    let columns = vec![
-        HostColumn::ints(PhysType::I32, (0..rows).map(|i| i * 31 % 1009)),
-        HostColumn::ints(PhysType::I64, 0..rows),
-    ];
-    let calls = vec![call(SUM, 1), call(Accumulator::Max, 1)];
-    let query = Query { columns, keys: vec![0], calls, filter: None };
-    let attempt = || {
-        let mut queue = device.queue()?;
-        let mut batches = Vec::new();
-        for range in run::cuts(rows as usize, 1700) {
-            batches.push(run::batch(&query, &**device, &mut *queue, range, 0)?);
-        }
-        let mut group_by = run::plan(&query).start(device, 0)?;
-        for batch in &batches {
-            group_by.update(&mut *queue, batch, &[])?;
-        }
-        run::finish(group_by, &mut *queue)
-    };
-    match attempt() {
-        Ok(result) => {
-            query.check(&result, what);
-            true
-        }
-        Err(KernelError::Device(_)) => false,
-        Err(e) => panic!("{what}: {e}"),
-    }
-}
-
-/// What a device without 64-bit floats cannot do is refused with a reason, before it starts.
-pub(crate) fn refusals(device: &Arc<dyn Device>) {
-    let columns = vec![HostColumn { ty: PhysType::F32, rows: vec![Some(0)] }];
-    let query = Query { columns, calls: vec![call(SUM, 0)], ..Query::default() };
-    match run::plan(&query).supported(&**device) {
-        Err(KernelError::Unsupported { reason, .. }) => {
-            assert!(reason.contains("64-bit floats"), "{reason}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(run::plan(&query).start(device, 0).is_err());
 }
 
 /// A query drawn from a seed: any keys, calls, filters, nulls and batches.

@@ -164,6 +164,8 @@ pub(crate) fn group_bys(target: Target) {
     ] {
         let result = plan.start(&bad.device, 0).map(|_| ());
         refused("aggregate::GroupByPlan::start", what, result);
+        let result = plan.start_sorted(&bad.device).map(|_| ());
+        refused("aggregate::GroupByPlan::start_sorted", what, result);
         refused("aggregate::GroupByPlan::supported", what, plan.supported(&*bad.device));
     }
 
@@ -186,6 +188,11 @@ pub(crate) fn group_bys(target: Target) {
             let result = groups.update(&mut *bad.queue, batch, &[]);
             refused("aggregate::GroupBy::update", what, result);
         }
+    }
+    for (what, batch) in &wrong {
+        let mut groups = filtered.start_sorted(&bad.device).unwrap();
+        let result = groups.update(&mut *bad.queue, batch, &[]);
+        refused("aggregate::GroupBy::update", what, result);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The loops of the accumulators: states by group number, values row by row.
 
+use std::ops::Range;
+
 use super::state::{Extreme, Gids, order32, order64};
 use crate::{aggregate::BitOp, cpu::pipeline::Values};
 
@@ -8,6 +10,18 @@ pub(super) fn scatter<T: Copy + Default>(from: &[T], to: &[u32]) -> Vec<T> {
     let mut out = vec![T::default(); from.len()];
     from.iter().zip(to).for_each(|(x, at)| out[*at as usize] = *x);
     out
+}
+
+/// The group of each run of a chunk's rows, and its rows.
+#[inline(always)]
+fn runs<'a>(
+    gids: &'a [u32],
+    starts: &'a [u32],
+) -> impl Iterator<Item = (usize, Range<usize>)> + 'a {
+    starts.array_windows().map(|[start, end]| {
+        let rows = *start as usize..*end as usize;
+        (gids[rows.start] as usize, rows)
+    })
 }
 
 /// `states[group] = f(states[group], value)` for each row that counts.
@@ -34,6 +48,21 @@ pub(super) fn fold<A: Copy, T: Copy>(
                 *a = f(*a, *x);
             }
         }
+        (Gids::Runs { gids, starts }, None) => {
+            for (g, rows) in runs(gids, starts) {
+                let a = &mut states[g];
+                *a = values[rows].iter().fold(*a, |a, x| f(a, *x));
+            }
+        }
+        (Gids::Runs { gids, starts }, Some(mask)) => {
+            for (g, rows) in runs(gids, starts) {
+                let (a, rows) = (&mut states[g], values[rows.clone()].iter().zip(&mask[rows]));
+                *a = rows.fold(*a, |a, (x, m)| {
+                    let b = f(a, *x);
+                    if *m != 0 { b } else { a }
+                });
+            }
+        }
         (Gids::Many(gids), Some(mask)) => {
             for ((g, x), m) in gids.iter().zip(values).zip(mask) {
                 let a = &mut states[*g as usize];
@@ -55,6 +84,11 @@ pub(super) fn count_rows(counts: &mut Vec<i64>, groups: usize, gids: Gids<'_>, n
                 *a = a.wrapping_add(1);
             }
         }
+        Gids::Runs { gids, starts } => {
+            for (g, rows) in runs(gids, starts) {
+                counts[g] = counts[g].wrapping_add(rows.len() as i64);
+            }
+        }
     }
 }
 
@@ -64,8 +98,8 @@ pub(super) fn merge_rows(counts: &mut Vec<i64>, groups: usize, gids: Gids<'_>, f
     fold(counts, gids, from, None, i64::wrapping_add);
 }
 
-/// Sums of floats. Into one group by eight partial sums, so that additions overlap; their
-/// order is fixed.
+/// Sums of floats. Into one group, and of a long run of rows, by eight partial sums, so that
+/// additions overlap; their order is fixed.
 pub(super) fn sum_float<T: Copy>(
     states: &mut [f64],
     gids: Gids<'_>,
@@ -73,19 +107,37 @@ pub(super) fn sum_float<T: Copy>(
     mask: Option<&[u8]>,
     f: impl Fn(T) -> f64,
 ) {
-    if let (Gids::One, None) = (gids, mask) {
-        let mut lanes = [0.0; 8];
-        let (eights, rest) = values.as_chunks::<8>();
-        for group in eights {
-            for (lane, x) in lanes.iter_mut().zip(group) {
-                *lane += f(*x);
+    match (gids, mask) {
+        (Gids::One, None) => states[0] += in_lanes(values, f),
+        (Gids::Runs { gids, starts }, None) => {
+            for (g, rows) in runs(gids, starts) {
+                let (a, values) = (&mut states[g], &values[rows]);
+                *a = match values.len() < LANES_FROM {
+                    true => values.iter().fold(*a, |a, x| a + f(*x)),
+                    false => *a + in_lanes(values, &f),
+                };
             }
         }
-        let tail: f64 = rest.iter().map(|x| f(*x)).sum();
-        states[0] += lanes.iter().sum::<f64>() + tail;
-    } else {
-        fold(states, gids, values, mask, |a, x| a + f(x));
+        _ => fold(states, gids, values, mask, |a, x| a + f(x)),
     }
+}
+
+/// Rows of a run from which on it is summed in lanes. A guess: eight additions in a row take as
+/// long as adding up eight lanes, and twice as many have a gain.
+const LANES_FROM: usize = 16;
+
+/// The sum by eight partial ones.
+#[inline]
+fn in_lanes<T: Copy>(values: &[T], f: impl Fn(T) -> f64) -> f64 {
+    let mut lanes = [0.0; 8];
+    let (eights, rest) = values.as_chunks::<8>();
+    for group in eights {
+        for (lane, x) in lanes.iter_mut().zip(group) {
+            *lane += f(*x);
+        }
+    }
+    let tail: f64 = rest.iter().map(|x| f(*x)).sum();
+    lanes.iter().sum::<f64>() + tail
 }
 
 pub(super) fn signed(
@@ -167,7 +219,7 @@ pub(super) fn moments(
     values: &[f64],
     mask: Option<&[u8]>,
 ) {
-    let Gids::Many(gids) = gids else {
+    let (Gids::Many(gids) | Gids::Runs { gids, .. }) = gids else {
         let keep = |i: usize| mask.is_none_or(|m| m[i] != 0);
         let rows = || values.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, x)| *x);
         let n = rows().count();

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::array::Int64Array;
+use arrow::array::{ArrayRef, Int64Array};
 use windlass_device::Reservation;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     layout::Layout,
     pick::Picked,
     state::{Gids, States},
-    table::Table,
+    table::{Lookup, Table},
 };
 use crate::{
     aggregate::{AggregateCall, GroupByPlan, GroupByResult, MAX_ORDER_KEYS},
@@ -18,6 +18,10 @@ use crate::{
     error::Result,
     types::PhysType,
 };
+
+/// Rows of a run, on average in a chunk, from which on states are updated run by run. A guess:
+/// the end of a short loop is a branch that the processor guesses wrong.
+const LEAST_RUN: usize = 4;
 
 /// Where a chunk has an aggregate's argument and filter.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +53,43 @@ pub struct Groups {
 pub(super) struct Keys {
     pub(super) layout: Layout,
     pub(super) table: Table,
+    lookup: Lookup,
     packed: Vec<u64>,
 }
 
 impl Keys {
-    /// No groups yet, `expected` to come; `direct`: codes may index an array.
-    pub(super) fn new(layout: Layout, expected: usize, direct: bool) -> Self {
-        let bits = layout.bits().filter(|_| direct);
-        let table = Table::new(layout.words(), bits, Vec::new(), expected);
-        Self { layout, table, packed: Vec::new() }
+    /// No groups yet, `expected` to come.
+    pub(super) fn new(layout: Layout, expected: usize, lookup: Lookup) -> Self {
+        let table = Self::table(&layout, Vec::new(), expected, lookup);
+        Self { layout, table, lookup, packed: Vec::new() }
+    }
+
+    /// A table of packed keys.
+    fn table(layout: &Layout, keys: Vec<u64>, expected: usize, lookup: Lookup) -> Table {
+        match lookup {
+            Lookup::Indexed => Table::new(layout.words(), layout.bits(), keys, expected),
+            Lookup::Hashed => Table::new(layout.words(), None, keys, expected),
+            Lookup::Runs => Table::of_runs(layout.words(), keys),
+        }
+    }
+
+    /// The groups of a chunk's rows, which are `gids`: run by run where runs are long enough.
+    fn of_rows<'a>(&'a self, gids: &'a [u32]) -> Gids<'a> {
+        match self.table.run_starts() {
+            Some(starts) if (starts.len() - 1) * LEAST_RUN <= gids.len() => {
+                Gids::Runs { gids, starts }
+            }
+            _ => Gids::Many(gids),
+        }
     }
 
     /// Finds or makes the groups of a chunk, whose first columns are the keys.
     fn group(&mut self, chunk: &Chunk<'_, '_>, keys: usize, gids: &mut Vec<u32>) {
         let n = chunk.rows();
         let fits = |layout: &Layout, packed: &mut Vec<u64>| {
-            packed.clear();
+            if !layout.is_one_word() {
+                packed.clear();
+            }
             packed.resize(n * layout.words(), 0);
             (0..keys).all(|k| layout.pack_keys(k, chunk.values(k), chunk.valid(k), packed))
         };
@@ -75,8 +100,8 @@ impl Keys {
             }
             let wider = Layout::new(&ranges);
             let recoded = self.layout.recode(self.table.keys(), &wider);
-            let expected = self.table.expected();
-            self.table = Table::new(wider.words(), wider.bits(), recoded, expected);
+            let (expected, lookup) = (self.table.expected(), self.lookup);
+            self.table = Self::table(&wider, recoded, expected, lookup);
             self.layout = wider;
             let fitted = fits(&self.layout, &mut self.packed);
             debug_assert!(fitted, "the layout was made for these values");
@@ -133,13 +158,10 @@ impl Groups {
     /// Aggregates the rows of a chunk: its first columns are the keys.
     pub(super) fn add(&mut self, chunk: &Chunk<'_, '_>, calls: &[CallColumns]) -> Result<()> {
         let (n, keys) = (chunk.rows(), self.types.len());
-        let gids = match &mut self.keys {
-            None => Gids::One,
-            Some(k) => {
-                k.group(chunk, keys, &mut self.gids);
-                Gids::Many(&self.gids)
-            }
-        };
+        if let Some(k) = &mut self.keys {
+            k.group(chunk, keys, &mut self.gids);
+        }
+        let gids = self.keys.as_ref().map_or(Gids::One, |k| k.of_rows(&self.gids));
         let groups = self.keys.as_ref().map_or(1, |k| k.table.groups());
         if let Some(rows) = &mut self.rows {
             fold::count_rows(rows, groups, gids, n);
@@ -237,6 +259,28 @@ impl Groups {
             to.merge(groups, gids, from, range.clone());
         }
         self.account()
+    }
+
+    /// Moves all groups but the last, which may go on, out of the groups of sorted rows; `None`
+    /// where there are none.
+    pub(super) fn take_complete(&mut self, plan: &GroupByPlan) -> Result<Option<GroupByResult>> {
+        let Some(last) = self.len().checked_sub(1).filter(|n| *n > 0) else { return Ok(None) };
+        let Some(keys) = self.keys.as_ref().filter(|k| k.lookup == Lookup::Runs) else {
+            return Ok(None);
+        };
+        let (layout, w) = (keys.layout.clone(), keys.layout.words());
+        let packed = keys.table.keys()[last * w..].to_vec();
+        let reservation = self.reservation.pool().reserve(0)?;
+        let fresh = Self::new(plan, Some(Keys::new(layout, 0, Lookup::Runs)), reservation);
+        self.settle();
+        let done = std::mem::replace(self, fresh);
+        self.absorb(&done.states, done.rows.as_deref(), last..last + 1, &packed)?;
+        let GroupByResult { keys, states, .. } = done.into_result();
+        let cut = |arrays: Vec<ArrayRef>| -> Vec<ArrayRef> {
+            arrays.iter().map(|a| a.slice(0, last)).collect()
+        };
+        let states = states.into_iter().map(cut).collect();
+        Ok(Some(GroupByResult { groups: last, keys: cut(keys), states }))
     }
 
     /// The groups as host arrays.

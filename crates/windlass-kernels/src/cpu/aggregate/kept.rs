@@ -51,17 +51,17 @@ impl<T: Copy + Default + Ord + Send + Sync> Log<T> {
 
     fn push(&mut self, gids: Gids<'_>, values: impl Iterator<Item = T>, mask: Option<&[u8]>) {
         self.unsettle();
-        self.keyed |= matches!(gids, Gids::Many(_));
+        self.keyed |= !matches!(gids, Gids::One);
         match (gids, mask) {
             (Gids::One, None) => self.values.extend(values),
             (Gids::One, Some(m)) => {
                 self.values.extend(values.zip(m).filter(|(_, m)| **m != 0).map(|(v, _)| v));
             }
-            (Gids::Many(g), None) => {
+            (Gids::Many(g) | Gids::Runs { gids: g, .. }, None) => {
                 self.gids.extend_from_slice(g);
                 self.values.extend(values);
             }
-            (Gids::Many(g), Some(m)) => {
+            (Gids::Many(g) | Gids::Runs { gids: g, .. }, Some(m)) => {
                 for ((v, g), _) in values.zip(g).zip(m).filter(|(_, m)| **m != 0) {
                     self.gids.push(*g);
                     self.values.push(v);
@@ -98,10 +98,10 @@ impl<T: Copy + Default + Ord + Send + Sync> Log<T> {
     /// Takes in groups `rows` of another log, which is settled, as groups `gids`.
     fn merge(&mut self, gids: Gids<'_>, other: &Self, rows: Range<usize>) {
         self.unsettle();
-        self.keyed |= matches!(gids, Gids::Many(_));
+        self.keyed |= !matches!(gids, Gids::One);
         let all = other.starts[rows.start]..other.starts[rows.end];
         self.values.extend_from_slice(&other.values[all]);
-        if let Gids::Many(gids) = gids {
+        if let Gids::Many(gids) | Gids::Runs { gids, .. } = gids {
             for (g, group) in gids.iter().zip(rows) {
                 let count = other.starts[group + 1] - other.starts[group];
                 self.gids.extend(std::iter::repeat_n(*g, count));

@@ -12,6 +12,12 @@ use arrow::array::ArrayRef;
 use super::arrays;
 use crate::{cpu::pipeline::Values, types::PhysType};
 
+mod range;
+#[cfg(test)]
+mod tests;
+
+pub(super) use range::KeyRange;
+
 /// Bits `shift..shift + bits` of word `word`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Field {
@@ -59,17 +65,6 @@ struct KeyCode {
     null: NullCode,
 }
 
-/// What was seen of one key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KeyRange {
-    ty: PhysType,
-    /// Smallest and largest ordinal.
-    values: Option<(i128, i128)>,
-    nulls: bool,
-    /// Which side grew last: that is where a layout leaves room.
-    grew: (bool, bool),
-}
-
 /// How the keys of a table are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -113,115 +108,7 @@ macro_rules! ordinals {
         $body
     }};
 }
-
-/// The ordinals that a type has; floats by their bits.
-fn domain(ty: PhysType) -> (i128, i128) {
-    match ty {
-        PhysType::Bool => (0, 1),
-        PhysType::I8 => (i8::MIN.into(), i8::MAX.into()),
-        PhysType::I16 => (i16::MIN.into(), i16::MAX.into()),
-        PhysType::I32 => (i32::MIN.into(), i32::MAX.into()),
-        PhysType::I64 => (i64::MIN.into(), i64::MAX.into()),
-        PhysType::U8 => (0, u8::MAX.into()),
-        PhysType::U16 => (0, u16::MAX.into()),
-        PhysType::U32 | PhysType::F32 => (0, u32::MAX.into()),
-        PhysType::U64 | PhysType::F64 => (0, u64::MAX.into()),
-        PhysType::I128 => (i128::MIN, i128::MAX),
-    }
-}
-
-impl KeyRange {
-    /// Nothing seen.
-    pub(super) fn new(ty: PhysType) -> Self {
-        Self { ty, values: None, nulls: false, grew: (true, true) }
-    }
-
-    /// Takes in the values of a chunk.
-    pub(super) fn observe(&mut self, values: Values<'_>, valid: Option<&[u8]>) {
-        let signed = !matches!(self.ty, PhysType::F32 | PhysType::F64) && self.ty.is_signed();
-        let mut seen: Option<(i128, i128)> = None;
-        let mut take = |o: i128| {
-            let (lo, hi) = seen.unwrap_or((o, o));
-            seen = Some((lo.min(o), hi.max(o)));
-        };
-        let is_valid = |i: usize| valid.is_none_or(|m| m[i] != 0);
-        ordinals!(values, s, f => {
-            for (i, x) in s.iter().enumerate() {
-                if is_valid(i) {
-                    let o = f(*x);
-                    take(if signed { i128::from(o as i64) } else { i128::from(o) });
-                }
-            }
-        }, s => {
-            for (i, x) in s.iter().enumerate() {
-                if is_valid(i) {
-                    take(*x);
-                }
-            }
-        });
-        let nulls = valid.is_some_and(|m| m.contains(&0));
-        self.widen(&Self { values: seen, nulls, ..*self });
-    }
-
-    /// Takes in another range.
-    pub(super) fn widen(&mut self, other: &Self) {
-        self.nulls |= other.nulls;
-        self.values = match (self.values, other.values) {
-            (None, v) => {
-                self.grew = (true, true);
-                v
-            }
-            (v, None) => v,
-            (Some(a), Some(b)) => {
-                if b.0 < a.0 || b.1 > a.1 {
-                    self.grew = (b.0 < a.0, b.1 > a.1);
-                }
-                Some((a.0.min(b.0), a.1.max(b.1)))
-            }
-        };
-    }
-
-    /// The code of this range, its fields not placed, and the bits of its value.
-    fn code(&self) -> (KeyCode, u32) {
-        let ty = self.ty;
-        let bit = if self.nulls { NullCode::Bit(Field::default()) } else { NullCode::Never };
-        let Some((lo, hi)) = self.values else {
-            let value =
-                ValueCode::Offset { base: 0, last: 0, empty: true, field: Field::default() };
-            let null = if self.nulls { NullCode::Zero } else { NullCode::Never };
-            return (KeyCode { ty, value, null }, 0);
-        };
-        let (min, max) = domain(ty);
-        let span = hi.wrapping_sub(lo) as u128;
-        let offset = |base: i128, last: u64| ValueCode::Offset {
-            base,
-            last,
-            empty: false,
-            field: Field::default(),
-        };
-        let Ok(span) = u64::try_from(span) else {
-            return (KeyCode { ty, value: ValueCode::Wide { word: 0 }, null: bit }, 128);
-        };
-        if span == u64::MAX {
-            return (KeyCode { ty, value: offset(lo, span), null: bit }, 64);
-        }
-        // The codes left over by whole bits go to the side that grew.
-        let null = u64::from(self.nulls);
-        let bits = 64 - (span + null).leading_zeros();
-        let codes = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
-        let slack = i128::from(codes - null - span);
-        let below = match self.grew {
-            (true, false) => slack,
-            (false, true) => 0,
-            _ => slack / 2,
-        };
-        let base = lo.saturating_sub(below).max(min);
-        let room = max.wrapping_sub(base) as u128;
-        let last = u64::try_from(room).map_or(codes - null, |r| r.min(codes - null));
-        let null = if self.nulls { NullCode::Zero } else { NullCode::Never };
-        (KeyCode { ty, value: offset(base, last), null }, bits)
-    }
-}
+use ordinals;
 
 impl Layout {
     /// A layout that holds the ranges.
@@ -283,9 +170,14 @@ impl Layout {
         self.codes.iter().map(range).collect()
     }
 
-    /// Packs the values of key `k` into `out`, which is zero at first and has one packed key
-    /// for each row. False when a value or null is outside the layout; `out` is then
-    /// undefined.
+    /// Whether the one key fills the packed keys, so that they need not be zero at first.
+    pub(super) fn is_one_word(&self) -> bool {
+        self.words == 1 && self.codes.len() == 1
+    }
+
+    /// Packs the values of key `k` into `out`, which has one packed key for each row and is zero
+    /// at first, unless the key [is alone](Self::is_one_word). False when a value or null is
+    /// outside the layout; `out` is then undefined.
     pub(super) fn pack_keys(
         &self,
         k: usize,
@@ -293,6 +185,36 @@ impl Layout {
         valid: Option<&[u8]>,
         out: &mut [u64],
     ) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the feature.
+            return unsafe { self.pack_avx2(k, values, valid, out) };
+        }
+        self.pack_here(k, values, valid, out)
+    }
+
+    /// [`Layout::pack_here`], compiled for processors with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn pack_avx2(
+        &self,
+        k: usize,
+        values: Values<'_>,
+        valid: Option<&[u8]>,
+        out: &mut [u64],
+    ) -> bool {
+        self.pack_here(k, values, valid, out)
+    }
+
+    #[inline(always)]
+    fn pack_here(
+        &self,
+        k: usize,
+        values: Values<'_>,
+        valid: Option<&[u8]>,
+        out: &mut [u64],
+    ) -> bool {
+        let alone = self.is_one_word();
         let KeyCode { value, null, .. } = self.codes[k];
         let valid = valid.filter(|m| m.contains(&0));
         if valid.is_some() && null == NullCode::Never {
@@ -300,7 +222,7 @@ impl Layout {
         }
         let w = self.words;
         if let (Some(mask), NullCode::Bit(field)) = (valid, null) {
-            put(out, w, field, mask.iter().map(|m| u64::from(m ^ 1)));
+            put(out, w, alone, field, mask.iter().map(|m| u64::from(m ^ 1)));
         }
         let one = self.codes[k].one();
         match value {
@@ -315,18 +237,23 @@ impl Layout {
                 }
                 true
             }
-            ValueCode::Offset { empty: true, .. } => valid.is_some_and(|m| !m.contains(&1)),
+            ValueCode::Offset { empty: true, .. } => {
+                if alone {
+                    out.fill(0);
+                }
+                valid.is_some_and(|m| !m.contains(&1))
+            }
             ValueCode::Offset { base, last, field, .. } => ordinals!(values, s, f => {
                 // The bits of all offsets: the greatest is no more than this.
                 let mut bits = 0;
                 let offset = |x| f(x).wrapping_sub(base as u64);
                 match valid {
-                    None => put(out, w, field, s.iter().map(|x| {
+                    None => put(out, w, alone, field, s.iter().map(|x| {
                         let o = offset(*x);
                         bits |= o;
                         o.wrapping_add(one)
                     })),
-                    Some(mask) => put(out, w, field, s.iter().zip(mask).map(|(x, m)| {
+                    Some(mask) => put(out, w, alone, field, s.iter().zip(mask).map(|(x, m)| {
                         let m = u64::from(*m);
                         let o = offset(*x) & m.wrapping_neg();
                         bits |= o;
@@ -338,7 +265,7 @@ impl Layout {
             }, s => {
                 let mut worst = 0;
                 let keep = |i: usize| valid.is_none_or(|m| m[i] != 0);
-                put(out, w, field, s.iter().enumerate().map(|(i, x)| {
+                put(out, w, alone, field, s.iter().enumerate().map(|(i, x)| {
                     if !keep(i) {
                         return 0;
                     }
@@ -457,102 +384,17 @@ impl KeyCode {
     }
 }
 
-/// ORs one code for each row into a field.
-#[inline]
-fn put(out: &mut [u64], words: usize, field: Field, codes: impl Iterator<Item = u64>) {
+/// Puts one code for each row into a field, of zeros or, where it is `alone`, of anything.
+#[inline(always)]
+fn put(out: &mut [u64], words: usize, alone: bool, field: Field, codes: impl Iterator<Item = u64>) {
     let shift = field.shift;
-    if words == 1 {
+    if alone {
+        // From bit 0 on.
+        out.iter_mut().zip(codes).for_each(|(o, c)| *o = c);
+    } else if words == 1 {
         out.iter_mut().zip(codes).for_each(|(o, c)| *o |= c.wrapping_shl(shift));
     } else {
         let places = out.iter_mut().skip(field.word).step_by(words);
         places.zip(codes).for_each(|(o, c)| *o |= c.wrapping_shl(shift));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(ty: PhysType, values: Values<'_>, valid: Option<&[u8]>) -> KeyRange {
-        let mut r = KeyRange::new(ty);
-        r.observe(values, valid);
-        r
-    }
-
-    #[test]
-    fn small_ranges_share_a_word_and_come_back() {
-        let (a, b, c) = ([3i64, 700, 5], [1u8, 0, 1], [-2.5f64, f64::NAN, -0.0]);
-        let valid = [1, 0, 1];
-        let ranges = [
-            seen(PhysType::I64, Values::I64(&a), Some(&valid)),
-            seen(PhysType::Bool, Values::Bool(&b), None),
-        ];
-        let l = Layout::new(&ranges);
-        assert_eq!((l.words(), l.bits()), (1, Some(3)), "[3, 5], null, and a bit");
-        let mut out = vec![0; 3];
-        assert!(l.pack_keys(0, Values::I64(&a), Some(&valid), &mut out));
-        assert!(l.pack_keys(1, Values::Bool(&b), None, &mut out));
-        let got: Vec<_> = out.iter().map(|w| (l.get(0, &[*w]), l.get(1, &[*w]))).collect();
-        assert_eq!(got, [(Some(3), Some(1)), (None, Some(0)), (Some(5), Some(1))]);
-        assert!(!l.pack_keys(0, Values::I64(&[9_000, 3, 3]), None, &mut [0; 3]));
-        let f = Layout::new(&[seen(PhysType::F64, Values::F64(&c), None)]);
-        let mut out = vec![0; 3];
-        assert!(f.pack_keys(0, Values::F64(&c), None, &mut out));
-        assert_eq!(f.get(0, &out[2..]), Some(0));
-        assert_eq!(f.get(0, &out[1..2]), Some(f64::NAN.to_bits().into()));
-    }
-
-    #[test]
-    fn extremes_of_every_width() {
-        let valid = [1, 0, 1];
-        for mask in [None, Some(&valid[..])] {
-            let (a, b, c) = ([i64::MIN, 7, i64::MAX], [u64::MAX, 7, 0], [i128::MIN, 7, i128::MAX]);
-            let ranges = [
-                seen(PhysType::I64, Values::I64(&a), mask),
-                seen(PhysType::U64, Values::U64(&b), mask),
-                seen(PhysType::I128, Values::I128(&c), mask),
-                seen(PhysType::I128, Values::I128(&[i128::MIN; 3]), mask),
-            ];
-            let l = Layout::new(&ranges);
-            assert_eq!(l.words(), if mask.is_some() { 5 } else { 4 });
-            let mut out = vec![0; l.words() * 3];
-            assert!(l.pack_keys(0, Values::I64(&a), mask, &mut out));
-            assert!(l.pack_keys(1, Values::U64(&b), mask, &mut out));
-            assert!(l.pack_keys(2, Values::I128(&c), mask, &mut out));
-            assert!(l.pack_keys(3, Values::I128(&[i128::MIN; 3]), mask, &mut out));
-            for i in 0..3 {
-                let row = &out[i * l.words()..(i + 1) * l.words()];
-                let want = |v: i128| (mask.is_none() || i != 1).then_some(v);
-                assert_eq!(l.get(0, row), want(a[i].into()));
-                assert_eq!(l.get(1, row), want(b[i].into()));
-                assert_eq!(l.get(2, row), want(c[i]));
-                assert_eq!(l.get(3, row), want(i128::MIN));
-            }
-        }
-    }
-
-    #[test]
-    fn a_growing_range_needs_few_layouts_and_keeps_its_keys() {
-        let mut range = KeyRange::new(PhysType::I64);
-        let mut layout = Layout::new(&[range]);
-        let (mut packed, mut layouts) = (Vec::new(), 0);
-        for start in (0..1_000_000i64).step_by(1000) {
-            let v: Vec<i64> = (start..start + 1000).map(|x| x * 3 - 70).collect();
-            let mut out = vec![0; v.len()];
-            if !layout.pack_keys(0, Values::I64(&v), None, &mut out) {
-                range = layout.ranges()[0];
-                range.observe(Values::I64(&v), None);
-                let wider = Layout::new(&[range]);
-                packed = layout.recode(&packed, &wider);
-                (layout, layouts) = (wider, layouts + 1);
-                out.fill(0);
-                assert!(layout.pack_keys(0, Values::I64(&v), None, &mut out));
-            }
-            packed.extend(out);
-        }
-        assert!(layouts < 20, "{layouts}");
-        for (i, code) in packed.iter().enumerate() {
-            assert_eq!(layout.get(0, &[*code]), Some(i as i128 * 3 - 70));
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     groups::{Groups, Keys},
     layout::Layout,
     state::States,
-    table,
+    table::{self, Lookup},
 };
 use crate::{
     aggregate::{GroupByPlan, GroupByResult},
@@ -184,7 +184,8 @@ fn partition(plan: &GroupByPlan, layout: &Layout, splits: &[Split], p: usize) ->
     let most = splits.iter().map(|s| rows(s).len()).sum::<usize>().min(2 * PARTITION_GROUPS);
     let reservation = splits[0].reservation.pool().reserve(0)?;
     // A direct array would be as long in every partition as in one.
-    let keys = Keys::new(layout.clone(), most, splits[0].starts.len() == 2);
+    let lookup = if splits[0].starts.len() == 2 { Lookup::Indexed } else { Lookup::Hashed };
+    let keys = Keys::new(layout.clone(), most, lookup);
     let mut merged = Groups::new(plan, Some(keys), reservation);
     let w = layout.words();
     for s in splits {

@@ -9,12 +9,14 @@
 //!
 //! States do not depend on timing or on the number of cores, only on the batches, their
 //! order and how they are dealt to group-bys: float sums are added in row order within a
-//! part (without keys in eight interleaved partial sums a chunk), parts in their order.
+//! part (without keys, and in long runs of sorted keys, in eight interleaved partial sums a
+//! chunk), parts in their order.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `layout` | keys as packed codes |
 //! | `table` | from codes to group numbers |
+//! | `runs` | the same of sorted rows |
 //! | `state` | the accumulators |
 //! | `fold` | their loops over the rows of a chunk |
 //! | `pairs` | moments of pairs |
@@ -45,6 +47,7 @@ mod layout;
 mod merge;
 mod pairs;
 mod pick;
+mod runs;
 mod state;
 mod table;
 #[cfg(test)]
@@ -54,6 +57,7 @@ pub use groups::Groups;
 use groups::{CallColumns, Keys};
 use layout::{KeyRange, Layout};
 pub use merge::{merge, merge_all};
+use table::Lookup;
 
 /// Whether the plan is sound; the CPU can run every sound plan.
 ///
@@ -143,6 +147,7 @@ pub struct CpuGroupBy {
     calls: Vec<CallColumns>,
     scratch: Scratch,
     groups: Groups,
+    lookup: Lookup,
     /// Rows that went into `groups`.
     rows: usize,
     /// Groups at which `groups` is looked at.
@@ -161,6 +166,24 @@ impl CpuGroupBy {
     /// # Errors
     /// As [`check`]; `OutOfMemory`.
     pub fn new(plan: &GroupByPlan, device: &dyn Device, expected_groups: usize) -> Result<Self> {
+        Self::with(plan, device, expected_groups, Lookup::Indexed)
+    }
+
+    /// Starts a group-by over rows whose equal keys are neighbours, as
+    /// [`GroupByPlan::start_sorted`] says. Its groups are one part, in their order.
+    ///
+    /// # Errors
+    /// As [`CpuGroupBy::new`].
+    pub fn of_sorted(plan: &GroupByPlan, device: &dyn Device) -> Result<Self> {
+        Self::with(plan, device, 0, Lookup::Runs)
+    }
+
+    fn with(
+        plan: &GroupByPlan,
+        device: &dyn Device,
+        expected_groups: usize,
+        lookup: Lookup,
+    ) -> Result<Self> {
         check(plan)?;
         if device.info().backend != Backend::Cpu {
             return Err(invalid("the cpu device", device.info().name.to_string()));
@@ -190,7 +213,7 @@ impl CpuGroupBy {
         let evaluator = Evaluator::new(&plan.program, plan.filter, &wanted)?;
         let ranges: Vec<_> = plan.keys.iter().map(|k| KeyRange::new(plan.program.ty(*k))).collect();
         let expected = expected_groups.min(PART_GROUPS);
-        let keys = (!ranges.is_empty()).then(|| Keys::new(Layout::new(&ranges), expected, true));
+        let keys = (!ranges.is_empty()).then(|| Keys::new(Layout::new(&ranges), expected, lookup));
         let mut groups = Groups::new(plan, keys, device.pool().reserve(0)?);
         groups.account()?;
         Ok(Self {
@@ -200,7 +223,8 @@ impl CpuGroupBy {
             scratch: Scratch::new(),
             groups,
             rows: 0,
-            limit: PART_GROUPS,
+            limit: if lookup == Lookup::Runs { MAX_GROUPS } else { PART_GROUPS },
+            lookup,
             parts: Vec::new(),
             closed: 0,
             compact_at: COMPACT_GROUPS,
@@ -237,12 +261,16 @@ impl CpuGroupBy {
             self.limit = usize::MAX;
             return Ok(());
         };
+        if self.lookup == Lookup::Runs {
+            let expected = format!("at most {MAX_GROUPS} groups of sorted rows at a time");
+            return Err(invalid(&expected, "more: take complete ones out".into()));
+        }
         let reducing = self.rows / REDUCING >= self.groups.len() || keys.table.is_direct();
         if reducing && self.limit < MAX_GROUPS / 2 {
             self.limit *= 2;
             return Ok(());
         }
-        let fresh = Keys::new(keys.layout.clone(), PART_GROUPS.min(self.limit), true);
+        let fresh = Keys::new(keys.layout.clone(), PART_GROUPS.min(self.limit), Lookup::Indexed);
         let reservation = self.groups.reservation.pool().reserve(0)?;
         let fresh = Groups::new(&self.plan, Some(fresh), reservation);
         let mut part = std::mem::replace(&mut self.groups, fresh);
@@ -270,6 +298,14 @@ impl CpuGroupBy {
         self.compact_at = self.compact_at.max(after * 4);
         self.closed = after;
         Ok(())
+    }
+
+    /// As [`GroupBy::take_complete`].
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn take_complete(&mut self) -> Result<Option<GroupByResult>> {
+        self.groups.take_complete(&self.plan)
     }
 
     /// Number of groups so far; groups of parts that are not merged yet may count several
@@ -321,6 +357,10 @@ impl GroupBy for CpuGroupBy {
         self.bytes()
     }
 
+    fn take_complete(&mut self, _queue: &mut dyn Queue) -> Result<Option<GroupByResult>> {
+        Self::take_complete(self)
+    }
+
     fn finish(self: Box<Self>, _queue: &mut dyn Queue) -> Result<GroupByResult> {
         Self::finish(*self)
     }
@@ -333,6 +373,14 @@ pub(crate) fn start(
     expected_groups: usize,
 ) -> Result<Box<dyn GroupBy>> {
     Ok(Box::new(CpuGroupBy::new(plan, &**device, expected_groups)?))
+}
+
+/// What `GroupByPlan::start_sorted` does on the `cpu` device.
+pub(crate) fn start_sorted(
+    plan: &GroupByPlan,
+    device: &Arc<dyn Device>,
+) -> Result<Box<dyn GroupBy>> {
+    Ok(Box::new(CpuGroupBy::of_sorted(plan, &**device)?))
 }
 
 fn invalid(expected: &str, got: String) -> KernelError {

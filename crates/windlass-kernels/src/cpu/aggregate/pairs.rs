@@ -83,7 +83,7 @@ impl Pairs {
                 rows.for_each(|(_, (x, y))| state.add(*x, *y));
                 self.0[0].merge(&state);
             }
-            Gids::Many(gids) => {
+            Gids::Many(gids) | Gids::Runs { gids, .. } => {
                 rows.for_each(|(i, (x, y))| self.0[gids[i] as usize].add(*x, *y));
             }
         }

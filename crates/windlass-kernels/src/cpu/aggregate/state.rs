@@ -25,6 +25,9 @@ pub(super) enum Gids<'a> {
     One,
     /// The group of each row.
     Many(&'a [u32]),
+    /// The same, of rows whose equal keys are neighbours: where each group's rows begin, and the
+    /// end.
+    Runs { gids: &'a [u32], starts: &'a [u32] },
 }
 
 /// Which groups have had an argument; kept from the first row that was skipped on.
@@ -463,7 +466,7 @@ impl Gids<'_> {
     pub(super) fn of(self, i: usize) -> usize {
         match self {
             Self::One => 0,
-            Self::Many(g) => g[i] as usize,
+            Self::Many(g) | Self::Runs { gids: g, .. } => g[i] as usize,
         }
     }
 }
@@ -478,8 +481,10 @@ impl Seen {
         match (gids, mask) {
             (Gids::One, None) => seen[0] = 1,
             (Gids::One, Some(m)) => seen[0] |= u8::from(m.contains(&1)),
-            (Gids::Many(g), None) => g.iter().for_each(|g| seen[*g as usize] = 1),
-            (Gids::Many(g), Some(m)) => {
+            (Gids::Many(g) | Gids::Runs { gids: g, .. }, None) => {
+                g.iter().for_each(|g| seen[*g as usize] = 1);
+            }
+            (Gids::Many(g) | Gids::Runs { gids: g, .. }, Some(m)) => {
                 g.iter().zip(m).for_each(|(g, m)| seen[*g as usize] |= m);
             }
         }

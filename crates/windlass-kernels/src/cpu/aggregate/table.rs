@@ -7,6 +7,8 @@
 //! rows overlap; only the few rows that still miss are probed one by one. (Batch lookup as in
 //! Boncz et al., "MonetDB/X100", CIDR 2005; tags in the table as in Leis et al.,
 //! "Morsel-Driven Parallelism", SIGMOD 2014.)
+//!
+//! Keys whose equals are neighbours need none of this: see `runs`.
 
 /// A direct array of up to 2^18 entries (1 MiB, what a core's second-level cache holds) is
 /// always taken; a stated guess.
@@ -29,13 +31,13 @@ const FEW: usize = 32;
 /// Groups by their packed keys.
 #[derive(Debug)]
 pub(super) struct Table {
-    words: usize,
+    pub(super) words: usize,
     /// Bits in use of one-word keys.
     bits: Option<u32>,
     slots: Slots,
     /// Packed keys by group number.
-    keys: Vec<u64>,
-    groups: usize,
+    pub(super) keys: Vec<u64>,
+    pub(super) groups: usize,
     /// Groups that the caller expects.
     expected: usize,
     hashes: Vec<u64>,
@@ -52,6 +54,19 @@ enum Slots {
     /// Low half group number + 1 (0: empty), high half the low half of the hash. The hash's
     /// top bits are the slot.
     Hash { slots: Vec<u64>, shift: u32 },
+    /// None: equal keys are neighbours. Where the runs of the chunk at hand begin, and its end.
+    Runs { starts: Vec<u32> },
+}
+
+/// How groups are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// By an index where codes span few values, else by their hash.
+    Indexed,
+    /// By their hash.
+    Hashed,
+    /// As runs of equal keys.
+    Runs,
 }
 
 /// Hash of a packed key: folded multiplication, as in wyhash; the constants are the
@@ -102,6 +117,24 @@ impl Table {
         table
     }
 
+    /// As [`Table::new`], for keys whose equals are neighbours.
+    pub(super) fn of_runs(words: usize, keys: Vec<u64>) -> Self {
+        let groups = keys.len() / words;
+        let slots = Slots::Runs { starts: Vec::new() };
+        let (hashes, found, missed) = Default::default();
+        let (bits, expected) = (None, 0);
+        Self { words, bits, slots, keys, groups, expected, hashes, found, missed }
+    }
+
+    /// Where the runs of the chunk looked up last begin, and its end; `None` where equal keys
+    /// need not be neighbours.
+    pub(super) fn run_starts(&self) -> Option<&[u32]> {
+        match &self.slots {
+            Slots::Runs { starts } => Some(starts),
+            _ => None,
+        }
+    }
+
     pub(super) fn groups(&self) -> usize {
         self.groups
     }
@@ -136,6 +169,7 @@ impl Table {
         let slots = match &self.slots {
             Slots::Direct(s) | Slots::Word { slots: s, .. } => s.capacity() * 4,
             Slots::Hash { slots, .. } => slots.capacity() * 8,
+            Slots::Runs { starts } => starts.capacity() * 4,
         };
         slots + self.keys.capacity() * 8
     }
@@ -183,8 +217,14 @@ impl Table {
     /// Finds or makes the group of each of `n` packed keys.
     pub(super) fn group(&mut self, packed: &[u64], n: usize, gids: &mut Vec<u32>) {
         gids.resize(n, 0);
+        if let Slots::Runs { starts } = &mut self.slots {
+            let mut starts = std::mem::take(starts);
+            self.number_runs(packed, gids, &mut starts);
+            self.slots = Slots::Runs { starts };
+            return;
+        }
         let slots = match &self.slots {
-            Slots::Direct(_) => usize::MAX,
+            Slots::Direct(_) | Slots::Runs { .. } => usize::MAX,
             Slots::Word { slots, .. } => slots.len(),
             Slots::Hash { slots, .. } => slots.len(),
         };
