@@ -405,3 +405,73 @@ pub(super) fn limits_apart(plan: &Plan) -> PlanResult<Plan> {
     };
     Arc::clone(plan).transform_up(apart).data()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use datafusion::{
+        datasource::MemTable,
+        execution::session_state::SessionStateBuilder,
+        physical_plan::{collect, displayable},
+        prelude::{SessionConfig, SessionContext},
+    };
+    use windlass_device::DeviceOptions;
+
+    use crate::plan::{DeviceSet, PlaceOnDevice, PlacementOptions};
+
+    /// Four partitions of 500 rows: `id`, and `k` of seven values.
+    fn table() -> MemTable {
+        let part = |p: i64| {
+            let ids = p * 500..p * 500 + 500;
+            let k: Int64Array = ids.clone().map(|i| (i % 7 > 0).then_some(i % 7)).collect();
+            let columns: [(&str, ArrayRef); 2] =
+                [("id", Arc::new(Int64Array::from_iter_values(ids))), ("k", Arc::new(k))];
+            vec![RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true)))]
+        };
+        let parts = (0..4).map(part).map(|p| p.into_iter().collect::<Result<Vec<_>, _>>());
+        let parts: Vec<_> = parts.collect::<Result<_, _>>().expect("batches");
+        MemTable::try_new(parts[0][0].schema(), parts).expect("a table")
+    }
+
+    /// The plan of a query on the emulator, and the first row of its result as numbers.
+    async fn run(sql: &str, collapse: bool) -> (String, Vec<i64>) {
+        let devices = "cuda-emulated:0".parse().expect("a device");
+        let placement = PlacementOptions { collapse, ..PlacementOptions::default() };
+        let devices = DeviceSet::new(devices, DeviceOptions::default());
+        let rule = Arc::new(PlaceOnDevice::new(devices, placement));
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(SessionConfig::new().with_target_partitions(4))
+            .with_physical_optimizer_rule(rule)
+            .build();
+        let context = SessionContext::new_with_state(state);
+        context.register_table("x", Arc::new(table())).expect("a name");
+        let plan = context.sql(sql).await.expect("a query").create_physical_plan().await;
+        let plan = plan.expect("a plan");
+        let text = displayable(&*plan).indent(false).to_string();
+        let rows =
+            collect(plan, context.task_ctx()).await.unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let column = |c: &ArrayRef| {
+            let numbers = arrow::compute::cast(c, &arrow::datatypes::DataType::Int64);
+            let numbers = numbers.expect("numbers");
+            numbers.as_any().downcast_ref::<Int64Array>().expect("numbers").value(0)
+        };
+        let first = rows.iter().find(|b| b.num_rows() > 0).expect("a row");
+        (text, first.columns().iter().map(column).collect())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn where_the_partitions_stay_rows_are_spread_on_the_device() {
+        let sql = "select sum(n), count(*) from (select k, count(*) n from (select k from x where \
+                   id >= 100 offset 10) group by k)";
+        let (plan, row) = run(sql, false).await;
+        assert_eq!(row, [1890, 7], "{plan}");
+        assert!(plan.contains("DeviceRepartitionExec"), "{plan}");
+        assert!(plan.contains("DeviceLimitExec"), "{plan}");
+        // One aggregation of all rows needs no exchange.
+        let (plan, row) = run(sql, true).await;
+        assert_eq!(row, [1890, 7], "{plan}");
+        assert!(!plan.contains("DeviceRepartitionExec"), "{plan}");
+    }
+}
