@@ -206,6 +206,20 @@ impl<'a> Counts<'a> {
         let bits = self.bits.word(word * 64, self.rows) & ((1 << bit) - 1);
         self.words[word] + bits.count_ones()
     }
+
+    /// Writes how many ones there are between these rows.
+    #[inline(always)]
+    fn write(&self, (low, high): (&[u32], &[u32]), out: &mut Group<'_, u32>) {
+        let frames = low.iter().zip(high);
+        out.extend(frames.map(|(low, high)| self.before(*high) - self.before(*low)));
+    }
+
+    /// [`Counts::write`], compiled for processors that count bits.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "popcnt")]
+    fn write_popcnt(&self, frames: (&[u32], &[u32]), out: &mut Group<'_, u32>) {
+        self.write(frames, out);
+    }
 }
 
 /// How many rows of each frame are not null in a checked column.
@@ -221,11 +235,16 @@ pub(crate) fn count(
     let counts = (!matches!(valid, Bits::Ones)).then(|| Counts::new(valid, n));
     let counts = groups(n, PIECE, |start, out| {
         let rows = start..start + out.len();
-        let frames = low[rows.clone()].iter().zip(&high[rows]);
-        match &counts {
-            None => out.extend(frames.map(|(low, high)| high - low)),
-            Some(c) => out.extend(frames.map(|(low, high)| c.before(*high) - c.before(*low))),
+        let frames = (&low[rows.clone()], &high[rows]);
+        let Some(counts) = &counts else {
+            return out.extend(frames.0.iter().zip(frames.1).map(|(low, high)| high - low));
+        };
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has the instruction.
+            return unsafe { counts.write_popcnt(frames, out) };
         }
+        counts.write(frames, out);
     });
     adopt(device, reservation, counts)
 }
@@ -235,7 +254,7 @@ mod tests {
     use windlass_device::{DeviceOptions, cpu::CpuDevice};
 
     use super::*;
-    use crate::cpu::view::words_of;
+    use crate::{PhysType, Storage, Validity, cpu::view::words_of, window};
 
     /// The frame of a row by the definition: `starts` are of partitions, `peers` of peers.
     fn plain(starts: &[u32], peers: &[u32], row: usize, frame: Frame) -> (u32, u32) {
@@ -292,6 +311,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn values_of_frames_are_counted() {
+        let device = CpuDevice::new(&DeviceOptions::default());
+        let n = PIECE + 700;
+        let bytes: Vec<u8> =
+            (0..n / 8 + 2).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let valid: Vec<bool> = (3..n + 3).map(|bit| bytes[bit / 8] >> (bit % 8) & 1 == 1).collect();
+        let mut r = device.pool().reserve(0).unwrap();
+        let starts: Vec<u32> = (0..n).map(|row| u32::from(row % 1000 == 0)).collect();
+        let starts = adopt(&device, &mut r, starts).unwrap();
+        let frame = Frame { start: Bound::Before(200), end: Bound::After(70) };
+        let mut queue = device.queue().unwrap();
+        let frames =
+            window::frames(&device, &mut *queue, &mut r, (&starts, &starts), n, frame).unwrap();
+        let column = DeviceColumn {
+            ty: PhysType::U8,
+            storage: Storage::Packed,
+            values: adopt(&device, &mut r, vec![0u8; n]).unwrap(),
+            bit_offset: 0,
+            validity: Validity::Bits {
+                bits: adopt(&device, &mut r, bytes).unwrap(),
+                bit_offset: 3,
+            },
+        };
+        let counts = count(&device, &mut r, &column, &frames).unwrap();
+        for (row, count) in words_of(&counts).unwrap().iter().enumerate() {
+            let first = row / 1000 * 1000;
+            let rows = first.max(row.saturating_sub(200))..n.min(first + 1000).min(row + 71);
+            let want = valid[rows].iter().filter(|v| **v).count();
+            assert_eq!(u32::from_le_bytes(*count) as usize, want, "row {row}");
+        }
+        // What processors without the instruction run gives the same.
+        let bits = Bits::validity(&column).unwrap();
+        let ones = Counts::new(bits, n);
+        let [low, high] = bounds(&frames).unwrap();
+        let plain = groups(n, n, |_, out| ones.write((&low, &high), out));
+        assert!(plain == *aligned_words(&counts, n).unwrap());
     }
 
     #[test]
