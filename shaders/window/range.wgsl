@@ -1,21 +1,24 @@
-// range: sum, minimum or maximum of the rows of each row's window frame.
+// range: sum, minimum, maximum or spread of the rows of each row's window frame.
 //
-// Purpose:   running and sliding SUM, MIN and MAX over any frame, passing over nulls.
+// Purpose:   running and sliding SUM, MIN, MAX, VAR and STDDEV over any frame, passing over
+//            nulls.
 // Algorithm: a tree of sums (or extremes) of pairs, pairs of pairs and so on, of which a frame
 //            is at most two nodes a level (Bentley, "Solutions to Klee's rectangle problems",
 //            1977). Sums are made of the frame's own rows only: nothing is subtracted, so that
 //            no float cancels and no NaN or infinity before a frame gets into it. Minima and
 //            maxima are maxima of order-preserving codes: signed integers have their sign bit
 //            flipped; floats (IEEE 754 totalOrder) have it flipped, or all bits where it is set;
-//            a minimum is the largest complement.
-// Buffers:   values      Value[n]
+//            a minimum is the largest complement. A spread is the sum of squared differences
+//            from the mean: of two nodes it comes from their counts, means and sums (Chan, Golub
+//            and LeVeque, "Algorithms for computing the sample variance", 1983).
+// Buffers:   values      Item[n]
 //            valid       u32[n]: 0 where null; not read unless has_valid
 //            tree        Value[fewer than n]: level 1 first; nodes of which a row is not there
 //                        are left out
-//            tree_flags  u32: 1 where a node has a row that is not null
+//            tree_flags  u32: 1 where a node has a row that is not null; of a spread how many
 //            low, high   u32[n]: the first row of a frame and the first after it; not read where
 //                        a level is made
-//            dst         Value[n]
+//            dst         Item[n]
 //            dst_flags   u32[n]: 1 where the frame has a row that is not null
 // Params:    n          rows
 //            order      of minima and maxima: 0 unsigned, 1 signed, 2 float
@@ -30,7 +33,7 @@
 // Determinism: the same bits in any order of groups: additions follow the tree.
 //
 // KIND is a definition: 0 u32 sum, 1 u64 sum, 2 f32 sum, 3 f64 sum, 4 codes of 32
-// bits, 5 codes of 64 bits, 6 u128 sum, 7 codes of 128 bits.
+// bits, 5 codes of 64 bits, 6 u128 sum, 7 codes of 128 bits, 8 f64 spread.
 // A u64 is a pair of words, a u128 four, low first, so that only f64 needs a feature of the
 // adapter.
 
@@ -104,13 +107,21 @@ fn apply(a: Value, b: Value) -> Value {
 }
 #endif
 
-@group(0) @binding(0) var<storage, read> values: array<Value>;
+#if KIND == 8
+// A node's mean, and the sum of its values' squared differences from it.
+alias Value = vec2<f64>;
+alias Item = f64;
+#else
+alias Item = Value;
+#endif
+
+@group(0) @binding(0) var<storage, read> values: array<Item>;
 @group(0) @binding(1) var<storage, read> valid: array<u32>;
 @group(0) @binding(2) var<storage, read_write> tree: array<Value>;
 @group(0) @binding(3) var<storage, read_write> tree_flags: array<u32>;
 @group(0) @binding(4) var<storage, read> low: array<u32>;
 @group(0) @binding(5) var<storage, read> high: array<u32>;
-@group(0) @binding(6) var<storage, read_write> dst: array<Value>;
+@group(0) @binding(6) var<storage, read_write> dst: array<Item>;
 @group(0) @binding(7) var<storage, read_write> dst_flags: array<u32>;
 @group(0) @binding(8) var<uniform> p: Params;
 
@@ -121,6 +132,10 @@ fn decode(v: Value) -> Value { return v; }
 #if KIND == 6
 fn encode(v: Value) -> Value { return v; }
 fn decode(v: Value) -> Value { return v; }
+#endif
+#if KIND == 8
+fn encode(v: Item) -> Value { return Value(v, 0.0lf); }
+fn decode(v: Value) -> Item { return v.y; }
 #endif
 #if KIND == 4
 fn encode(v: Value) -> Value {
@@ -181,6 +196,7 @@ fn decode(v: Value) -> Value {
 // What some rows come to.
 struct State {
     value: Value,
+    // Of a spread how many values.
     seen: u32,
 }
 
@@ -191,7 +207,16 @@ fn join(a: State, b: State) -> State {
     if a.seen == 0u {
         return b;
     }
+#if KIND == 8
+    let left = f64(a.seen);
+    let right = f64(b.seen);
+    let both = left + right;
+    let apart = b.value.x - a.value.x;
+    let squares = a.value.y + b.value.y + apart * apart * (left * right / both);
+    return State(Value(a.value.x + apart * (right / both), squares), a.seen + b.seen);
+#else
     return State(apply(a.value, b.value), 1u);
+#endif
 }
 
 fn node(base: u32, i: u32) -> State {
@@ -246,11 +271,11 @@ fn range(
             size /= 2u;
         }
         let s = join(left, right);
-        var value = Value();
+        var value = Item();
         if s.seen != 0u {
             value = decode(s.value);
         }
         dst[i] = value;
-        dst_flags[i] = s.seen;
+        dst_flags[i] = select(0u, 1u, s.seen != 0u);
     }
 }

@@ -239,9 +239,61 @@ class Relational:
             f"first_value(k) {total} {frame})",
             f"last_value(k) {total} {frame})",
         ]
+        functions += self.passing_over(total, frame, n) + self.distances(partition)
         shown = ["id"] + r.sample(functions, r.randint(1, 3))
         where = f" WHERE {self.gen.cond(1)}" if r.random() < 0.4 else ""
-        return Query(f"SELECT {', '.join(f'{c} AS c{i}' for i, c in enumerate(shown))} FROM data{where}")
+        query = f"SELECT {', '.join(f'{c} AS c{i}' for i, c in enumerate(shown))} FROM data{where}"
+        # DuckDB's IGNORE NULLS is one of the arguments.
+        ours = query.replace("|)", ") IGNORE NULLS")
+        return Query(ours, duckdb=query.replace("|)", " IGNORE NULLS)"))
+
+    def passing_over(self, total, frame, n):
+        """Values that are not null, marked by `|`, and aggregates of some rows or spreads."""
+        r = self.r
+        column = r.choice(["i32", "k", "t", "s", "m", "d", "ts", "f64"])
+        condition = r.choice(["b", "NOT b", "k > 100", "i16 % 3 = 0", "s IS NOT NULL", "f64 < 0 OR k IS NULL"])
+        return [
+            f"lag({column}, {n + 1}|) {total})",
+            f"lead({column}|) {total})",
+            f"first_value({column}|) {total} {frame})",
+            f"last_value({column}|) {total} {frame})",
+            f"nth_value({column}, {n + 1}|) {total} {frame})",
+            f"count(*) FILTER (WHERE {condition}) {total} {frame})",
+            f"sum(CAST(i32 AS BIGINT)) FILTER (WHERE {condition}) {total} {frame})",
+            f"max({r.choice(['i16', 'd', 'm', 'u32'])}) FILTER (WHERE {condition}) {total} {frame})",
+            f"avg(f64) FILTER (WHERE {condition}) {total} {frame})",
+            f"stddev({r.choice(['i16', 'f64', 'u8'])}) {total} {frame})",
+            f"var_pop({r.choice(['i16', 'f64', 'u8'])}) {total} {frame})",
+            # DataFusion has these over frames that only grow.
+            f"bool_and(b) {total})",
+            f"bool_or({condition}) {total})",
+        ]
+
+    def distances(self, partition):
+        """Aggregates over frames by a distance of the key, or of the runs of peers."""
+        r = self.r
+        unit = r.choice(["k", "id", "i64", "f64", "m", "w", "d", "ts"])
+        def far():
+            n = r.choice([0, 1, 7, 100, 3000])
+            return {
+                "i64": str(n * 10**6),
+                "f64": f"{n / 8}",
+                "m": f"{n * 3}.25",
+                "w": f"{n}000000000000.5",
+                "d": f"INTERVAL '{n} days'",
+                "ts": r.choice([f"INTERVAL '{n} hours'", f"INTERVAL '{n} days'", f"INTERVAL '{n % 50} months'"]),
+            }.get(unit, str(n))
+        ends = [f"{far()} PRECEDING AND CURRENT ROW", f"CURRENT ROW AND {far()} FOLLOWING",
+                f"{far()} PRECEDING AND {far()} FOLLOWING", f"UNBOUNDED PRECEDING AND {far()} FOLLOWING",
+                f"{far()} PRECEDING AND UNBOUNDED FOLLOWING"]
+        key = f"OVER ({partition}ORDER BY {self.order([unit])}"
+        groups = f"OVER ({partition}ORDER BY {self.order(['k', 's', 'u8', 'd', 'b'])}"
+        a, b = r.randint(0, 3), r.randint(0, 3)
+        apart = r.choice([f"{a} PRECEDING AND CURRENT ROW", f"{a} PRECEDING AND {b} FOLLOWING",
+                          f"{a} FOLLOWING AND {a + b} FOLLOWING", f"{a + b} PRECEDING AND {a} PRECEDING"])
+        made = ["count(*)", "sum(CAST(i32 AS BIGINT))", "sum(m)", "min(i16)", "max(d)", "avg(f64)"]
+        return [f"{r.choice(made)} {key} RANGE BETWEEN {r.choice(ends)})" for _ in range(3)] + [
+            f"{r.choice(made)} {groups} GROUPS BETWEEN {apart})"]
 
     def sort(self):
         r = self.r

@@ -30,7 +30,8 @@ use crate::{
     memory::PeakPool,
     options::SessionOptions,
     plan::{
-        DeviceSet, Footers, OrderJoins, PlaceOnDevice, PlacementOptions, ReadLate, SharingPlanner,
+        DeviceSet, FilterInArgument, Footers, OrderJoins, PlaceOnDevice, PlacementOptions,
+        ReadLate, SharingPlanner,
     },
     read,
     statement::{self, Outcome, RunOptions, Statement},
@@ -104,6 +105,7 @@ impl Session {
             .with_config(config(&options))
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(SharingPlanner))
+            .with_optimizer_rule(Arc::new(FilterInArgument))
             .with_physical_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(read::CountRowsInMemory))
             .with_physical_optimizer_rule(Arc::new(ReadLate))

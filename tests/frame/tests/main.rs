@@ -10,5 +10,6 @@ mod reading;
 mod remote_reading;
 mod remote_writing;
 mod resident;
+mod window_frames;
 mod windows;
 mod writing;

@@ -16,6 +16,7 @@
 //! | `order` | the order of joins |
 //! | `subquery` | filters that compare with the value of a subquery |
 //! | `share` | aggregations that stand in a query more than once |
+//! | `window_filter` | conditions of window aggregates, moved into their arguments |
 //! | `late` | scans that test a join's keys before they read the rest of a row |
 //! | `choose` | the device of a segment, with the reason |
 
@@ -36,6 +37,7 @@ pub mod rule;
 mod segment;
 mod share;
 mod subquery;
+mod window_filter;
 
 pub(crate) use late::{ReadLate, is_read_late, is_told};
 pub(crate) use order::OrderJoins;
@@ -44,5 +46,6 @@ pub use coded::Footers;
 pub use decision::{Decision, Estimate};
 pub use devices::DeviceSet;
 pub(crate) use share::SharingPlanner;
+pub(crate) use window_filter::FilterInArgument;
 
 pub use rule::{PlaceOnDevice, PlacementOptions, place};

@@ -8,7 +8,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `mod` | [`Frame`], [`frames`]: the rows of each row's frame |
-//! | `values` | [`pick`]: one row of each frame; [`aggregate`], [`count`] over frames |
+//! | `distance` | [`range_frames`]: frames whose ends are keys' distances |
+//! | `values` | [`pick`], [`pick_valid`]: one row of each frame; [`aggregate`], [`count`] over frames |
 //! | `sources` | the kernels' texts |
 //!
 //! # Determinism
@@ -26,11 +27,14 @@ use crate::{
     types::PhysType,
 };
 
+mod distance;
 mod sources;
 mod values;
 
+pub(crate) use distance::Search;
+pub use distance::{End, Keys, range_frames};
 pub use sources::sources;
-pub use values::{FrameOp, Pick, aggregate, aggregate_supported, count, pick};
+pub use values::{FrameOp, Pick, aggregate, aggregate_supported, count, pick, pick_valid};
 
 use sources::{FRAME_BOUNDS, RUN_EDGES};
 

@@ -1,10 +1,11 @@
-//! What functions take from frames: one row, or the sum, an extreme or the count of all.
+//! What functions take from frames: one row, or the sum, an extreme, the spread or the count of
+//! all.
 
 use windlass_device::{Backend, Device, DeviceBuffer, Queue, Reservation};
 
 use super::{
     Frames,
-    sources::{Kind, PICK, RANGE},
+    sources::{Kind, PICK, PICK_VALID, RANGE},
 };
 use crate::{
     column::{DeviceColumn, Storage, Validity},
@@ -12,6 +13,7 @@ use crate::{
     error::{KernelError, Result},
     gather::widen,
     launcher::{Launcher, alloc_words},
+    scan::{self, ScanOp},
     types::PhysType,
 };
 
@@ -39,6 +41,9 @@ pub enum FrameOp {
     Min,
     /// The greatest, in the same order.
     Max,
+    /// Of `F64`, the sum of their squared differences from their mean, which divided by their
+    /// number, or by one less, is their variance. It does not cancel, however large the mean is.
+    Spread,
 }
 
 /// The number of one row of each frame, `u32::MAX` where the frame has not so many: what
@@ -69,33 +74,71 @@ pub fn pick(
     Ok(picked)
 }
 
+/// As [`pick`], counting only the rows of a frame in which the column is not null.
+///
+/// # Errors
+/// As [`pick`]; `Invalid` when the column has fewer rows than the frames or lies on another
+/// device.
+pub fn pick_valid(
+    device: &dyn Device,
+    queue: &mut dyn Queue,
+    reservation: &mut Reservation,
+    column: &DeviceColumn,
+    frames: &Frames,
+    which: Pick,
+) -> Result<DeviceBuffer> {
+    frames.check(device)?;
+    let n = frames.rows;
+    column.check("window pick", device, n)?;
+    if matches!(column.validity, Validity::All) || n == 0 {
+        return pick(device, queue, reservation, frames, which);
+    }
+    if Launcher::new(device, queue, reservation).is_none() {
+        return cpu::window::pick_valid(device, reservation, column, frames, which);
+    }
+    let ones = ones(device, queue, reservation, column, n)?;
+    let upto = scan::inclusive(device, queue, reservation, &ones, n, ScanOp::Sum)?.values;
+    let (k, from_last) = match which {
+        Pick::FromFirst(k) => (k, 0),
+        Pick::FromLast(k) => (k, 1),
+    };
+    let picked = alloc_words(device, reservation, n, 1)?;
+    if let Some(mut l) = Launcher::new(device, queue, reservation) {
+        let buffers = [&frames.low, &frames.high, &upto, &picked];
+        l.launch_each(&PICK_VALID, &[], n, &buffers, &[n as u32, k, from_last])?;
+    }
+    Ok(picked)
+}
+
 /// Whether a device can aggregate columns of this type over frames.
 ///
 /// # Errors
 /// `Unsupported` with the reason; `Invalid` for types of which there is no such aggregate: sums
-/// are of integers of 32 bits or more and of floats, extremes of all but booleans.
+/// are of integers of 32 bits or more and of floats, extremes of all but booleans, spreads of
+/// `F64`.
 pub fn aggregate_supported(device: &dyn Device, ty: PhysType, op: FrameOp) -> Result<()> {
     let narrow = matches!(ty, PhysType::I8 | PhysType::I16 | PhysType::U8 | PhysType::U16);
-    if ty == PhysType::Bool || (narrow && op == FrameOp::Sum) {
+    let spread = op == FrameOp::Spread;
+    if ty == PhysType::Bool || (narrow && op == FrameOp::Sum) || (spread && ty != PhysType::F64) {
         let expected = match op {
             FrameOp::Sum => "a column of i32, i64, i128, u32, u64, f32 or f64",
-            _ => "a column of numbers",
+            FrameOp::Min | FrameOp::Max => "a column of numbers",
+            FrameOp::Spread => "a column of f64",
         };
         let (expected, got) = (expected.to_string(), ty.to_string());
         return Err(KernelError::Invalid { operation: OPERATION, expected, got });
     }
     let info = device.info();
-    let sum_f64 = op == FrameOp::Sum && ty == PhysType::F64;
-    if sum_f64 && info.backend == Backend::Wgpu && !info.features.float64 {
+    if Kind::of(ty, op).needs_f64() && info.backend == Backend::Wgpu && !info.features.float64 {
         return Err(KernelError::Unsupported {
             device: info.name.to_string(),
-            reason: "window sums of f64 need 64-bit floats".into(),
+            reason: "window sums and spreads of f64 need 64-bit floats".into(),
         });
     }
     Ok(())
 }
 
-/// The sum, minimum or maximum of the column's values in the frame of each row. Nulls are passed
+/// The sum, an extreme or the spread of the column's values in the frame of each row. Nulls are passed
 /// over; a frame without a value gives null (its value is 0). Time grows with the logarithm of a
 /// frame's rows.
 ///
@@ -119,10 +162,11 @@ pub fn aggregate(
         return cpu::window::aggregate(device, reservation, &wide, frames, op);
     };
     let (ty, words) = (column.ty, column.ty.words());
-    let kind = [("KIND", Kind::of(ty, op == FrameOp::Sum) as u32)];
+    let kind = Kind::of(ty, op);
     let out = l.alloc_words(n, words)?;
     let flags = l.alloc_words(n, 1)?;
-    let tree = l.alloc_words(n, words)?;
+    let tree = l.alloc_words(n, kind.node_words(words))?;
+    let kind = [("KIND", kind as u32)];
     let tree_flags = l.alloc_words(n, 1)?;
     let unused = l.alloc_words(1, 1)?;
     let (valid, has_valid) = match &wide.validity {
@@ -161,14 +205,27 @@ pub fn count(
     frames.check(device)?;
     let n = frames.rows;
     column.check(OPERATION, device, n)?;
-    let (storage, validity) = (Storage::Wide, Validity::All);
     if Launcher::new(device, queue, reservation).is_none() {
         let values = cpu::window::count(device, reservation, column, frames)?;
-        let storage = Storage::Packed;
-        return Ok(DeviceColumn { ty: PhysType::U32, storage, values, bit_offset: 0, validity });
+        let (ty, storage, validity) = (PhysType::U32, Storage::Packed, Validity::All);
+        return Ok(DeviceColumn { ty, storage, values, bit_offset: 0, validity });
     }
+    let ones = ones(device, queue, reservation, column, n)?;
+    let mut counts = aggregate(device, queue, reservation, &ones, frames, FrameOp::Sum)?;
+    counts.validity = Validity::All;
+    Ok(counts)
+}
+
+/// On a GPU, 1 for each row that is not null in a checked column, else 0.
+fn ones(
+    device: &dyn Device,
+    queue: &mut dyn Queue,
+    reservation: &mut Reservation,
+    column: &DeviceColumn,
+    n: usize,
+) -> Result<DeviceColumn> {
     let wide = widen(device, queue, reservation, column, n)?;
-    let ones = match &wide.validity {
+    let values = match &wide.validity {
         Validity::Words(words) => words.clone(),
         _ => {
             let ones = alloc_words(device, reservation, n, 1)?;
@@ -176,8 +233,6 @@ pub fn count(
             ones
         }
     };
-    let ones = DeviceColumn { ty: PhysType::U32, storage, values: ones, bit_offset: 0, validity };
-    let mut counts = aggregate(device, queue, reservation, &ones, frames, FrameOp::Sum)?;
-    counts.validity = Validity::All;
-    Ok(counts)
+    let (ty, storage, validity) = (PhysType::U32, Storage::Wide, Validity::All);
+    Ok(DeviceColumn { ty, storage, values, bit_offset: 0, validity })
 }

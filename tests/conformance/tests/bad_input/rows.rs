@@ -9,7 +9,7 @@ use windlass_kernels::{
     reduce,
     scan::{self, Scan, ScanOp},
     sort,
-    window::{self, Bound, Frame, FrameOp, Pick},
+    window::{self, Bound, End, Frame, FrameOp, Keys, Pick},
 };
 
 use crate::{
@@ -318,10 +318,20 @@ fn windows(bad: &mut Bad) {
     for (what, c) in bad.bad_columns(PhysType::I32) {
         refuse!(bad, what, window::aggregate(&c, &frames, FrameOp::Max));
         refuse!(bad, what, window::count(&c, &frames));
+        refuse!(bad, what, window::pick_valid(&c, &frames, Pick::FromFirst(0)));
+        let good = bad.column(PhysType::I32);
+        let by = |column| Keys { column, descending: false, nulls_first: false };
+        let ends = |column| [End::Bound(Bound::Partition), End::Value(column)];
+        refuse!(bad, what, window::range_frames(pair, ROWS, by(&c), ends(&good)));
+        refuse!(bad, what, window::range_frames(pair, ROWS, by(&good), ends(&c)));
+        let other = bad.column(PhysType::U32);
+        let what = "values of another type than the keys";
+        refuse!(bad, what, window::range_frames(pair, ROWS, by(&good), ends(&other)));
     }
     let (bools, bytes) = (bad.column(PhysType::Bool), bad.column(PhysType::I8));
     refuse!(bad, "booleans", window::aggregate(&bools, &frames, FrameOp::Min));
     refuse!(bad, "a sum of bytes", window::aggregate(&bytes, &frames, FrameOp::Sum));
+    refuse!(bad, "a spread of bytes", window::aggregate(&bytes, &frames, FrameOp::Spread));
     let mut elsewhere = Bad::new(if bad.cpu { Target::Emulated } else { Target::Cpu });
     let (device, queue, reservation) = elsewhere.on();
     let words = device.alloc(reservation, ROWS * 4).unwrap();
@@ -333,4 +343,5 @@ fn windows(bad: &mut Bad) {
     refuse!(bad, what, window::pick(&other, Pick::FromFirst(0)));
     refuse!(bad, what, window::aggregate(&good, &other, FrameOp::Max));
     refuse!(bad, what, window::count(&nulls, &other));
+    refuse!(bad, what, window::pick_valid(&good, &other, Pick::FromFirst(0)));
 }

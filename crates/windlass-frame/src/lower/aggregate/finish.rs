@@ -152,7 +152,7 @@ pub(super) fn null_where_zero(count: &ArrayRef) -> Result<ArrayRef> {
 
 /// Sum by count at the result's scale, cut off; an error where a step or the result does
 /// not fit, as in DataFusion's averager.
-fn decimal_average(
+pub(crate) fn decimal_average(
     count: &Int64Array,
     sum: &Decimal128Array,
     scale: i8,

@@ -30,6 +30,7 @@ mod finish;
 mod pairs;
 mod pick;
 
+pub(crate) use finish::decimal_average;
 use pairs::Regression;
 
 /// An aggregation with the filters and projections below it as one program.

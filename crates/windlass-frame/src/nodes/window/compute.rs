@@ -4,26 +4,30 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, Scalar, UInt8Array,
-        UInt32Array, UInt64Array, make_array,
+        Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, Scalar,
+        UInt8Array, UInt32Array, UInt64Array, make_array,
     },
     buffer::ScalarBuffer,
     compute::{cast, kernels::zip::zip, take},
-    datatypes::{DataType, Float64Type, UInt32Type},
+    datatypes::{DataType, Decimal128Type, Float64Type, UInt32Type},
 };
 use datafusion::{error::DataFusionError, physical_plan::PhysicalExpr};
 use windlass_device::{DeviceBuffer, Queue, Reservation};
 use windlass_kernels::{
     DeviceBatch, DeviceColumn, KernelError, scan,
     sort::{SortKey, boundaries},
-    window::{self, Bound, Frame, FrameOp, Frames},
+    window::{self, Bound, End, Frame, FrameOp, Frames, Keys},
 };
 
 use super::{
     super::{Placed, sort::upload_keys},
     plan::{Call, WindowPlan},
+    span::{Edge, Span, group_keys},
 };
-use crate::batch::{array_bytes, read_column, read_words, upload_array};
+use crate::{
+    batch::{array_bytes, read_column, read_words, upload_array},
+    lower::aggregate::decimal_average,
+};
 
 /// What can go wrong: the device, or an expression.
 #[derive(Debug)]
@@ -43,10 +47,11 @@ pub(super) struct Windows<'a> {
     placed: &'a Placed,
     queue: &'a mut dyn Queue,
     reservation: Reservation,
+    plan: &'a WindowPlan,
     rows: &'a RecordBatch,
     starts: DeviceBuffer,
     peers: DeviceBuffer,
-    frames: HashMap<Frame, Frames>,
+    frames: HashMap<Span, Frames>,
 }
 
 /// The columns that `plan` adds to `rows`, which hold whole partitions in order.
@@ -70,7 +75,7 @@ pub(super) fn columns(
     drop(batch);
     let frames = HashMap::new();
     let mut windows =
-        Windows { placed, queue, reservation, rows, starts: partitions, peers, frames };
+        Windows { placed, queue, reservation, plan, rows, starts: partitions, peers, frames };
     plan.calls.iter().map(|(call, ty)| windows.call(call, ty)).collect()
 }
 
@@ -132,12 +137,20 @@ impl Windows<'_> {
                 let buckets: UInt64Array = (0..n).map(|i| Some(bucket(i))).collect();
                 cast(&buckets, ty).map_err(arrow_error)
             }
-            Call::Pick { arg, frame, pick, default } => {
+            Call::Pick { arg, frame, pick, ignore_nulls, default } => {
                 let values = evaluate(arg, self.rows)?;
-                let frames = self.frames(*frame)?;
+                let frames = self.frames(frame)?;
                 let device = &*self.placed.device;
-                let picked =
-                    window::pick(device, self.queue, &mut self.reservation, &frames, *pick)?;
+                let picked = match ignore_nulls {
+                    false => {
+                        window::pick(device, self.queue, &mut self.reservation, &frames, *pick)?
+                    }
+                    true => {
+                        let column = self.upload_nulls(&values)?;
+                        let memory = &mut self.reservation;
+                        window::pick_valid(device, self.queue, memory, &column, &frames, *pick)?
+                    }
+                };
                 let words = ScalarBuffer::new(read_words(self.queue, &picked, n)?, 0, n);
                 let words = UInt32Array::new(words, None);
                 let there: BooleanArray =
@@ -152,23 +165,47 @@ impl Windows<'_> {
             }
             Call::Fold { arg, frame, op } => {
                 let values = evaluate(arg, self.rows)?;
-                let values = cast(&values, ty).map_err(arrow_error)?;
-                let folded = self.fold(&values, *frame, *op)?;
+                // Booleans are compared as numbers.
+                let computed = if *ty == DataType::Boolean { &DataType::UInt8 } else { ty };
+                let values = cast(&values, computed).map_err(arrow_error)?;
+                let folded = self.fold(&values, frame, *op)?;
                 retyped(&folded, ty)
             }
             Call::Average { arg, frame } => {
                 let values = evaluate(arg, self.rows)?;
+                if let DataType::Decimal128(_, scale) = values.data_type() {
+                    let sums = self.fold(&values, frame, FrameOp::Sum)?;
+                    let counts = self.count(&values, frame)?;
+                    let counts = counts.as_primitive::<UInt32Type>().values().iter();
+                    let counts: Int64Array = counts.map(|n| Some(i64::from(*n))).collect();
+                    let sums = sums.as_primitive::<Decimal128Type>();
+                    return Ok(decimal_average(&counts, sums, *scale, ty)?);
+                }
                 let values = cast(&values, &DataType::Float64).map_err(arrow_error)?;
-                let sums = self.fold(&values, *frame, FrameOp::Sum)?;
-                let counts = self.count(&values, *frame)?;
+                let sums = self.fold(&values, frame, FrameOp::Sum)?;
+                let counts = self.count(&values, frame)?;
                 let sums = sums.as_primitive::<Float64Type>().iter();
                 let counts = counts.as_primitive::<UInt32Type>().values().iter();
                 let means = sums.zip(counts).map(|(sum, n)| Some(sum? / f64::from(*n)));
                 Ok(Arc::new(means.collect::<Float64Array>()))
             }
+            Call::Variance { arg, frame, sample, root } => {
+                let values = evaluate(arg, self.rows)?;
+                let values = cast(&values, &DataType::Float64).map_err(arrow_error)?;
+                let spreads = self.fold(&values, frame, FrameOp::Spread)?;
+                let counts = self.count(&values, frame)?;
+                let spreads = spreads.as_primitive::<Float64Type>().iter();
+                let counts = counts.as_primitive::<UInt32Type>().values().iter();
+                let variances = spreads.zip(counts).map(|(spread, n)| {
+                    let n = if *sample { n.checked_sub(1).filter(|n| *n > 0)? } else { *n };
+                    let variance = spread? / f64::from(n);
+                    Some(if *root { variance.sqrt() } else { variance })
+                });
+                Ok(Arc::new(variances.collect::<Float64Array>()))
+            }
             Call::Count { arg, frame } => {
                 let values = evaluate(arg, self.rows)?;
-                let counts = self.count(&values, *frame)?;
+                let counts = self.count(&values, frame)?;
                 retyped(&counts, ty)
             }
         }
@@ -199,20 +236,63 @@ impl Windows<'_> {
     }
 
     /// The frame of every row, computed once.
-    fn frames(&mut self, frame: Frame) -> Result<Frames, Failure> {
-        if let Some(frames) = self.frames.get(&frame) {
+    fn frames(&mut self, span: &Span) -> Result<Frames, Failure> {
+        if let Some(frames) = self.frames.get(span) {
             return Ok(frames.clone());
         }
         let (device, n) = (&*self.placed.device, self.rows.num_rows());
-        let words = (&self.starts, &self.peers);
-        let frames = window::frames(device, self.queue, &mut self.reservation, words, n, frame)?;
-        self.frames.insert(frame, frames.clone());
+        let frames = match span.frame() {
+            Some(frame) => {
+                let words = (&self.starts, &self.peers);
+                window::frames(device, self.queue, &mut self.reservation, words, n, frame)?
+            }
+            None => self.frames_by_key(span)?,
+        };
+        self.frames.insert(span.clone(), frames.clone());
         Ok(frames)
+    }
+
+    /// The frames by distances of the order's key, or of the numbers of the runs of peers.
+    fn frames_by_key(&mut self, span: &Span) -> Result<Frames, Failure> {
+        let (keys, options) = match (span.counts_groups(), self.plan.order.first()) {
+            (false, Some(key)) => (evaluate(&key.expr, self.rows)?, key.options),
+            _ => {
+                let numbers = self.ranks(scan::dense_rank)?;
+                let numbers = group_keys(numbers.as_primitive::<UInt32Type>().values());
+                (numbers, Default::default())
+            }
+        };
+        let device = self.placed.device.clone();
+        let column = self.upload(&keys)?;
+        let mut values = |edge: &Edge| -> Result<Option<DeviceColumn>, Failure> {
+            let Some(values) = edge.keys(&keys, options.descending) else { return Ok(None) };
+            // DataFusion's operator decides what a frame past its type's end holds.
+            let values = values.map_err(|e| KernelError::Unsupported {
+                device: device.info().name.to_string(),
+                reason: format!("a frame's key and distance: {e}"),
+            })?;
+            self.upload(&values).map(Some)
+        };
+        let (start, end) = (values(&span.start)?, values(&span.end)?);
+        let end_of = |edge: &Edge, values| match (edge, values) {
+            (_, Some(values)) => End::Value(values),
+            (Edge::Rows(bound), None) => End::Bound(*bound),
+            (_, None) => End::Bound(Bound::Peers),
+        };
+        let ends = [end_of(&span.start, start.as_ref()), end_of(&span.end, end.as_ref())];
+        let keys = Keys {
+            column: &column,
+            descending: options.descending,
+            nulls_first: options.nulls_first,
+        };
+        let (words, n) = ((&self.starts, &self.peers), self.rows.num_rows());
+        let memory = &mut self.reservation;
+        Ok(window::range_frames(&*device, self.queue, memory, words, n, keys, ends)?)
     }
 
     /// The first row of each frame, and the row after it, on the host.
     fn bounds(&mut self, frame: Frame) -> Result<(ScalarBuffer<u32>, ScalarBuffer<u32>), Failure> {
-        let frames = self.frames(frame)?;
+        let frames = self.frames(&frame.into())?;
         let (low, high) = frames.bounds();
         let n = frames.rows();
         let mut read = |words| read_words(self.queue, words, n);
@@ -227,7 +307,13 @@ impl Windows<'_> {
         Ok(upload_array(device, self.queue, &mut reservation, values)?)
     }
 
-    fn fold(&mut self, values: &ArrayRef, frame: Frame, op: FrameOp) -> Result<ArrayRef, Failure> {
+    /// A column that is null where the values, which may be texts, are.
+    fn upload_nulls(&mut self, values: &ArrayRef) -> Result<DeviceColumn, Failure> {
+        let nulls = UInt8Array::new(vec![0; values.len()].into(), values.logical_nulls());
+        self.upload(&(Arc::new(nulls) as ArrayRef))
+    }
+
+    fn fold(&mut self, values: &ArrayRef, frame: &Span, op: FrameOp) -> Result<ArrayRef, Failure> {
         let frames = self.frames(frame)?;
         let column = self.upload(values)?;
         let device = &*self.placed.device;
@@ -236,11 +322,9 @@ impl Windows<'_> {
         Ok(read_column(self.queue, &folded, frames.rows())?)
     }
 
-    fn count(&mut self, values: &ArrayRef, frame: Frame) -> Result<ArrayRef, Failure> {
+    fn count(&mut self, values: &ArrayRef, frame: &Span) -> Result<ArrayRef, Failure> {
         let frames = self.frames(frame)?;
-        // Only nulls count, which texts have too.
-        let nulls = UInt8Array::new(vec![0; values.len()].into(), values.logical_nulls());
-        let column = self.upload(&(Arc::new(nulls) as ArrayRef))?;
+        let column = self.upload_nulls(values)?;
         let device = &*self.placed.device;
         let counts = window::count(device, self.queue, &mut self.reservation, &column, &frames)?;
         Ok(read_column(self.queue, &counts, frames.rows())?)

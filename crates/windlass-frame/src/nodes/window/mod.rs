@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | [`DeviceWindowExec`] |
 //! | `plan` | [`WindowPlan`]: DataFusion's window expressions as what a device computes |
+//! | `span` | frames, also by distances of keys |
 //! | `compute` | the columns of one batch of sorted rows |
 
 use std::{fmt, sync::Arc, time::Instant};
@@ -35,6 +36,7 @@ use super::{DeviceFailure, Placed, chain::one_line, metrics::DeviceMetrics};
 
 mod compute;
 mod plan;
+mod span;
 
 pub use plan::WindowPlan;
 

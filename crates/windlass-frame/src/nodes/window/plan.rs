@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::{
     common::ScalarValue,
-    logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits},
     physical_expr::{
         PhysicalSortExpr,
         expressions::Literal,
@@ -23,6 +22,7 @@ use windlass_kernels::{
     window::{Bound, Frame, FrameOp, Pick},
 };
 
+use super::span::Span;
 use crate::lower::{
     Unsupported,
     types::{is_string, phys_type},
@@ -48,27 +48,38 @@ pub(super) enum Call {
     PercentRank,
     CumeDist,
     Ntile(u64),
-    /// A value of one row of the frame; the default where there is no such row.
+    /// A value of one row of the frame, counting all rows or those where it is not null; the
+    /// default where there is no such row.
     Pick {
         arg: Arc<dyn PhysicalExpr>,
-        frame: Frame,
+        frame: Span,
         pick: Pick,
+        ignore_nulls: bool,
         default: Option<ScalarValue>,
     },
     /// A sum, the argument cast to the result's type, or an extreme.
     Fold {
         arg: Arc<dyn PhysicalExpr>,
-        frame: Frame,
+        frame: Span,
         op: FrameOp,
     },
-    /// Of an argument that is an `f64`.
+    /// Of an argument that is an `f64` or a decimal.
     Average {
         arg: Arc<dyn PhysicalExpr>,
-        frame: Frame,
+        frame: Span,
+    },
+    /// Of an argument that is an `f64`.
+    Variance {
+        arg: Arc<dyn PhysicalExpr>,
+        frame: Span,
+        /// Divided by one less than the number of values.
+        sample: bool,
+        /// The standard deviation.
+        root: bool,
     },
     Count {
         arg: Arc<dyn PhysicalExpr>,
-        frame: Frame,
+        frame: Span,
     },
 }
 
@@ -118,7 +129,8 @@ impl WindowPlan {
     pub(crate) fn folds(&self) -> impl Iterator<Item = (PhysType, FrameOp)> {
         self.calls.iter().filter_map(|(call, ty)| match call {
             Call::Fold { op, .. } => Some((stored(ty)?, *op)),
-            Call::Average { .. } => Some((PhysType::F64, FrameOp::Sum)),
+            Call::Average { .. } => Some((stored(ty)?, FrameOp::Sum)),
+            Call::Variance { .. } => Some((PhysType::F64, FrameOp::Spread)),
             _ => None,
         })
     }
@@ -135,14 +147,19 @@ impl WindowPlan {
     }
 }
 
-/// The type of a column of values that are computed with; decimals are 16 bytes.
+/// The type of a column of values that are computed with: decimals are 16 bytes, booleans numbers.
 fn stored(ty: &DataType) -> Option<PhysType> {
     match ty {
         DataType::Decimal128(..) => Some(PhysType::I128),
+        DataType::Boolean => Some(PhysType::U8),
         ty if is_string(ty) => None,
         ty => phys_type(ty).ok(),
     }
 }
+
+/// The rows of the partition before a row, and behind it.
+const BEFORE: Frame = Frame { start: Bound::Partition, end: Bound::Before(1) };
+const BEHIND: Frame = Frame { start: Bound::After(1), end: Bound::Partition };
 
 fn no(reason: impl Into<String>) -> Unsupported {
     Unsupported::new(reason)
@@ -153,21 +170,21 @@ fn call(
     schema: &arrow::datatypes::SchemaRef,
     ty: &DataType,
 ) -> Result<Call, Unsupported> {
-    let frame = || frame(expr.get_window_frame());
+    let frame = || Span::lower(expr.get_window_frame(), expr.order_by(), schema);
     let any = expr.as_any();
-    // These settings can be read in no other way; the tests of windows ask for each of them.
-    let settings = format!("{expr:?}");
     if let Some(standard) = any.downcast_ref::<StandardWindowExpr>() {
         let function = standard.get_standard_func_expr().as_any();
         let Some(function) = function.downcast_ref::<WindowUDFExpr>() else {
             return Err(no("the function is not one of DataFusion's"));
         };
         let args = function.args();
-        let refuse = |what: &str, why| if settings.contains(what) { Err(no(why)) } else { Ok(()) };
-        refuse("ignore_nulls: true", "IGNORE NULLS is the CPU's")?;
-        refuse("is_reversed: true", "it reads its rows in reverse order")?;
-        let arg = || args.first().map(Arc::clone).ok_or_else(|| no("it has no argument"));
         let name = function.fun().name();
+        let picks = matches!(name, "lag" | "lead" | "first_value" | "last_value" | "nth_value");
+        let (reversed, ignore_nulls) = settings(function)?;
+        if !picks && (reversed || ignore_nulls) {
+            return Err(no("it ignores nulls, or reads its rows in reverse order"));
+        }
+        let arg = || args.first().map(Arc::clone).ok_or_else(|| no("it has no argument"));
         return Ok(match name {
             "row_number" => Call::RowNumber,
             "rank" => Call::Rank,
@@ -180,9 +197,9 @@ fn call(
             },
             "lag" | "lead" => {
                 let offset = integer(args.get(1))?.unwrap_or(1);
-                let offset = if name == "lag" { offset } else { -offset };
+                let back = (name == "lag") != reversed;
+                let offset = if back { offset } else { -offset };
                 let rows = u32::try_from(offset.unsigned_abs()).unwrap_or(u32::MAX);
-                let at = if offset > 0 { Bound::Before(rows) } else { Bound::After(rows) };
                 let default = match args.get(2) {
                     None => None,
                     Some(default) => {
@@ -191,26 +208,33 @@ fn call(
                         (!cast.is_null()).then_some(cast)
                     }
                 };
-                let (frame, pick) = (Frame::row(at), Pick::FromFirst(0));
-                Call::Pick { arg: arg()?, frame, pick, default }
+                let (frame, pick) = match (ignore_nulls, offset) {
+                    (true, 0) => return Err(no("IGNORE NULLS of the row itself is the CPU's")),
+                    (true, 1..) => (BEFORE, Pick::FromLast(rows - 1)),
+                    (true, _) => (BEHIND, Pick::FromFirst(rows - 1)),
+                    (false, 1..) => (Frame::row(Bound::Before(rows)), Pick::FromFirst(0)),
+                    (false, _) => (Frame::row(Bound::After(rows)), Pick::FromFirst(0)),
+                };
+                Call::Pick { arg: arg()?, frame: frame.into(), pick, ignore_nulls, default }
             }
             "first_value" => {
                 let pick = Pick::FromFirst(0);
-                Call::Pick { arg: arg()?, frame: frame()?, pick, default: None }
+                Call::Pick { arg: arg()?, frame: frame()?, pick, ignore_nulls, default: None }
             }
             "last_value" => {
                 let pick = Pick::FromLast(0);
-                Call::Pick { arg: arg()?, frame: frame()?, pick, default: None }
+                Call::Pick { arg: arg()?, frame: frame()?, pick, ignore_nulls, default: None }
             }
             "nth_value" => {
                 let n = integer(args.get(1))?.unwrap_or(0);
+                let n = if reversed { -n } else { n };
                 let rows = u32::try_from(n.unsigned_abs()).unwrap_or(u32::MAX);
                 let pick = match n {
                     0 => return Err(no("its row is not a number other than 0")),
                     1.. => Pick::FromFirst(rows - 1),
                     _ => Pick::FromLast(rows - 1),
                 };
-                Call::Pick { arg: arg()?, frame: frame()?, pick, default: None }
+                Call::Pick { arg: arg()?, frame: frame()?, pick, ignore_nulls, default: None }
             }
             _ => return Err(no("the function has no device form")),
         });
@@ -222,8 +246,14 @@ fn call(
     } else {
         return Err(no("the function is not one of DataFusion's"));
     };
-    if aggregate.is_distinct() || settings.contains("filter: Some(") {
-        return Err(no("DISTINCT and FILTER are the CPU's"));
+    let name = aggregate.fun().name();
+    if aggregate.is_distinct() {
+        return Err(no(format!("{name} of DISTINCT values is the CPU's")));
+    }
+    // Where an aggregate passes over nulls its condition is part of the argument.
+    // It can be read in no other way; a text that looks the same is refused too.
+    if format!("{expr:?}").contains("filter: Some(") {
+        return Err(no(format!("FILTER of {name} is the CPU's")));
     }
     let args = aggregate.expressions();
     let [arg] = args.as_slice() else { return Err(no("it has not one argument")) };
@@ -233,16 +263,43 @@ fn call(
         let decimal = matches!(t, DataType::Decimal128(..));
         decimal || matches!(t, DataType::Int64 | DataType::UInt64 | DataType::Float64)
     };
-    match aggregate.fun().name() {
+    let extreme = |op| match stored(ty) {
+        Some(_) if given == *ty => {
+            Ok(Call::Fold { arg: Arc::clone(&arg), frame: frame.clone(), op })
+        }
+        _ => Err(no(format!("{name} of {given} over windows is the CPU's"))),
+    };
+    let variance = |sample, root| match *ty == DataType::Float64 && given.is_numeric() {
+        true => Ok(Call::Variance { arg: Arc::clone(&arg), frame: frame.clone(), sample, root }),
+        false => Err(no(format!("{name} of {given} over windows is the CPU's"))),
+    };
+    match name {
         "count" => Ok(Call::Count { arg, frame }),
         "sum" if numbers(ty) => Ok(Call::Fold { arg, frame, op: FrameOp::Sum }),
         "avg" if *ty == DataType::Float64 && given.is_numeric() => Ok(Call::Average { arg, frame }),
-        name @ ("min" | "max") if given == *ty => match stored(ty) {
-            None | Some(PhysType::Bool) => Err(no(format!("{name} of {ty} is the CPU's"))),
-            Some(_) if name == "min" => Ok(Call::Fold { arg, frame, op: FrameOp::Min }),
-            Some(_) => Ok(Call::Fold { arg, frame, op: FrameOp::Max }),
-        },
+        "avg" if matches!((&given, ty), (DataType::Decimal128(..), DataType::Decimal128(..))) => {
+            Ok(Call::Average { arg, frame })
+        }
+        "min" | "bool_and" => extreme(FrameOp::Min),
+        "max" | "bool_or" => extreme(FrameOp::Max),
+        "var" => variance(true, false),
+        "var_pop" => variance(false, false),
+        "stddev" => variance(true, true),
+        "stddev_pop" => variance(false, true),
         name => Err(no(format!("{name} of {given} has no device form over windows"))),
+    }
+}
+
+/// Whether a function reads its rows in reverse order, and whether it ignores nulls: its last two
+/// fields, which can be read in no other way.
+fn settings(function: &WindowUDFExpr) -> Result<(bool, bool), Unsupported> {
+    let text = format!("{function:?}");
+    match text.rsplit_once(", is_reversed: ").map(|(_, settings)| settings) {
+        Some("false, ignore_nulls: false }") => Ok((false, false)),
+        Some("false, ignore_nulls: true }") => Ok((false, true)),
+        Some("true, ignore_nulls: false }") => Ok((true, false)),
+        Some("true, ignore_nulls: true }") => Ok((true, true)),
+        _ => Err(no("its settings cannot be read")),
     }
 }
 
@@ -259,32 +316,4 @@ fn integer(expr: Option<&Arc<dyn PhysicalExpr>>) -> Result<Option<i64>, Unsuppor
         Ok(ScalarValue::Int64(n)) if n != Some(i64::MIN) => Ok(n),
         _ => Err(varies()),
     }
-}
-
-fn frame(frame: &WindowFrame) -> Result<Frame, Unsupported> {
-    let bound = |bound: &WindowFrameBound| {
-        let (rows, before) = match bound {
-            WindowFrameBound::CurrentRow if frame.units == WindowFrameUnits::Rows => {
-                return Ok(Bound::After(0));
-            }
-            WindowFrameBound::CurrentRow => return Ok(Bound::Peers),
-            WindowFrameBound::Preceding(rows) => (rows, true),
-            WindowFrameBound::Following(rows) => (rows, false),
-        };
-        if rows.is_null() {
-            return Ok(Bound::Partition);
-        }
-        if frame.units != WindowFrameUnits::Rows {
-            let units = frame.units;
-            return Err(no(format!("{units} frames by a distance are the CPU's")));
-        }
-        match rows.cast_to(&DataType::UInt64) {
-            Ok(ScalarValue::UInt64(Some(n))) => {
-                let n = u32::try_from(n).unwrap_or(u32::MAX);
-                Ok(if before { Bound::Before(n) } else { Bound::After(n) })
-            }
-            _ => Err(no(format!("{rows} rows of a frame"))),
-        }
-    };
-    Ok(Frame { start: bound(&frame.start_bound)?, end: bound(&frame.end_bound)? })
 }

@@ -321,7 +321,7 @@ mod tests {
             (0..n / 8 + 2).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let valid: Vec<bool> = (3..n + 3).map(|bit| bytes[bit / 8] >> (bit % 8) & 1 == 1).collect();
         let mut r = device.pool().reserve(0).unwrap();
-        let starts: Vec<u32> = (0..n).map(|row| u32::from(row % 1000 == 0)).collect();
+        let starts: Vec<u32> = (0..n).map(|row| u32::from(row.is_multiple_of(1000))).collect();
         let starts = adopt(&device, &mut r, starts).unwrap();
         let frame = Frame { start: Bound::Before(200), end: Bound::After(70) };
         let mut queue = device.queue().unwrap();
@@ -348,7 +348,7 @@ mod tests {
         let bits = Bits::validity(&column).unwrap();
         let ones = Counts::new(bits, n);
         let [low, high] = bounds(&frames).unwrap();
-        let plain = groups(n, n, |_, out| ones.write((&low, &high), out));
+        let plain = groups(n, n, |_, out| ones.write((&low[..], &high[..]), out));
         assert!(plain == *aligned_words(&counts, n).unwrap());
     }
 

@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `frames` | the bounds of frames, and counts of their values |
-//! | `mod` | rows, sums and extremes of frames |
+//! | `mod` | rows, sums, extremes and spreads of frames |
+//! | `search` | ends of frames by values, and rows that are not null |
 
 use std::borrow::Cow;
 
@@ -25,9 +26,11 @@ use crate::{
 };
 
 mod frames;
+mod search;
 
 use frames::Counts;
 pub(crate) use frames::{count, frames, rank};
+pub(crate) use search::{pick_valid, search};
 
 /// The bounds of frames.
 fn bounds(frames: &Frames) -> Result<[Cow<'_, [u32]>; 2]> {
@@ -97,6 +100,10 @@ pub(crate) fn aggregate(
             run.sums(u64::from_le_bytes, 0, u64::wrapping_add, u64::wrapping_sub)
         }
         (FrameOp::Sum, _) => run.sums(u32::from_le_bytes, 0, u32::wrapping_add, u32::wrapping_sub),
+        (FrameOp::Spread, _) => {
+            let load = |b| Moments { rows: 1.0, mean: f64::from_le_bytes(b), squares: 0.0 };
+            run.over(load, |m| m.squares, Moments::default(), Moments::join)
+        }
         (_, T::I8) => extreme!(i32, i8),
         (_, T::I16) => extreme!(i32, i16),
         (_, T::I32) => extreme!(i32, i32),
@@ -110,6 +117,33 @@ pub(crate) fn aggregate(
         (_, T::U32 | T::Bool) => extreme!(u32, u32),
     }?;
     Ok(DeviceColumn { ty: c.ty, storage: Storage::Packed, values, bit_offset: 0, validity })
+}
+
+/// Of some values: how many, their mean, and the sum of their squared differences from it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    rows: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Of the values of both (Chan, Golub and LeVeque, 1983).
+    fn join(self, other: Self) -> Self {
+        if self.rows == 0.0 {
+            return other;
+        }
+        if other.rows == 0.0 {
+            return self;
+        }
+        let rows = self.rows + other.rows;
+        let apart = other.mean - self.mean;
+        Self {
+            rows,
+            mean: self.mean + apart * (other.rows / rows),
+            squares: self.squares + other.squares + apart * apart * (self.rows * other.rows / rows),
+        }
+    }
 }
 
 /// Rows by which a frame may grow over the one before it, so that its rows are added to that

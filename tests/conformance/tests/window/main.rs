@@ -11,6 +11,10 @@ use windlass_kernels::{
     window::{self, Bound, Frame, FrameOp, Frames, Pick},
 };
 
+mod by_key;
+
+use by_key::{distances, rows_that_are_not_null, spreads};
+
 conformance::everywhere!(
     rows_of_frames,
     sums,
@@ -19,8 +23,11 @@ conformance::everywhere!(
     values_outside_a_frame_do_not_matter,
     many_rows,
     refuses,
+    distances,
+    rows_that_are_not_null,
+    spreads,
 );
-conformance::everywhere!(emulated_checked: rows_of_frames, extremes);
+conformance::everywhere!(emulated_checked: rows_of_frames, extremes, distances);
 
 const SIZES: [usize; 10] = [0, 1, 2, 31, 33, 64, 255, 257, 1000, 2049];
 
@@ -242,7 +249,8 @@ fn check(bench: &mut Bench, c: &HostColumn, how: Presented, sorted: &Sorted, ops
 
 fn can(bench: &Bench, ty: PhysType, op: FrameOp) -> bool {
     let info = bench.device().info();
-    let can = op != FrameOp::Sum || ty != PhysType::F64 || info.features.float64;
+    let floats = matches!(op, FrameOp::Sum | FrameOp::Spread) && ty == PhysType::F64;
+    let can = !floats || info.features.float64;
     match window::aggregate_supported(bench.device(), ty, op) {
         Ok(()) => assert!(can),
         Err(KernelError::Unsupported { reason, .. }) => {
@@ -437,6 +445,7 @@ fn refuses(target: Target) {
         (column(PhysType::I64, &long), FrameOp::Max),
         (column(PhysType::Bool, &long), FrameOp::Min),
         (column(PhysType::I8, &long), FrameOp::Sum),
+        (column(PhysType::I32, &long), FrameOp::Spread),
     ] {
         bad.push(aggregate(&mut bench, &column, &on_device, op).map(|_| ()));
     }
