@@ -4,7 +4,8 @@
 //! order, in one dimension. Here the texts are changed before they are compiled, so that
 //!
 //! * the threads of a group come from the last to the first, which shows where a barrier lacks;
-//! * the groups too, which shows where one writes what another owns;
+//! * the groups too, which shows where one writes what another owns; those that are not asked
+//!   for come after them;
 //! * the groups lie in two dimensions, as they do past 65,535;
 //! * each third weak exchange of a thread fails without cause, as WGSL lets it.
 
@@ -79,8 +80,10 @@ fn reordered_entry(entry: &str, block: u32) -> String {
         "
         let {lid} = {last_thread}u - {lid}_place;
         let {nwg} = vec3<u32>({ROW}u, {nwg}_place.x * {nwg}_place.y / {ROW}u, 1u);
+        let {wid}_all = {wid}_place.x + {wid}_place.y * {nwg}_place.x;
+        let {wid}_asked = {nwg}_place.x * {nwg}_place.y - {MORE}u;
         let {wid}_turned =
-            {nwg}.x * {nwg}.y - 1u - ({wid}_place.x + {wid}_place.y * {nwg}_place.x);
+            select({wid}_all, {wid}_asked - 1u - {wid}_all, {wid}_all < {wid}_asked);
         if ({wid}_turned >= {nwg}.x * {nwg}.y) {{ return; }}
         let {wid} = vec3<u32>({wid}_turned % {ROW}u, {wid}_turned / {ROW}u, 0u);
         "

@@ -42,6 +42,8 @@ pub(crate) fn extremes(ty: PhysType) -> Vec<u128> {
         PhysType::F64 => {
             let mut v: Vec<u128> = f64s.iter().map(|f| u128::from(f.to_bits())).collect();
             v.extend([0x7ff8 << 48, 0xfff8 << 48, 0x7ff0 << 48 | 1, 1, 1 << 63 | 1]);
+            // A NaN by the last bit of its high half alone.
+            v.push(0x7ff0_0001 << 32);
             v
         }
         _ => vec![0, 1, truncate(ty, u128::MAX), sign, sign - 1, truncate(ty, u128::MAX - 1)],

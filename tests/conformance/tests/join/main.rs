@@ -14,7 +14,16 @@ mod run;
 
 use run::{Case, check};
 
-conformance::everywhere!(types, several_keys, sizes, skewed, pieces, random_joins, refusals);
+conformance::everywhere!(
+    types,
+    several_keys,
+    sizes,
+    skewed,
+    pieces,
+    cut_tiles,
+    random_joins,
+    refusals
+);
 // Instrumented kernels are slow, so this is a part of the suite.
 conformance::everywhere!(emulated_checked: several_keys, pieces);
 conformance::everywhere!(mod large: emulated, wgpu, real: large_build);
@@ -165,6 +174,26 @@ fn pieces(target: Target) {
             probe = keys(PhysType::U16, 1100, 400, Nulls::OneIn(30), 4);
             probe.values[1030..1033].fill(Some(1));
         }
+        check(&device, &case);
+    }
+}
+
+/// The rows of many pairs at each place of a tile in turn, where pieces must cut it.
+fn cut_tiles(target: Target) {
+    let device = target.open();
+    let mut build = keys(PhysType::U16, 400, 9, Nulls::None, 3);
+    build.values[..300].fill(Some(1));
+    for at in [0, 300, 600, 900] {
+        let mut probe = keys(PhysType::U16, 1100, 400, Nulls::OneIn(30), 4);
+        probe.values[at..at + 100].fill(Some(1));
+        let case = Case {
+            build: vec![build.clone()],
+            probe: vec![probe],
+            build_how: Presented::Wide,
+            probe_how: Presented::Wide,
+            null_equals_null: false,
+            max_pairs: 20_000,
+        };
         check(&device, &case);
     }
 }
