@@ -23,9 +23,9 @@ use windlass_device::Queue;
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
-    DeviceFailure, DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
+    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
     download::to_host,
-    failure::is_out_of_memory,
+    failure::{failed, is_out_of_memory},
     metrics::{DeviceMetrics, batch_bytes},
     upload::upload_one,
 };
@@ -52,7 +52,7 @@ const LEAST_ROWS: usize = 8192;
 /// ```
 ///
 /// A batch for which the device has no memory is split; one that fails otherwise goes to
-/// the CPU operators, or is a [`DeviceFailure`] where its rows were made on the device.
+/// the CPU operators, or is a [`DeviceFailure`](super::DeviceFailure) where its rows were made on the device.
 #[derive(Debug)]
 pub struct DevicePipelineExec {
     input: Arc<dyn ExecutionPlan>,
@@ -129,7 +129,7 @@ impl DeviceNode for DevicePipelineExec {
 
 impl DevicePipelineExec {
     /// The batches of a partition, coded by `dictionaries`, for a node on the same device. A
-    /// failure is a [`DeviceFailure`]: the CPU takes over the query, not the batch.
+    /// failure is a [`DeviceFailure`](super::DeviceFailure): the CPU takes over the query, not the batch.
     ///
     /// # Errors
     /// Those of executing the input.
@@ -243,8 +243,7 @@ impl Runner {
 
     /// The failure of the device where the CPU cannot take over the batch.
     fn failed(&self, e: KernelError) -> DataFusionError {
-        self.metrics.fallback(&self.placed, OPERATOR, &e);
-        DeviceFailure { device: self.placed.name(), operator: OPERATOR, source: e }.into()
+        failed(&self.placed, &self.metrics, OPERATOR, e)
     }
 
     /// Runs the kernel; over halves when the device has no memory for the whole and the rows

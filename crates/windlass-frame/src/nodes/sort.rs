@@ -31,7 +31,7 @@ use windlass_kernels::{
     sort::{SortKey, sort_indices, top_k},
 };
 
-use super::{DeviceFailure, Placed, chain::one_line, metrics::DeviceMetrics, upload::coalesce};
+use super::{Placed, chain::one_line, failure::failed, metrics::DeviceMetrics, upload::coalesce};
 use crate::{
     batch::{DictionaryLimits, SharedDictionary, array_bytes, read_words, upload_array},
     lower::{
@@ -56,7 +56,7 @@ const KEPT_ROWS: usize = 1 << 16;
 /// Text keys become their rank among the texts at hand. With a limit each batch gives its
 /// first rows, and the order of those decides: no more than a few times the limit is kept.
 /// Rows that are equal in all keys keep their order, so the result is determined. A
-/// device's failure is a [`DeviceFailure`], and so is a sort that does not fit the memory
+/// device's failure is a [`DeviceFailure`](super::DeviceFailure), and so is a sort that does not fit the memory
 /// limit: DataFusion's operator spills.
 #[derive(Debug)]
 pub struct DeviceSortExec {
@@ -155,8 +155,7 @@ impl Sorter {
     }
 
     fn failed(&self, e: KernelError) -> DataFusionError {
-        self.metrics.fallback(&self.placed, OPERATOR, &e);
-        DeviceFailure { device: self.placed.name(), operator: OPERATOR, source: e }.into()
+        failed(&self.placed, &self.metrics, OPERATOR, e)
     }
 
     /// The rows held, in order, and none held any more.

@@ -32,7 +32,7 @@ use datafusion::{
 use futures::{TryStreamExt, stream};
 use windlass_kernels::KernelError;
 
-use super::{DeviceFailure, Placed, chain::one_line, metrics::DeviceMetrics};
+use super::{Placed, chain::one_line, failure::failed, metrics::DeviceMetrics};
 
 mod compute;
 mod plan;
@@ -58,7 +58,7 @@ const OPERATOR: &str = "DeviceWindowExec";
 ///
 /// Only keys and arguments travel; a value of another row (`LAG`, `FIRST_VALUE`) comes back as
 /// its row's number, so arguments of any type do. The rows of a partition of the plan are held
-/// until all are there. A device's failure is a [`DeviceFailure`], and so are rows that do not
+/// until all are there. A device's failure is a [`DeviceFailure`](super::DeviceFailure), and so are rows that do not
 /// fit the memory limit: DataFusion's operator may need fewer at a time.
 #[derive(Debug)]
 pub struct DeviceWindowExec {
@@ -95,8 +95,7 @@ struct Collector {
 
 impl Collector {
     fn failed(&self, e: KernelError) -> DataFusionError {
-        self.metrics.fallback(&self.placed, OPERATOR, &e);
-        DeviceFailure { device: self.placed.name(), operator: OPERATOR, source: e }.into()
+        failed(&self.placed, &self.metrics, OPERATOR, e)
     }
 
     fn add(&mut self, batch: RecordBatch) -> Result<()> {
