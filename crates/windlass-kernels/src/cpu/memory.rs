@@ -1,5 +1,5 @@
 //! Host memory that twins write: adopted as a device buffer together with its share of the
-//! pool, and parts of other buffers without a copy.
+//! pool, and parts of other buffers without a copy. Cache lines that are asked for ahead.
 
 use std::sync::Arc;
 
@@ -67,4 +67,17 @@ fn borrow(device: &dyn Device, bytes: impl HostBytes) -> Result<DeviceBuffer> {
         expected: "the cpu device".into(),
         got: device.info().name.to_string(),
     })
+}
+
+/// Asks for the cache line of a value that is read soon.
+#[inline(always)]
+pub(crate) fn prefetch<T>(slice: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(value) = slice.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing into the program, and the address is a valid one.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast::<i8>()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (slice, at);
 }

@@ -261,9 +261,10 @@ fn partitions(rows: usize) -> usize {
 }
 
 /// Slots for a load of at most 0.6, where a lookup looks at 1.8 slots in the mean, or 3.6 for a
-/// key that is not there (Knuth, The Art of Computer Programming 3, 6.4).
-fn slots_for(rows: usize) -> usize {
-    rows * 5 / 3 + 2
+/// key that is not there; of one partition, of which every lookup is in the cache, for a load of
+/// a half: 1.5 and 2.5 slots (Knuth, The Art of Computer Programming 3, 6.4).
+fn slots_for(rows: usize, partitions: usize) -> usize {
+    if partitions == 1 { rows * 2 + 2 } else { rows * 5 / 3 + 2 }
 }
 
 /// Hashed codes; `same(a, b)` whether build rows of equal codes have the same key.
@@ -281,7 +282,7 @@ fn hashed<const W: usize>(
     let regions: Vec<Region> = before
         .windows(2)
         .map(|p| {
-            let region = Region { first, len: slots_for(p[1] - p[0]) };
+            let region = Region { first, len: slots_for(p[1] - p[0], partitions) };
             first += region.len;
             region
         })

@@ -11,9 +11,13 @@ use std::{
 
 use super::{
     host,
-    table::{Found, Table, prefetch},
+    table::{Found, Table},
 };
-use crate::{column::DeviceColumn, cpu::tasks, error::Result};
+use crate::{
+    column::DeviceColumn,
+    cpu::{memory::prefetch, tasks},
+    error::Result,
+};
 
 /// Rows that are looked up before their pairs are written: what was found, 4 MiB, is still in
 /// the cache then, and every thread has work (a guess).

@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 
 use super::codes::{CHUNK, CodeLayout, hash, hash_words};
-use crate::cpu::hash::read::HostColumn;
+use crate::cpu::{hash::read::HostColumn, memory::prefetch};
 
 /// The build rows that match a probe row: `count` of them. One alone is row `start`; more are
 /// `order[start..start + count]`.
@@ -84,19 +84,6 @@ pub(crate) struct Table {
     pub(super) order: Vec<u32>,
 }
 
-/// Asks for the cache line of a value that is read soon.
-#[inline(always)]
-pub(super) fn prefetch<T>(slice: &[T], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(value) = slice.get(at) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing into the program, and the address is a valid one.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast::<i8>()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (slice, at);
-}
-
 impl<const W: usize> Hashed<W> {
     /// The region and the first slot of a hash.
     #[inline(always)]
@@ -134,31 +121,28 @@ impl<const W: usize> Hashed<W> {
         // Rows that have met neither their key nor an empty slot; slot by slot, in passes without
         // branches.
         let (mut open, mut left) = ([0u32; CHUNK], 0);
-        let step = |i: usize, at: usize, found: &mut Found| {
-            let slot = &self.slots[at];
-            let taken = slot.found.count != 0;
-            let hit = taken & (slot.code == codes[i]) && same(i, slot.found);
-            *found = if hit { slot.found } else { Found::default() };
-            taken & !hit
-        };
         for (i, (found, slot)) in found.iter_mut().zip(&slots).enumerate() {
+            let slot = &self.slots[*slot];
+            *found = slot.found;
             open[left] = i as u32;
-            left += usize::from(step(i, *slot, found));
+            left += usize::from(!slot.ends(&codes[i], |f| same(i, f)));
         }
         while left > 0 {
             let before = std::mem::take(&mut left);
             for at in 0..before {
                 let i = open[at] as usize;
                 slots[i] = self.next(hashes[i], slots[i]);
+                let slot = &self.slots[slots[i]];
+                found[i] = slot.found;
                 open[left] = i as u32;
-                left += usize::from(step(i, slots[i], &mut found[i]));
+                left += usize::from(!slot.ends(&codes[i], |f| same(i, f)));
             }
         }
         clear_dead(live, found);
     }
 
     /// The look-up in the one region of a small table, which is in the cache: no slot is asked
-    /// for ahead, and a row whose first slot decides takes one step.
+    /// for ahead, and a row whose first two slots decide takes one step.
     #[inline(always)]
     fn find_near(
         &self,
@@ -168,30 +152,41 @@ impl<const W: usize> Hashed<W> {
         same: impl Fn(usize, Found) -> bool,
     ) {
         let slots = &self.slots[region.first..][..region.len];
+        let after = |at: usize| if at + 1 == slots.len() { 0 } else { at + 1 };
+        let ends = |i: usize, slot: &Slot<W>| slot.ends(&codes[i], |f| same(i, f));
         // Rows that have met neither their key nor an empty slot, and the slot they have met.
         let (mut open, mut left) = ([(0u32, 0u32); CHUNK], 0);
-        let step = |i: usize, at: usize, found: &mut Found| {
-            let slot = &slots[at];
-            let taken = slot.found.count != 0;
-            let hit = taken & (slot.code == codes[i]) && same(i, slot.found);
-            *found = if hit { slot.found } else { Found::default() };
-            taken & !hit
-        };
+        // The first two slots decide of most rows, so both are looked at, without a branch.
         for (i, (code, found)) in codes.iter().zip(&mut *found).enumerate() {
             let at = home_in(hash(code), slots.len());
-            open[left] = (i as u32, at as u32);
-            left += usize::from(step(i, at, found));
+            let next = after(at);
+            let (first, second) = (ends(i, &slots[at]), ends(i, &slots[next]));
+            *found = slots[if first { at } else { next }].found;
+            open[left] = (i as u32, next as u32);
+            left += usize::from(!first & !second);
         }
         while left > 0 {
             let before = std::mem::take(&mut left);
             for k in 0..before {
                 let (i, at) = open[k];
-                let next = at as usize + 1;
-                let at = if next == slots.len() { 0 } else { next };
+                let at = after(at as usize);
+                found[i as usize] = slots[at].found;
                 open[left] = (i, at as u32);
-                left += usize::from(step(i as usize, at, &mut found[i as usize]));
+                left += usize::from(!ends(i as usize, &slots[at]));
             }
         }
+    }
+}
+
+impl<const W: usize> Slot<W> {
+    /// Whether a search for a code ends here: the slot is empty, and what it has found is none, or
+    /// it has the code, and `same` says that it has the key. No result is chosen by a branch, which
+    /// would be guessed wrong: that of a slot which does not end the search is written over.
+    #[inline(always)]
+    fn ends(&self, code: &[u64; W], same: impl Fn(Found) -> bool) -> bool {
+        let taken = self.found.count != 0;
+        // An empty slot has no row whose key could be looked at.
+        !taken | (taken & (self.code == *code) && same(self.found))
     }
 }
 

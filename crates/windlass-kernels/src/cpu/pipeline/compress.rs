@@ -11,6 +11,9 @@ use super::select::{PLACES, wide_vectors, widest_vectors};
 /// guess that lies between the two (measured 1, 50 and 99 of 100: `filter/filter/*`).
 const SPARSE: usize = 8;
 
+/// Places behind those of the selected values that may be written: a step moves so many.
+pub(super) const SPARE: usize = 16;
+
 /// For four bits the 32-bit lanes of the 64-bit values whose bits are ones, lowest first.
 #[cfg(target_arch = "x86_64")]
 const LANES: [[u32; 8]; 16] = {
@@ -30,7 +33,7 @@ const LANES: [[u32; 8]; 16] = {
 };
 
 impl Selection {
-    /// Copies the selected values, of a chunk's in `from`, to the front of `out`, which has as
+    /// Copies the selected values, of all rows' in `from`, to the front of `out`, which has as
     /// many places as `from`. What is behind them is undefined.
     pub(super) fn compress<T: Pod>(&self, from: &[T], out: &mut [T]) {
         let out = &mut out[..from.len()];
@@ -42,16 +45,17 @@ impl Selection {
     /// [`Selection::len`] are afterwards.
     ///
     /// # Safety
-    /// `to` is valid for writes of as many values as `from` has, and is not of its memory.
+    /// `to` is valid for writes of as many values as `from` has, or as are selected and [`SPARE`]
+    /// more, and is not of its memory.
     pub(super) unsafe fn compress_to<T: Pod>(&self, from: &[T], to: *mut T) {
-        assert_eq!(from.len(), self.of, "a value for each row of the chunk");
-        // SAFETY: both have a place for each row of the chunk.
+        assert_eq!(from.len(), self.of, "a value for each row");
+        // SAFETY: `from` has a value for each row; the caller's of `to`.
         unsafe { self.bring(from.as_ptr(), to) };
     }
 
     /// Moves the selected values of a chunk to its front.
     pub(super) fn compress_in_place<T: Pod>(&self, data: &mut [T]) {
-        assert_eq!(data.len(), self.of, "a value for each row of the chunk");
+        assert_eq!(data.len(), self.of, "a value for each row");
         let at = data.as_mut_ptr();
         // SAFETY: it has a place for each row, which may be read and written by one pointer.
         unsafe { self.bring(at, at) };
@@ -60,14 +64,14 @@ impl Selection {
     /// Moves selected values to the front.
     ///
     /// # Safety
-    /// `from` is valid for reads and `to` for writes of a value for each row of the chunk. They
-    /// may be the same, but not overlap otherwise.
+    /// `from` is valid for reads of a value for each row, and `to` for writes of as many, or of
+    /// the selected ones and [`SPARE`] more. They may be the same, but not overlap otherwise.
     #[inline(always)]
     unsafe fn bring<T: Pod>(&self, from: *const T, to: *mut T) {
         // SAFETY: as the caller's; the processor has the features.
         unsafe {
             if self.count * SPARSE < self.of {
-                return self.ones(from, to, 0, 0);
+                return self.few(from, to);
             }
             #[cfg(target_arch = "x86_64")]
             if matches!(size_of::<T>(), 4 | 8) {
@@ -83,6 +87,18 @@ impl Selection {
         }
     }
 
+    /// Moves the selected values by their row numbers: one load does not wait for another.
+    ///
+    /// # Safety
+    /// As [`Selection::bring`].
+    #[inline(always)]
+    unsafe fn few<T: Copy>(&self, from: *const T, to: *mut T) {
+        for (place, row) in self.rows().iter().enumerate() {
+            // SAFETY: there is such a row, and there are no fewer rows before it than places.
+            unsafe { to.add(place).write(from.add(*row as usize).read()) };
+        }
+    }
+
     /// Moves the selected values of the words from `whole` on, of which `count` come before, one
     /// by one.
     ///
@@ -94,7 +110,7 @@ impl Selection {
             let mut left = self.words[w];
             while left != 0 {
                 let row = w * 64 + left.trailing_zeros() as usize;
-                // SAFETY: the row is of the chunk, and the place is not past it.
+                // SAFETY: there is such a row, and the place is not past it.
                 unsafe { to.add(count).write(from.add(row).read()) };
                 count += 1;
                 left &= left - 1;
@@ -113,7 +129,8 @@ impl Selection {
         for (w, first) in (0..self.of).step_by(64).enumerate() {
             let word = self.words[w];
             for k in 0..(self.of - first).min(64) {
-                // SAFETY: the row is of the chunk, and the place is not past it.
+                // SAFETY: there is such a row, and the place is not past it, and at most one
+                // behind those of the selected.
                 unsafe { to.add(count).write(from.add(first + k).read()) };
                 count += (word >> k) as usize & 1;
             }
@@ -134,8 +151,9 @@ impl Selection {
         let (mut count, whole) = (0, self.of / 64);
         for (w, word) in self.words[..whole].iter().enumerate() {
             for (k, byte) in word.to_le_bytes().into_iter().enumerate() {
-                // SAFETY: values `at..at + 8` are of the chunk; `count` is not above `at`, so
-                // the places written are of it too, and hold no value that is yet to be read.
+                // SAFETY: there are values `at..at + 8`; `count` is not above `at`, so the places
+                // written are no others, and hold no value that is yet to be read. They are at
+                // most eight behind those of the selected.
                 unsafe {
                     let at = from.add(w * 64 + k * 8).cast::<__m256i>();
                     let places = PLACES[usize::from(byte)].as_ptr().cast();
@@ -259,6 +277,7 @@ mod tests {
         // and the processor is asked for the features.
         let mut ways: Vec<Way<'_, T>> = vec![
             Box::new(|from, to| unsafe { s.ones(from, to, 0, 0) }),
+            Box::new(|from, to| unsafe { s.few(from, to) }),
             Box::new(|from, to| unsafe { s.every(from, to) }),
         ];
         #[cfg(target_arch = "x86_64")]
@@ -281,6 +300,11 @@ mod tests {
             }
         }
         for (i, way) in ways.iter().enumerate() {
+            // No place is written that is neither of a row nor among the spare ones.
+            let places = from.len().min(want.len() + SPARE);
+            let mut short = vec![T::zeroed(); from.len() + SPARE + 1];
+            way(from.as_ptr(), short.as_mut_ptr());
+            assert!(short[places..].iter().all(|v| *v == T::zeroed()), "way {i}");
             // One place more, which stays as it is.
             let mut out = vec![T::zeroed(); from.len() + 1];
             let mut data = from.to_vec();

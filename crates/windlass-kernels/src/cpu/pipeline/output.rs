@@ -8,6 +8,7 @@ use super::{
     Chunk, Values,
     bits::BitBuilder,
     column::{BitsFrom, InPlace, RawValues},
+    compress::SPARE,
     run::finish,
     scratch::width,
     select::Selection,
@@ -77,7 +78,7 @@ impl Output {
         self.rows += n;
     }
 
-    /// Appends those of a chunk's `n` rows that are selected, or with no selection all, of a
+    /// Appends those of the next `n` rows that are selected, or with no selection all, of a
     /// column whose rows can be taken where they lie: nothing is written twice.
     pub(super) fn append_in_place(
         &mut self,
@@ -110,9 +111,9 @@ impl Output {
 
     fn compress<T: Pod>(&mut self, bytes: &[u8], selection: &Selection) {
         let from: &[T] = cast_slice(bytes);
-        self.values.reserve(bytes.len());
+        self.values.reserve((selection.len() + SPARE) * size_of::<T>());
         let at = self.values.len();
-        // SAFETY: there is room for as many values as the chunk has rows behind those written,
+        // SAFETY: there is room for the selected values and the spare ones behind those written,
         // which are of `T` too: the place is aligned, as the buffer is for every type of Arrow.
         // As many values are written as the selection has rows.
         unsafe {
@@ -146,7 +147,7 @@ impl Output {
     }
 }
 
-/// Appends the bits of the selected rows of a chunk, or of all `n`.
+/// Appends the bits of the selected rows, or of all `n`.
 fn append_bits(out: &mut BitBuilder, bits: BitsFrom<'_>, selection: Option<&Selection>, n: usize) {
     match selection {
         Some(selection) => selection.compress_bits(|row| bits.word(row), out),

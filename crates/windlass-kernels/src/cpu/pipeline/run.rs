@@ -7,7 +7,10 @@ use std::{cell::RefCell, sync::Arc};
 use arrow::buffer::{Buffer, MutableBuffer};
 use windlass_device::{Device, DeviceBuffer, HostBytes, Reservation, pool::Allocation};
 
-use super::{CHUNK_ROWS, Evaluator, Mode, Scratch, column, invalid, output::Output};
+use super::{
+    CHUNK_ROWS, Evaluator, Mode, Scratch, column, compress::SPARE, invalid, output::Output,
+    select::Selection,
+};
 use crate::{
     column::{DeviceBatch, DeviceColumn},
     error::Result,
@@ -60,6 +63,12 @@ fn whole(
     out
 }
 
+/// Rows whose selected values are taken where they lie by one call for each column, so that the
+/// cache misses of rows far apart overlap: no program runs between them. They are a batch as
+/// scans give them; at 8 bytes a value they still fit a second-level cache of 1 MiB where the
+/// filter has read the column too (a stated guess).
+const WINDOW_ROWS: usize = 64 * CHUNK_ROWS;
+
 thread_local! {
     /// What the thread ran last: the batches of a partition come one after the other, and
     /// their vectors are warm.
@@ -109,6 +118,8 @@ struct Prepared {
     sources: Vec<Source>,
     evaluator: Evaluator,
     scratch: Scratch,
+    /// The selected rows of a window.
+    kept: Selection,
 }
 
 impl Prepared {
@@ -124,8 +135,8 @@ impl Prepared {
         let wanted = outputs.filter(|(_, s)| matches!(s, Source::Value(_))).map(|(id, _)| *id);
         let wanted: Vec<ValueId> = wanted.collect();
         let evaluator = Evaluator::new(&plan.program, plan.filter, &wanted)?;
-        let (plan, scratch) = (plan.clone(), Scratch::new());
-        Ok(Self { plan, mode, dense, sources, evaluator, scratch })
+        let (plan, scratch, kept) = (plan.clone(), Scratch::new(), Selection::default());
+        Ok(Self { plan, mode, dense, sources, evaluator, scratch, kept })
     }
 
     fn over(
@@ -135,7 +146,7 @@ impl Prepared {
         batch: &DeviceBatch,
         tables: &[DeviceColumn],
     ) -> Result<Whole> {
-        let Self { plan, mode, dense, sources, evaluator, scratch } = self;
+        let Self { plan, mode, dense, sources, evaluator, scratch, kept } = self;
         let (mode, dense) = (*mode, *dense);
         let bound = evaluator.bind(batch, tables)?;
         let outputs = plan.outputs.iter().zip(&*sources);
@@ -149,32 +160,44 @@ impl Prepared {
             outs.iter_mut().for_each(|(_, o)| o.expect(batch.rows));
         }
         let mut selected = MutableBuffer::new(0);
+        let any_in_place = outs.iter().any(|(s, _)| matches!(s, Source::InPlace(_)));
         let (mut start, mut rows) = (0, 0);
+        // The first row whose values are still to be taken where they lie.
+        let mut window = 0;
+        kept.clear();
         while start < batch.rows {
             let end = (start + CHUNK_ROWS).min(batch.rows);
             let chunk = bound.evaluate(scratch, start..end, mode)?;
             for (source, out) in &mut outs {
-                match source {
-                    Source::Value(i) => out.append(&chunk, *i),
-                    Source::InPlace(at) => {
-                        let rows = bound.inputs[*at].in_place(&(start..end));
-                        out.append_in_place(&rows, chunk.selected(), end - start);
-                    }
-                    Source::Passed(_) => {}
+                if let Source::Value(i) = source {
+                    out.append(&chunk, *i);
                 }
+            }
+            if any_in_place {
+                kept.extend(chunk.selected(), end - start);
             }
             if mode == Mode::Dense && plan.filter.is_some() {
                 let words = chunk.scratch.selected[..end - start].iter();
                 selected.extend(words.map(|s| u32::from(*s)));
             }
             rows += chunk.rows();
+            if any_in_place && (end == batch.rows || end - window == WINDOW_ROWS) {
+                let range = window..end;
+                let some = (kept.len() < range.len()).then_some(&*kept);
+                for (source, out) in &mut outs {
+                    if let Source::InPlace(at) = source {
+                        let rows = bound.inputs[*at].in_place(&range);
+                        out.append_in_place(&rows, some, range.len());
+                    }
+                }
+                if window == 0 {
+                    expect(&mut outs, |s| matches!(s, Source::InPlace(_)), rows, end, batch.rows);
+                }
+                window = end;
+                kept.clear();
+            }
             if start == 0 && !dense {
-                // The first chunk tells how many rows to expect of the others, up to its chance:
-                // three standard deviations of rows that are selected independently. Rows that
-                // are taken where they lie need the room of a whole chunk in the end.
-                let most = (rows + 3 * rows.isqrt()).min(end);
-                let more = (batch.rows - end).div_ceil(end) * most + CHUNK_ROWS;
-                outs.iter_mut().for_each(|(_, o)| o.expect(more));
+                expect(&mut outs, |s| matches!(s, Source::Value(_)), rows, end, batch.rows);
             }
             start = end;
         }
@@ -188,6 +211,25 @@ impl Prepared {
         });
         Ok((columns.collect::<Result<_>>()?, rows, selected))
     }
+}
+
+/// Makes room for what the rows from `end` to `all` are expected to leave, of which those before
+/// left `rows`: as large a share up to its chance, three standard deviations of rows that are
+/// selected independently.
+fn expect(
+    outs: &mut [(Source, Output)],
+    of: impl Fn(&Source) -> bool,
+    rows: usize,
+    end: usize,
+    all: usize,
+) {
+    if end == all {
+        return;
+    }
+    let most = (rows + 3 * rows.isqrt()).min(end);
+    let more = (all - end).div_ceil(end) * most + SPARE;
+    let outs = outs.iter_mut().filter(|(source, _)| of(source));
+    outs.for_each(|(_, out)| out.expect(more));
 }
 
 /// Host memory of an output and its share of the pool.

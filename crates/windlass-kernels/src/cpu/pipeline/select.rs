@@ -1,15 +1,12 @@
-//! The rows of a chunk that the filter leaves: as bits and as row numbers.
+//! The rows that the filter leaves, of a chunk or of several: as bits and as row numbers.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use super::{CHUNK_ROWS, bits::BitBuilder};
 
-/// Words of 64 bits for a chunk.
-const WORDS: usize = CHUNK_ROWS / 64;
-
-/// Words with at most this many ones are gone through one by one. A guess: eight steps find the
-/// ones of a word otherwise.
-const FEW: u32 = 6;
+/// Words with at most this many ones are gone through one by one. A guess: eight steps of eight
+/// places find the ones of a word otherwise.
+const FEW: usize = 8;
 
 /// For each byte the places of its ones, lowest first.
 pub(super) const PLACES: [[u8; 8]; 256] = {
@@ -52,25 +49,34 @@ pub(super) fn pack_word(bytes: &[u8; 64]) -> u64 {
     groups.fold(0, |word, (k, group)| word | u64::from(pack(*group)) << (8 * k))
 }
 
-/// Selected rows of a chunk.
-#[derive(Debug, Default)]
+/// Selected rows of a chunk, or of several one after the other.
+#[derive(Default)]
 pub(super) struct Selection {
-    /// Rows of the chunk.
+    /// Rows that there are.
     pub(super) of: usize,
     /// How many of them are selected.
     pub(super) count: usize,
-    /// A bit for each of them; 0 past the last, undefined in words after that one's.
-    pub(super) words: [u64; WORDS],
+    /// A bit for each of them; 0 past the last.
+    pub(super) words: Vec<u64>,
     /// Their numbers, ascending, once they are asked for.
     rows: OnceCell<Vec<u32>>,
+    /// Memory of earlier numbers.
+    spare: Cell<Vec<u32>>,
+}
+
+impl std::fmt::Debug for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Selection({} of {})", self.count, self.of)
+    }
 }
 
 impl Selection {
     /// Selects the rows whose byte in `values`, and in `valid` where there is one, is 1.
     pub(super) fn set(&mut self, values: &[u8], valid: Option<&[u8]>) {
         assert!(values.len() <= CHUNK_ROWS, "a chunk");
-        self.rows.take();
+        self.forget_rows();
         self.of = values.len();
+        self.words.resize(values.len().div_ceil(64), 0);
         #[cfg(target_arch = "x86_64")]
         if wide_vectors() {
             // SAFETY: the processor has the features.
@@ -89,21 +95,52 @@ impl Selection {
 
     #[inline(always)]
     fn set_here(&mut self, values: &[u8], valid: Option<&[u8]>, pack: impl Fn(&[u8; 64]) -> u64) {
-        let word_of = |bytes: &[u8]| match bytes.first_chunk::<64>() {
-            Some(all) => pack(all),
+        let words = &mut self.words[..];
+        let (whole, rest) = values.as_chunks::<64>();
+        words.iter_mut().zip(whole).for_each(|(word, bytes)| *word = pack(bytes));
+        if let Some(last) = words.get_mut(whole.len()) {
+            *last = pack(&padded(rest));
+        }
+        if let Some(valid) = valid {
+            let (whole, rest) = valid[..values.len()].as_chunks::<64>();
+            words.iter_mut().zip(whole).for_each(|(word, bytes)| *word &= pack(bytes));
+            if let Some(last) = words.get_mut(whole.len()) {
+                *last &= pack(&padded(rest));
+            }
+        }
+        self.count = words.iter().map(|word| word.count_ones() as usize).sum();
+    }
+
+    /// Selects no row, of none.
+    pub(super) fn clear(&mut self) {
+        self.forget_rows();
+        (self.of, self.count) = (0, 0);
+        self.words.clear();
+    }
+
+    /// Adds a chunk of `n` rows behind those there are, whose number is a multiple of 64: its
+    /// selected ones, or with no selection all.
+    pub(super) fn extend(&mut self, selected: Option<&Self>, n: usize) {
+        assert!(self.of.is_multiple_of(64), "whole words");
+        self.forget_rows();
+        match selected {
+            Some(chunk) => {
+                assert_eq!(chunk.of, n, "a chunk's selection");
+                self.words.extend_from_slice(&chunk.words);
+                self.count += chunk.count;
+            }
             None => {
-                let mut all = [0; 64];
-                all[..bytes.len()].copy_from_slice(bytes);
-                pack(&all)
+                let last = |row: usize| u64::MAX >> (64 - (n - row).min(64));
+                self.words.extend((0..n).step_by(64).map(last));
+                self.count += n;
             }
-        };
-        self.count = 0;
-        for (w, (values, word)) in values.chunks(64).zip(&mut self.words).enumerate() {
-            *word = word_of(values);
-            if let Some(valid) = valid {
-                *word &= word_of(&valid[w * 64..w * 64 + values.len()]);
-            }
-            self.count += word.count_ones() as usize;
+        }
+        self.of += n;
+    }
+
+    fn forget_rows(&mut self) {
+        if let Some(rows) = self.rows.take() {
+            self.spare.set(rows);
         }
     }
 
@@ -126,17 +163,28 @@ impl Selection {
 
     #[inline(always)]
     fn numbers_here(&self) -> Vec<u32> {
-        // Eight places are written for every byte of bits, and as many kept as it has ones.
-        let mut rows = vec![0; self.count + 8];
+        // Eight places are written for every byte of bits, or for every word of few, and as many
+        // kept as it has ones: the ends of loops of so few steps would be guessed wrong.
+        let mut rows = self.spare.take();
+        rows.resize(self.count + FEW, 0);
         let mut count = 0;
-        for (word, first) in self.words[..self.of.div_ceil(64)].iter().zip((0u32..).step_by(64)) {
-            if word.count_ones() <= FEW {
+        for (word, first) in self.words.iter().zip((0u32..).step_by(64)) {
+            let ones = word.count_ones() as usize;
+            if ones <= FEW {
+                let out = &mut rows[count..count + FEW];
                 let mut left = *word;
-                while left != 0 {
-                    rows[count] = first + left.trailing_zeros();
-                    count += 1;
-                    left &= left - 1;
+                let mut write = |out: &mut [u32]| {
+                    for out in out {
+                        *out = first.wrapping_add(left.trailing_zeros());
+                        left &= left.wrapping_sub(1);
+                    }
+                };
+                let (half, other) = out.split_at_mut(FEW / 2);
+                write(half);
+                if ones > FEW / 2 {
+                    write(other);
                 }
+                count += ones;
                 continue;
             }
             for (byte, first) in word.to_le_bytes().into_iter().zip((first..).step_by(8)) {
@@ -185,7 +233,7 @@ impl Selection {
         out: &mut BitBuilder,
         extract: impl Fn(u64, u64) -> u64,
     ) {
-        for (w, mask) in self.words[..self.of.div_ceil(64)].iter().enumerate() {
+        for (w, mask) in self.words.iter().enumerate() {
             if *mask != 0 {
                 out.push(extract(bits(w * 64), *mask), mask.count_ones() as usize);
             }
@@ -209,6 +257,13 @@ fn extract(bits: u64, mask: u64) -> u64 {
         zeros &= !odd;
     }
     bits
+}
+
+/// Bytes of the last rows, and zeros.
+fn padded(bytes: &[u8]) -> [u8; 64] {
+    let mut all = [0; 64];
+    all[..bytes.len()].copy_from_slice(bytes);
+    all
 }
 
 /// [`pack_word`] by instructions.
@@ -274,11 +329,18 @@ pub(super) mod tests {
             };
             for valid in [None, Some(&valid[..])] {
                 let rows = OnceCell::from(vec![7; 3]);
-                let old = Selection { of: 3, count: 3, words: [7; WORDS], rows: rows.clone() };
-                let mut got = old;
+                let old = || Selection {
+                    of: 3,
+                    count: 3,
+                    words: vec![7],
+                    rows: rows.clone(),
+                    spare: Cell::default(),
+                };
+                let mut got = old();
                 got.set(&bytes, valid);
                 assert_eq!((got.len(), got.rows()), (want(valid).len(), &want(valid)[..]), "{n}");
-                let mut portable = Selection { of: n, count: 3, words: [7; WORDS], rows };
+                let mut portable = old();
+                (portable.of, portable.words) = (n, vec![7; n.div_ceil(64)]);
                 portable.set_here(&bytes, valid, pack_word);
                 assert_eq!(portable.len(), want(valid).len(), "{n}");
                 assert_eq!(portable.numbers_here(), want(valid), "{n}");
@@ -287,12 +349,38 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn chunks_lie_behind_one_another() {
+        let mut all = Selection::default();
+        for _ in 0..2 {
+            all.clear();
+            let mut want: Vec<u32> = Vec::new();
+            for (part, step) in [1, 7, 0, 100].into_iter().enumerate() {
+                let n = if part == 3 { 70 } else { CHUNK_ROWS };
+                let mut chunk = Selection::default();
+                chunk.set(&bytes(n, step.max(1)), None);
+                let first = all.of as u32;
+                let rows = if step == 0 { 0..n as u32 } else { 0..0 };
+                want.extend(rows.map(|row| first + row));
+                if step == 0 {
+                    all.extend(None, n);
+                } else {
+                    want.extend(chunk.rows().iter().map(|row| first + row));
+                    all.extend(Some(&chunk), n);
+                }
+                assert_eq!((all.len(), all.rows()), (want.len(), &want[..]));
+            }
+            assert_eq!(all.of, 3 * CHUNK_ROWS + 70);
+        }
+    }
+
+    #[test]
     fn bits_of_every_selection_are_brought_together() {
         for (n, bytes) in all() {
             let mut selection = Selection::default();
             selection.set(&bytes, None);
-            let words: Vec<u64> =
-                (0..WORDS as u64).map(|w| (w + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let words: Vec<u64> = (0..CHUNK_ROWS as u64 / 64)
+                .map(|w| (w + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                .collect();
             let bit = |row: usize| words[row / 64] >> (row % 64) & 1;
             let want: Vec<u64> = (0..n).filter(|r| bytes[*r] == 1).map(bit).collect();
             let (mut out, mut portable) = (BitBuilder::default(), BitBuilder::default());

@@ -86,6 +86,60 @@ fn rows_are_filtered_in_order_and_nulls_drop() {
     assert_eq!(read(&out.columns[2], out.rows), want.iter().map(|v| Some(*v)).collect::<Vec<_>>());
 }
 
+/// The outputs are columns of the batch, whose rows are taken window by window, and a value that
+/// is computed chunk by chunk.
+#[test]
+fn rows_of_many_windows_are_taken_where_they_lie() {
+    let d = device();
+    let windows = 65_536;
+    for rows in [windows - 1, windows, windows + 1, 4 * windows + 777] {
+        // All rows of a window, none, few, and about half of them.
+        let keep = |i: usize| match i / windows {
+            0 => i % 97 == 5,
+            1 => true,
+            2 => false,
+            _ => (i * i) % 11 < 5,
+        };
+        for keep in [&keep as &dyn Fn(usize) -> bool, &|i| !keep(i)] {
+            let value = |i: usize| i as i64 * 2 + i64::from(keep(i));
+            let values: Vec<Option<i64>> = (0..rows).map(|i| Some(value(i))).collect();
+            let nulls: Vec<Option<i64>> =
+                (0..rows).map(|i| (i % 5 != 2).then_some(i as i64)).collect();
+            let flag = |i: usize| i % 3 == 1;
+            let flags: Vec<bool> = (0..rows).map(flag).collect();
+            let flags = DeviceColumn {
+                ty: PhysType::Bool,
+                storage: Storage::Packed,
+                values: bits(&d, 5, &flags),
+                bit_offset: 5,
+                validity: Validity::All,
+            };
+            let columns = vec![i64s(&d, &values), i64s(&d, &nulls), flags];
+            let batch = DeviceBatch { rows, columns };
+            let mut p = Program::new();
+            let (a, b) = (p.input(PhysType::I64, false), p.input(PhysType::I64, true));
+            let c = p.input(PhysType::Bool, false);
+            let [zero, two] = [0, 2].map(|v| p.constant(Scalar::Int(PhysType::I64, v)));
+            let odd = p.binary(BinaryOp::Rem, a, two, None).unwrap();
+            let odd = p.binary(BinaryOp::Ne, odd, zero, None).unwrap();
+            let twice = p.binary(BinaryOp::Add, b, b, None).unwrap();
+            let out = run(&d, &p, Some(odd), &[a, b, c, twice], &batch).unwrap();
+            let want: Vec<usize> = (0..rows).filter(|i| keep(*i)).collect();
+            assert_eq!(out.rows, want.len(), "{rows}");
+            let of = |f: &dyn Fn(usize) -> Option<i64>| -> Vec<Option<i64>> {
+                want.iter().map(|i| f(*i)).collect()
+            };
+            assert!(read(&out.columns[0], out.rows) == of(&|i| Some(value(i))), "{rows}");
+            assert!(read(&out.columns[1], out.rows) == of(&|i| nulls[i]), "{rows}");
+            assert!(read(&out.columns[3], out.rows) == of(&|i| nulls[i].map(|v| 2 * v)), "{rows}");
+            let got = out.columns[2].values.host_bytes().unwrap();
+            let at = out.columns[2].bit_offset as usize;
+            let got = (at..at + want.len()).map(|i| got[i / 8] >> (i % 8) & 1 == 1);
+            assert!(got.eq(want.iter().map(|i| flag(*i))), "{rows}");
+        }
+    }
+}
+
 #[test]
 fn dropped_and_unguarded_rows_do_not_fail() {
     let d = device();

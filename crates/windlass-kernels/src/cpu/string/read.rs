@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Ordering,
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -14,6 +15,9 @@ use crate::{
     error::{KernelError, Result},
     string::{StringColumn, Texts},
 };
+
+/// Views that are looked at twice in a row: 16 KiB of the first-level cache.
+const BLOCK: usize = 1024;
 
 /// Most bytes of a text that lie in its view.
 pub(crate) const INLINE: u32 = 12;
@@ -72,7 +76,39 @@ fn word(view: &[u8; 16], at: usize) -> u32 {
     u32::from_le_bytes([view[at * 4], view[at * 4 + 1], view[at * 4 + 2], view[at * 4 + 3]])
 }
 
-impl ViewRows<'_> {
+impl<'a> ViewRows<'a> {
+    /// A column of views; whether they are within their data is not checked.
+    ///
+    /// # Errors
+    /// `Invalid` for buffers that are not in host memory.
+    fn new(column: &'a StringColumn) -> Result<Self> {
+        let Texts::Views { views, data } = &column.texts else {
+            return Ok(Self { views: &[], data: Vec::new() });
+        };
+        let views = &host(views)?.as_chunks::<16>().0[..column.rows];
+        let data = data.iter().map(host).collect::<Result<_>>()?;
+        Ok(Self { views, data })
+    }
+
+    /// Whether the texts of these rows that are valid lie in their views or in the data.
+    fn within(&self, rows: Range<usize>, valid: Option<&Bits<'_>>) -> bool {
+        let views = &self.views[rows.clone()];
+        // What is in the shortest buffer is in any; without a way out, so that it is vector code.
+        let (buffers, shortest) =
+            (self.data.len() as u32, self.data.iter().map(|d| d.len()).min().unwrap_or(0));
+        // A sum that does not fit 32 bits is the greatest, and above this.
+        let shortest = shortest.min(u32::MAX as usize - 1) as u32;
+        let all = views.iter().fold(true, |all, view| {
+            let (len, buffer, first) = (word(view, 0), word(view, 2), word(view, 3));
+            let inside = (buffer < buffers) & (first.saturating_add(len) <= shortest);
+            all & ((len <= INLINE) | inside)
+        });
+        let missing = |(view, row): (&[u8; 16], usize)| {
+            self.of(view).is_none() && valid.is_none_or(|v| v.get(row).unwrap_or(false))
+        };
+        all || !views.iter().zip(rows).any(missing)
+    }
+
     /// The bytes of a view; `None` where they are not in the data.
     #[inline(always)]
     fn of<'v>(&'v self, view: &'v [u8; 16]) -> Option<&'v [u8]> {
@@ -169,6 +205,12 @@ fn ascends(offsets: &[[u8; 4]]) -> bool {
     pairs.fold(true, |ok, [a, b]| ok & (u32::from_le_bytes(*a) <= u32::from_le_bytes(*b)))
 }
 
+fn outside(operation: &'static str) -> KernelError {
+    let (expected, got) =
+        ("views of texts in their data buffers".into(), "one outside them".into());
+    KernelError::Invalid { operation, expected, got }
+}
+
 fn falls(operation: &'static str) -> KernelError {
     let (expected, got) = ("offsets that ascend".into(), "ones that fall".into());
     KernelError::Invalid { operation, expected, got }
@@ -205,28 +247,38 @@ pub(super) fn byte_lengths(operation: &'static str, c: &StringColumn) -> Result<
             }
             let length =
                 |[a, b]: &[[u8; 4]; 2]| u32::from_le_bytes(*b).wrapping_sub(u32::from_le_bytes(*a));
-            cleared(from, out, piece.array_windows().map(length), valid);
+            cleared(from..from + out.len(), out, piece.array_windows().map(length), valid);
         });
         return if good.into_inner() { Ok(lengths) } else { Err(falls(operation)) };
     }
-    let HostTexts::Views(rows) = HostTexts::new(operation, c)? else { return Ok(Vec::new()) };
-    Ok(groups(c.rows, PIECE, |from, out| {
-        let lengths = rows.views[from..from + out.len()].iter().map(|view| word(view, 0));
-        cleared(from, out, lengths, valid);
-    }))
+    let rows = ViewRows::new(c)?;
+    let good = AtomicBool::new(true);
+    let lengths = groups(c.rows, PIECE, |from, out| {
+        let end = from + out.len();
+        for from in (from..end).step_by(BLOCK) {
+            // A block is checked and read while it is in the cache.
+            let block = from..(from + BLOCK).min(end);
+            if !rows.within(block.clone(), valid) {
+                good.store(false, Relaxed);
+            }
+            let views = &rows.views[block.clone()];
+            cleared(block, out, views.iter().map(|view| word(view, 0)), valid);
+        }
+    });
+    if good.into_inner() { Ok(lengths) } else { Err(outside(operation)) }
 }
 
-/// Writes values of rows from `from` on, zeros for those that are not valid.
+/// Writes values of the next rows, zeros for those that are not valid.
 #[inline(always)]
 fn cleared(
-    from: usize,
+    rows: Range<usize>,
     out: &mut Group<'_, u32>,
     values: impl Iterator<Item = u32>,
     valid: Option<&Bits<'_>>,
 ) {
     let Some(valid) = valid else { return out.extend(values) };
-    let (n, mut row) = (out.len(), from);
-    let out = out.start(n, 0);
+    let mut row = rows.start;
+    let out = out.start(rows.len(), 0);
     out.iter_mut().zip(values).for_each(|(out, value)| *out = value);
     for out in out.chunks_mut(64) {
         let word = valid.word(row, row + out.len());
@@ -261,8 +313,6 @@ impl<'a> HostTexts<'a> {
     /// `Invalid` when the offsets do not ascend or go past the bytes, when a text that is not
     /// null lies outside its view's data, and for buffers that are not in host memory.
     pub(super) fn new(operation: &'static str, column: &'a StringColumn) -> Result<Self> {
-        let wrong =
-            |expected: String, got: String| Err(KernelError::Invalid { operation, expected, got });
         match &column.texts {
             Texts::Offsets { offsets, bytes } => {
                 let (all, bytes) = (words_of(offsets)?, host(bytes)?);
@@ -285,28 +335,19 @@ impl<'a> HostTexts<'a> {
                 within(operation, offsets, bytes)?;
                 Ok(Self::Offsets(OffsetRows { offsets, bytes }))
             }
-            Texts::Views { views, data } => {
-                let views = &host(views)?.as_chunks::<16>().0[..column.rows];
-                let data = data.iter().map(host).collect::<Result<_>>()?;
-                let rows = ViewRows { views, data };
+            Texts::Views { .. } => {
+                let rows = ViewRows::new(column)?;
                 let valid = Bits::of(&column.validity)?;
-                let outside = AtomicBool::new(false);
-                let check = |(piece, views): (usize, &[[u8; 16]])| {
-                    let bad = views.iter().enumerate().any(|(k, v)| {
-                        word(v, 0) > INLINE
-                            && rows.of(v).is_none()
-                            && valid.get(piece * PIECE + k).unwrap_or(false)
-                    });
-                    outside.fetch_or(bad, Relaxed);
-                };
-                if column.rows <= PIECE {
-                    check((0, views));
+                let pieces = (0..column.rows).step_by(PIECE);
+                let piece = |from: usize| from..(from + PIECE).min(column.rows);
+                let within = if column.rows <= PIECE {
+                    rows.within(0..column.rows, Some(&valid))
                 } else {
-                    tasks::each_of(views.chunks(PIECE), |i, views| check((i, views)));
-                }
-                if outside.into_inner() {
-                    let expected = "views of texts in their data buffers".into();
-                    return wrong(expected, "one outside them".into());
+                    let within = |_, from| rows.within(piece(from), Some(&valid));
+                    tasks::map_of(pieces, within).into_iter().all(|within| within)
+                };
+                if !within {
+                    return Err(outside(operation));
                 }
                 Ok(Self::Views(rows))
             }
@@ -316,5 +357,55 @@ impl<'a> HostTexts<'a> {
     /// The text of a row.
     pub(super) fn get(&self, row: usize) -> &[u8] {
         with_rows!(self, rows => rows.get(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_within_buffers_of_any_length() {
+        let view = |len: u32, buffer: u32, first: u32| -> [u8; 16] {
+            let mut view = [0; 16];
+            for (at, word) in [len, 0, buffer, first].into_iter().enumerate() {
+                view[at * 4..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+            view
+        };
+        let buffers = [[7; 20].as_slice(), &[7; 50]];
+        let good = [
+            view(0, 9, u32::MAX),
+            view(INLINE, 9, u32::MAX),
+            view(20, 0, 0),
+            view(13, 0, 7),
+            view(50, 1, 0),
+            view(13, 1, 37),
+        ];
+        let bad = [
+            view(13, 2, 0),
+            view(21, 0, 0),
+            view(13, 0, 8),
+            view(51, 1, 0),
+            view(20, 1, u32::MAX - 5),
+            view(u32::MAX, 1, 20),
+            view(u32::MAX, u32::MAX, u32::MAX),
+        ];
+        let within = |views: &[[u8; 16]], rows: Range<usize>, valid: Option<&Bits<'_>>| {
+            ViewRows { views, data: buffers.to_vec() }.within(rows, valid)
+        };
+        assert!(within(&good, 0..good.len(), None) && within(&[], 0..0, None));
+        for bad in bad {
+            let mut views = good.to_vec();
+            views.insert(3, bad);
+            assert!(!within(&views, 0..views.len(), None), "{bad:?}");
+            assert!(within(&views, 0..3, None) && within(&views, 4..views.len(), None));
+            let bit = |null: usize| [!(1u8 << null)];
+            let (null, other) = (bit(3), bit(2));
+            let bits = |bytes| Bits::Packed { bytes, offset: 0 };
+            assert!(within(&views, 0..views.len(), Some(&bits(&null))));
+            assert!(!within(&views, 0..views.len(), Some(&bits(&other))));
+            assert!(!within(&views, 0..views.len(), Some(&Bits::Ones)));
+        }
     }
 }
