@@ -76,7 +76,7 @@ async fn texts_stay_codes_up_to_the_device() {
             assert_eq!(run(&session, &query).await.expect(&what), expected, "{what}");
             let stats = session.last_stats().expect("figures");
             assert_eq!(took_over(&stats), None, "{what}");
-            if let Some(scan) = stats.operators.iter().find(|o| o.name == "DictionaryScanExec") {
+            if let Some(scan) = stats.operators.iter().find(|o| o.name == "StoredScanExec") {
                 let rows = if query.contains("k > 0") { 1..=20_000 } else { 20_000..=20_000 };
                 assert!(rows.contains(&scan.rows), "{what}: {scan:?}");
                 assert_eq!(scan.reason, "its files hold these texts as codes");
@@ -85,7 +85,7 @@ async fn texts_stay_codes_up_to_the_device() {
             match coded {
                 // On the host a join reads the scans' texts.
                 _ if device == "cpu" && query.contains("join") => {}
-                "" => assert!(!plan.contains("DictionaryScanExec"), "{what}: {plan}"),
+                "" => assert!(!plan.contains("StoredScanExec"), "{what}: {plan}"),
                 _ => assert!(plan.contains(coded), "{what}: {plan}"),
             }
             nothing_leaks(&session, &what).await;

@@ -1,6 +1,7 @@
-//! Failing devices, small memories, texts as codes, and plans on devices, through the facade.
+//! Failing devices, small memories, texts as codes, decimals as integers, and plans on devices, through the facade.
 
 mod coded;
 mod memory;
+mod narrow;
 mod plans;
 mod sweeps;

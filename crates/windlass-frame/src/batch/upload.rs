@@ -15,7 +15,7 @@ use windlass_kernels::{
 use super::DictionarySet;
 use crate::lower::{
     InputPlan,
-    types::{is_string, stored_type},
+    types::{is_string, narrow, stored_type},
 };
 
 /// Bytes that [`upload`] allocates on a device other than `cpu`: values and bitmaps of the
@@ -63,6 +63,8 @@ pub fn upload(
             Some(a) if *a.data_type() == column.data_type => a,
             // Texts that the scan gives as codes.
             Some(a) if column.dictionary.is_some() && is_string(a.data_type()) => a,
+            // Decimals that the scan gives as 64-bit integers.
+            Some(a) if narrow(&column.data_type).as_ref() == Some(a.data_type()) => a,
             other => {
                 let got = other.map_or("no column".into(), |a| a.data_type().to_string());
                 return Err(wrong(format!("{} of type {}", column.name, column.data_type), got));

@@ -45,14 +45,24 @@ pub fn is_string(ty: &DataType) -> bool {
     }
 }
 
-/// The device type that Arrow's own layout of a type has: decimals are 16 bytes there.
+/// The device type that Arrow's own layout of a type has: 128-bit decimals are 16 bytes there.
 ///
 /// # Errors
 /// As [`phys_type`].
 pub fn stored_type(ty: &DataType) -> Result<PhysType> {
     match ty {
         DataType::Decimal128(..) => Ok(PhysType::I128),
+        DataType::Decimal64(..) => Ok(PhysType::I64),
         t => phys_type(t),
+    }
+}
+
+/// The type with 8 bytes a value for decimals of up to 18 digits, as which a scan may give
+/// them to a device; `None` for any other type.
+pub(crate) fn narrow(ty: &DataType) -> Option<DataType> {
+    match *ty {
+        DataType::Decimal128(p, s) if p <= I64_DIGITS => Some(DataType::Decimal64(p, s)),
+        _ => None,
     }
 }
 
@@ -75,6 +85,9 @@ mod tests {
         assert_eq!(phys_type(&DataType::Decimal128(18, 2)), Ok(PhysType::I64));
         assert_eq!(phys_type(&DataType::Decimal128(19, 2)), Ok(PhysType::I128));
         assert_eq!(stored_type(&DataType::Decimal128(7, 2)), Ok(PhysType::I128));
+        assert_eq!(stored_type(&DataType::Decimal64(7, 2)), Ok(PhysType::I64));
+        assert_eq!(narrow(&DataType::Decimal128(18, 2)), Some(DataType::Decimal64(18, 2)));
+        assert_eq!(narrow(&DataType::Decimal128(19, 2)), None);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Scans that give texts as the codes in which their files hold them.
+//! Scans that give columns as their files hold them: texts as codes, decimals as integers.
 
 use std::{fmt, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch, RecordBatchOptions},
     compute::cast,
-    datatypes::SchemaRef,
+    datatypes::{DataType, SchemaRef},
 };
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
@@ -21,64 +21,76 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 
-/// A scan of files that hold texts as codes of dictionaries, read as such: an upload above
-/// takes the codes, and each text is looked at once for each dictionary, not for each row.
+/// A scan of files that hold texts as codes of dictionaries, or decimals as integers of up to
+/// 64 bits, read as such: an upload above takes them so. Each text is looked at once for each
+/// dictionary, not for each row, and a decimal has 8 bytes, not 16.
 ///
 /// ```text
-///   DeviceUploadExec                 DeviceUploadExec
-///   DataSourceExec: [a: text]   ─►   DictionaryScanExec: [a]        passes codes to the upload,
-///                                    DataSourceExec: [a: codes]     texts to all others
+///   DeviceUploadExec                   DeviceUploadExec
+///   DataSourceExec:             ─►     StoredScanExec: coded=[t], narrow=[d]
+///     [t: text, d: decimal(12,2)]      │ passes codes and integers to the upload,
+///                                      │ texts and 128-bit decimals to all others
+///                                      DataSourceExec: [t: codes, d: 64 bits]
 /// ```
 #[derive(Debug)]
-pub struct DictionaryScanExec {
+pub struct StoredScanExec {
     scan: Arc<dyn ExecutionPlan>,
-    columns: Arc<[String]>,
-    /// Of the scan of texts.
+    /// Of the scan in whose place it stands.
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl DictionaryScanExec {
-    /// `scan` gives the columns of `texts`, a scan that it stands for, with those named in
-    /// `columns` as dictionary arrays.
-    pub fn new(
-        scan: Arc<dyn ExecutionPlan>,
-        texts: &Arc<dyn ExecutionPlan>,
-        columns: Vec<String>,
-    ) -> Self {
-        let properties = Arc::clone(texts.properties());
-        Self { scan, columns: columns.into(), properties, metrics: Default::default() }
+impl StoredScanExec {
+    /// `scan` gives the columns of `plain`, a scan that it stands for, some of them as their
+    /// files hold them.
+    pub fn new(scan: Arc<dyn ExecutionPlan>, plain: &Arc<dyn ExecutionPlan>) -> Self {
+        Self { scan, properties: Arc::clone(plain.properties()), metrics: Default::default() }
     }
 
-    /// The same columns where `scan` stands above the scan of codes and passes its batches,
-    /// as `texts` does above the scan of texts.
-    pub fn below(self, scan: Arc<dyn ExecutionPlan>, texts: &Arc<dyn ExecutionPlan>) -> Self {
-        Self { scan, properties: Arc::clone(texts.properties()), ..self }
+    /// The columns that it gives as codes, and those that it gives as integers.
+    fn columns(&self) -> [Vec<String>; 2] {
+        let (held, plain) = (self.scan.schema(), self.schema());
+        let differ = held.fields().iter().zip(plain.fields());
+        let differ = differ.filter(|(held, plain)| held.data_type() != plain.data_type());
+        let coded = |ty: &DataType| matches!(ty, DataType::Dictionary(..));
+        let (codes, narrow): (Vec<_>, Vec<_>) = differ.partition(|(h, _)| coded(h.data_type()));
+        [codes, narrow].map(|c| c.into_iter().map(|(_, plain)| plain.name().clone()).collect())
     }
 
-    /// The scan that gives codes.
+    /// Why it stands there.
+    pub(crate) fn reason(&self) -> String {
+        let [codes, narrow] = self.columns().map(|c| !c.is_empty());
+        let what = match (codes, narrow) {
+            (true, true) => "texts as codes and these decimals as integers",
+            (false, true) => "decimals as integers",
+            (_, false) => "texts as codes",
+        };
+        format!("its files hold these {what}")
+    }
+
+    /// The scan that gives columns as the files hold them.
     pub fn scan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.scan
     }
 
-    /// The rows of a partition, its texts as dictionary arrays.
+    /// The rows of a partition, texts as dictionary arrays and decimals as 64-bit ones.
     ///
     /// # Errors
     /// Those of executing the scan.
-    pub fn codes(
+    pub fn held(
         &self,
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let codes = self.scan.execute(partition, context)?;
-        let schema = codes.schema();
-        let codes = codes.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, codes)))
+        let held = self.scan.execute(partition, context)?;
+        let schema = held.schema();
+        let held = held.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, held)))
     }
 }
 
-/// Columns as the types of `schema` says, codes as texts.
+/// Columns as the types of `schema` say: codes as texts, narrow decimals as wide ones.
 pub(crate) fn decoded(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
         match column.data_type() == field.data_type() {
@@ -91,15 +103,19 @@ pub(crate) fn decoded(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
-impl DisplayAs for DictionaryScanExec {
+impl DisplayAs for StoredScanExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DictionaryScanExec: coded=[{}]", self.columns.join(", "))
+        let [codes, narrow] = self.columns();
+        let named = [("coded", codes), ("narrow", narrow)];
+        let named = named.iter().filter(|(_, columns)| !columns.is_empty());
+        let named = named.map(|(what, columns)| format!("{what}=[{}]", columns.join(", ")));
+        write!(f, "StoredScanExec: {}", named.collect::<Vec<_>>().join(", "))
     }
 }
 
-impl ExecutionPlan for DictionaryScanExec {
+impl ExecutionPlan for StoredScanExec {
     fn name(&self) -> &'static str {
-        "DictionaryScanExec"
+        "StoredScanExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -124,8 +140,8 @@ impl ExecutionPlan for DictionaryScanExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scan = super::upload::only(children, self.name())?;
-        let (columns, properties) = (Arc::clone(&self.columns), Arc::clone(&self.properties));
-        Ok(Arc::new(Self { scan, columns, properties, metrics: Default::default() }))
+        let properties = Arc::clone(&self.properties);
+        Ok(Arc::new(Self { scan, properties, metrics: Default::default() }))
     }
 
     fn with_new_children(
@@ -148,12 +164,12 @@ impl ExecutionPlan for DictionaryScanExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
-        let codes = self.codes(partition, context)?;
-        let texts = {
+        let held = self.held(partition, context)?;
+        let plain = {
             let schema = Arc::clone(&schema);
-            codes.and_then(move |batch| std::future::ready(decoded(&batch, &schema)))
+            held.and_then(move |batch| std::future::ready(decoded(&batch, &schema)))
         };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, texts)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, plain)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -28,7 +28,7 @@
 //! |---|---|
 //! | [`aggregate`] | [`DeviceAggregateExec`]: group-by with the chain below it fused in |
 //! | [`chain`] | [`HostChain`]: the CPU operators that a node stands for |
-//! | [`coded`] | [`DictionaryScanExec`]: scans that give texts as codes |
+//! | [`coded`] | [`StoredScanExec`]: scans that give texts as codes, decimals as integers |
 //! | [`download`] | [`DeviceDownloadExec`]: device batches to record batches |
 //! | [`failure`] | [`DeviceFailure`]: an error that names its device |
 //! | [`join`] | [`DeviceHashJoinExec`]: keys and table on the device, rows on the host; [`ResidentHashJoinExec`]: rows on the device too; [`DeviceNestedLoopJoinExec`]: pairs tested on the device |
@@ -88,7 +88,7 @@ pub mod window;
 
 pub use aggregate::DeviceAggregateExec;
 pub use chain::HostChain;
-pub use coded::DictionaryScanExec;
+pub use coded::StoredScanExec;
 pub use download::DeviceDownloadExec;
 pub use failure::DeviceFailure;
 pub use join::{
@@ -246,8 +246,8 @@ pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
 /// Why a plan node runs on its device, and what went to the CPU after all, or why it is there;
 /// `None` for DataFusion's own operators.
 pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
-    if plan.is::<DictionaryScanExec>() {
-        return Some("its files hold these texts as codes".to_string());
+    if let Some(scan) = plan.downcast_ref::<StoredScanExec>() {
+        return Some(scan.reason());
     }
     let reason = &placed_of(plan)?.reason;
     let metrics = plan.metrics().unwrap_or_default();

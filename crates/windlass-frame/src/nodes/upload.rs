@@ -20,7 +20,7 @@ use windlass_device::{DeviceError, Queue};
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
-    DictionaryScanExec, Placed,
+    Placed, StoredScanExec,
     metrics::{ColumnMetrics, DeviceMetrics},
 };
 use crate::{
@@ -100,8 +100,8 @@ impl DeviceUploadExec {
         context: Arc<TaskContext>,
         dictionaries: Arc<DictionarySet>,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
-        let input = match self.input.downcast_ref::<DictionaryScanExec>() {
-            Some(coded) => coded.codes(partition, context)?,
+        let input = match self.input.downcast_ref::<StoredScanExec>() {
+            Some(scan) => scan.held(partition, context)?,
             None => self.input.execute(partition, context)?,
         };
         let metrics = DeviceMetrics::new(&self.metrics, partition);

@@ -15,13 +15,13 @@ use datafusion::{
 };
 
 use super::{Footers, per_code::PerCode, scan};
-use crate::nodes::DictionaryScanExec;
+use crate::nodes::StoredScanExec;
 
 /// `plan`, where it is a filter over a scan of Parquet files, with the texts that only its
 /// condition's parts on one column look at as codes:
 ///
 /// ```text
-///   FilterExec: t = 'a' AND x > 1         DictionaryScanExec: [t]     texts of the rows left,
+///   FilterExec: t = 'a' AND x > 1         StoredScanExec: [t]     texts of the rows left,
 ///   DataSourceExec: [t: text, x]    ─►    FilterExec: (as before)     if anyone reads t above
 ///                                         DataSourceExec: [t: codes, x]
 /// ```
@@ -44,16 +44,10 @@ pub(in crate::plan) fn filter(
         .with_predicate(predicate)
         .build()
         .ok()?;
-    let out = |column: &usize| match filter.projection() {
-        Some(outputs) => outputs.contains(column),
-        None => true,
-    };
-    let names = columns.iter().filter(|c| out(c)).map(|c| schema.field(*c).name().clone());
-    let names: Vec<String> = names.collect();
     let below: Arc<dyn ExecutionPlan> = Arc::new(below);
-    Some(match names.is_empty() {
+    Some(match below.schema() == plan.schema() {
         true => below,
-        false => Arc::new(DictionaryScanExec::new(below, plan, names)),
+        false => Arc::new(StoredScanExec::new(below, plan)),
     })
 }
 
