@@ -3,11 +3,13 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `cached` | parts of files that the system has in memory |
 //! | `open` | a store from a URL: settings, credentials, retries |
 //! | `ranges` | parts of objects from servers that give only whole ones |
 //! | `tracked` | a store that counts what it reads, names files in errors, and notices silence |
 //! | `uploads` | the files of one write, published together |
 
+mod cached;
 mod open;
 mod ranges;
 mod tracked;

@@ -24,7 +24,7 @@ use object_store::{
 use parking_lot::Mutex;
 
 use super::{
-    Naming, Uploads,
+    Naming, Uploads, cached,
     open::Opened,
     ranges::{bounds, cut},
 };
@@ -397,7 +397,10 @@ impl ObjectStore for TrackedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         if self.0.is_local() {
-            let parts = self.0.store().get_ranges(location, ranges).await?;
+            let parts = match cached::ranges(location, ranges) {
+                Some(parts) => parts,
+                None => self.0.store().get_ranges(location, ranges).await?,
+            };
             let bytes: usize = parts.iter().map(Bytes::len).sum();
             self.0.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
             return Ok(parts);
