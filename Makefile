@@ -21,7 +21,7 @@ help:
 
 build:
 	@scripts/need.sh cargo cc
-	$(call step,building windlass (the first build compiles DataFusion: about 15 minutes on 2 cores))
+	$(call step,building windlass (the first build compiles DataFusion: about 13 minutes on 2 cores))
 	cargo build --workspace --bin windlass
 
 demo: build
