@@ -85,7 +85,7 @@ pub fn extremes(ty: PhysType) -> Vec<u128> {
             let top = 1u128 << (bits - 1);
             let mut out = vec![0, 1, 2, 3, 7, 10, 12, 60, 97, 100, u128::MAX, u128::MAX - 1];
             out.extend([top, top + 1, top - 1, top.wrapping_neg(), u128::MAX - 9, u128::MAX - 99]);
-            for shift in [8, 16, 31, 32, 33, 63, 64].into_iter().filter(|s| *s < bits) {
+            for shift in [8, 16, 31, 32, 33, 63, 64, 96].into_iter().filter(|s| *s < bits) {
                 let p = 1u128 << shift;
                 out.extend([p, p - 1, p + 1, p.wrapping_neg(), (p + 1).wrapping_neg()]);
             }

@@ -10,6 +10,7 @@ use windlass_kernels::PhysType;
 
 use crate::{
     launches::Recording,
+    padded::Padded,
     reversed::{MORE, Reversed},
 };
 
@@ -22,7 +23,8 @@ pub enum Target {
     Emulated,
     /// The CUDA texts, threads in a seeded order.
     EmulatedSeeded,
-    /// The CUDA texts, blocks from the last to the first.
+    /// The CUDA texts, blocks from the last to the first. What kernels write past their buffers
+    /// is seen: see `padded.rs`.
     EmulatedReversed,
     /// The CUDA texts, every access and every undefined operation checked.
     EmulatedChecked,
@@ -31,7 +33,8 @@ pub enum Target {
     /// The WGSL texts, as on an adapter without 64-bit integers and floats.
     WgpuNarrow,
     /// The WGSL texts, threads and groups in the opposite order, groups in two dimensions with
-    /// two more than are asked for, and weak exchanges that fail: see `reversed.rs`.
+    /// two more than are asked for, and weak exchanges that fail: see `reversed.rs`. What
+    /// kernels write past their buffers is seen: see `padded.rs`.
     WgpuReversed,
     /// The device that `WINDLASS_TEST_DEVICE` names: a real GPU, when there is one.
     Real,
@@ -88,7 +91,11 @@ impl Target {
             Self::Real => Arc::new(Recording::new(device, None, 0)),
             Self::WgpuNarrow => Arc::new(Recording::new(Arc::new(Narrow::new(device)), Some(1), 0)),
             Self::WgpuReversed => {
-                Arc::new(Recording::new(Arc::new(Reversed(device)), Some(1), MORE))
+                let device = Arc::new(Padded::new(Arc::new(Reversed(device))));
+                Arc::new(Recording::new(device, Some(1), MORE))
+            }
+            Self::EmulatedReversed => {
+                Arc::new(Recording::new(Arc::new(Padded::new(device)), Some(1), 0))
             }
             _ => Arc::new(Recording::new(device, Some(1), 0)),
         }

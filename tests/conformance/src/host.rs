@@ -3,8 +3,12 @@
 use windlass_device::{Device, DeviceBuffer, Queue};
 use windlass_kernels::{DeviceColumn, PhysType, Storage, Validity};
 
-/// What undefined memory is filled with before a run, and the values of nulls.
-const POISON: u8 = 0xA5;
+/// What lies where a row is null: other bits in each row, so that who reads them does not take
+/// nulls for equal.
+pub fn under_null(row: usize) -> u128 {
+    // The golden ratio's bits: an odd number, so that the low bits differ from row to row.
+    (row as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}
 
 /// A column on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,8 +66,8 @@ impl HostColumn {
         how: Presented,
     ) -> DeviceColumn {
         let offset = if let Presented::Packed(bit) = how { bit } else { 0 };
-        let poison = u128::from_le_bytes([POISON; 16]);
-        let bits = self.values.iter().map(|v| v.unwrap_or(poison));
+        let bits = self.values.iter().enumerate();
+        let bits = bits.map(|(row, v)| v.unwrap_or_else(|| under_null(row)));
         let mut bytes = Vec::new();
         let storage = match how {
             Presented::Packed(_) => Storage::Packed,

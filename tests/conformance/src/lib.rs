@@ -10,6 +10,7 @@ pub mod devices;
 mod everywhere;
 pub mod host;
 pub mod launches;
+mod padded;
 pub mod reference;
 mod reversed;
 

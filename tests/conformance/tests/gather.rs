@@ -12,7 +12,7 @@ use windlass_device::{Backend, DeviceBuffer};
 use windlass_kernels::{DeviceBatch, KernelError, PhysType, Storage, Validity, gather};
 
 conformance::everywhere!(all: gathers, gathers_many, scatters, concats, slices, widens, refuses, random);
-conformance::everywhere!(wgpu_reversed: gathers_many, scatters, concats);
+conformance::everywhere!(wgpu_reversed: gathers_many, scatters, concats, widens, refuses);
 
 /// Sizes around a word of bits, a warp and a block.
 const SIZES: [usize; 12] = [0, 1, 31, 32, 33, 63, 64, 65, 255, 257, 600, 1025];
@@ -313,6 +313,11 @@ fn refuses(target: Target) {
         assert_eq!(read.values[2], None);
         let read = HostColumn::download(bench.queue(), &scattered.columns[3], 5);
         assert_eq!([read.values[0], read.values[3], read.values[4]], [None; 3]);
+        // Nor is the first row past the end.
+        let q = bench.queue();
+        let scattered = gather::scatter(d, q, &mut r, &few, i, 10, false).unwrap();
+        let read = HostColumn::download(bench.queue(), &scattered.columns[3], 10);
+        assert!([0, 3, 4, 5, 6, 7, 8, 9].iter().all(|row: &usize| read.values[*row].is_none()));
     }
 }
 

@@ -29,7 +29,7 @@ fn read(bench: &mut Bench, b: &DeviceBuffer) -> Vec<u32> {
 fn scans(target: Target) {
     let mut bench = Bench::new(target);
     let device = bench.device_arc();
-    let lengths = [0, 1, 31, 32, 33, 65, 255, 257, 2047, 2048, 2049, 10_000, 2048 * 2048 + 5];
+    let lengths = [0, 1, 31, 32, 33, 65, 255, 257, 2047, 2048, 2049, 4096, 10_000, 2048 * 2048 + 5];
     for n in lengths {
         let mut random = Random(n as u64);
         for (first, total) in [(0, None), (2, Some(1))] {

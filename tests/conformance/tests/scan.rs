@@ -291,7 +291,7 @@ fn many_rows(target: Target) {
 fn ranks(target: Target) {
     let mut bench = Bench::new(target);
     let device = bench.device_arc();
-    for rows in [0, 1, 33, 257, 2048, 4500, MANY] {
+    for rows in [0, 1, 33, 257, 2048, 4096, MANY] {
         let partitions = starts(rows, 30, 5);
         let mut random = Random(6);
         let peers: Vec<u32> = (0..rows)

@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes as dt;
+use conformance::host::under_null;
 use windlass_device::{Device, DeviceBuffer, Queue, Result};
 use windlass_kernels::{DeviceColumn, PhysType, Storage, Validity};
 
@@ -89,6 +90,11 @@ impl HostColumn {
         self.rows.len()
     }
 
+    /// The bits of each row, those under nulls too.
+    fn bits(&self) -> impl Iterator<Item = u128> {
+        self.rows.iter().enumerate().map(|(i, r)| r.unwrap_or_else(|| under_null(i)))
+    }
+
     /// An Arrow array as a column.
     ///
     /// # Panics
@@ -130,11 +136,8 @@ impl HostColumn {
     ) -> Result<DeviceColumn> {
         let bytes = self.ty.packed_bytes();
         let values: Vec<u8> = match bytes {
-            None => pack_bits(offset, self.rows.iter().map(|r| r.unwrap_or(0) == 1)),
-            Some(n) => {
-                let value = |r: &Option<u128>| r.unwrap_or(0xa5a5).to_le_bytes();
-                self.rows.iter().flat_map(|r| value(r).into_iter().take(n)).collect()
-            }
+            None => pack_bits(offset, self.bits().map(|bits| bits & 1 == 1)),
+            Some(n) => self.bits().flat_map(|v| v.to_le_bytes().into_iter().take(n)).collect(),
         };
         let validity = if self.rows.iter().all(Option::is_some) {
             Validity::All
@@ -162,9 +165,9 @@ impl HostColumn {
             true => (bits << (128 - width(self.ty))) as i128 >> (128 - width(self.ty)),
             false => bits as i128,
         };
-        let value = |r: &Option<u128>| sign(r.unwrap_or(0x5a)).to_le_bytes();
+        let value = |bits: u128| sign(bits).to_le_bytes().into_iter();
         let bytes = self.ty.wide_bytes();
-        let values = self.rows.iter().flat_map(|r| value(r).into_iter().take(bytes)).collect();
+        let values = self.bits().flat_map(|bits| value(bits).take(bytes)).collect();
         let validity = if self.rows.iter().all(Option::is_some) {
             Validity::All
         } else {

@@ -149,6 +149,15 @@ pub(crate) fn lengths(device: &Arc<dyn Device>) {
         let query = Query { columns, keys, calls, filter: None };
         check(query, device, 9000, &format!("{rows} groups of a row each"));
     }
+    // Pairs of rows of a group, some of them left out, past the rows that threads begin with.
+    let ints = |ty, f: fn(i64) -> i64| HostColumn::ints(ty, (0..9000).map(f));
+    let columns = vec![
+        ints(PhysType::I64, |i| i / 2),
+        ints(PhysType::I64, |i| i),
+        ints(PhysType::Bool, |i| i64::from(i % 5 != 0)),
+    ];
+    let query = Query { columns, keys: vec![0], calls: vec![call(SUM, 1)], filter: Some(2) };
+    check(query, device, 9000, "pairs of rows");
 }
 
 /// Every accumulator, with nulls and FILTER clauses.

@@ -296,8 +296,16 @@ pub(crate) fn strides(device: &Arc<dyn Device>) {
         if ty == PhysType::I64 {
             calls.push(call(Accumulator::Bits(BitOp::Xor), 1));
         }
-        let query = Query { columns, filter: None, keys: vec![0], calls };
+        let by_value = OrderKey { value: ValueId(1), descending: true, nulls_first: false };
+        let order = Order::new(&[by_value]).unwrap_or_default();
+        for last in [false, true] {
+            calls.push(call(Accumulator::Pick { last, ignore_nulls: last, order }, 1));
+        }
+        let mut query = Query { columns, filter: None, keys: vec![0], calls };
         check(&query, device, 4500, &format!("strides over {ty}"));
+        // So few groups that the rows of one thread often are of one.
+        query.columns[0] = HostColumn::ints(PhysType::I32, (0..rows as i64).map(|i| i / 7 % 2));
+        check(&query, device, 9000, &format!("strides over {ty} in two groups"));
     }
 }
 

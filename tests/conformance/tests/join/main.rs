@@ -112,7 +112,7 @@ fn several_keys(target: Target) {
 /// Batches around the sizes of warps, blocks and tiles, down to none at all.
 fn sizes(target: Target) {
     let device = target.open();
-    let list = [(0, 5), (5, 0), (0, 0), (1, 1), (31, 33), (32, 1025), (257, 65), (1025, 2049)];
+    let list = [(0, 5), (5, 0), (0, 0), (1, 1), (31, 33), (32, 1025), (257, 65), (1025, 3000)];
     for (build, probe) in list {
         let distinct = (build / 2).max(2);
         check(

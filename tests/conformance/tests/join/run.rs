@@ -205,13 +205,13 @@ fn forms(mut run: Run<'_>, case: &Case) {
     let (device, rows) = (run.device, probe.rows);
     let alive = Matches::none(&**device, &mut *run.queue, &mut run.reservation, rows).unwrap();
     let (mut alive_probe, mut alive_build) = (vec![false; rows], vec![false; build.rows]);
-    for part in kept.chunks(1000) {
+    for part in kept.chunks(5000) {
         let (mut a, mut b): (Vec<u32>, Vec<u32>) = part.iter().copied().unzip();
         a.iter().for_each(|p| alive_probe[*p as usize] = true);
         b.iter().for_each(|b| alive_build[*b as usize] = true);
-        // A pair of an outer join without a build row marks none.
-        a.push(a[0]);
-        b.push(NO_ROW);
+        // A pair of an outer join without a build row marks none, nor do rows past the ends.
+        a.extend([a[0], rows as u32, a[0]]);
+        b.extend([NO_ROW, b[0], build.rows as u32]);
         let pairs = JoinPairs { probe: run.upload(&a), build: run.upload(&b), n: a.len() };
         let (queue, r) = (&mut *run.queue, &mut run.reservation);
         alive.add(&**device, queue, r, &pairs.probe, pairs.n).unwrap();

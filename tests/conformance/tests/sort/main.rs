@@ -31,7 +31,8 @@ conformance::everywhere!(all:
     bounds,
 );
 
-conformance::everywhere!(wgpu_reversed: many_rows, wide_keys, first_rows, merges, bounds);
+conformance::everywhere!(wgpu_reversed:
+    sizes, shapes, many_rows, wide_keys, first_rows, first_rows_of_groups, merges, bounds);
 
 /// All directions and places of nulls; extremes of each type, NaNs and negative zeros.
 fn every_type(target: Target) {

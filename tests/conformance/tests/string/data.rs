@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, LargeStringArray, StringArray, StringViewArray, StringViewBuilder,
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, GenericStringArray, OffsetSizeTrait, StringViewArray,
+        StringViewBuilder,
+    },
+    buffer::NullBuffer,
+    datatypes::DataType,
 };
-use arrow::datatypes::DataType;
 use conformance::{Bench, HostColumn, data::Random};
 use windlass_device::{Backend, DeviceBuffer};
 use windlass_kernels::{
@@ -103,10 +107,28 @@ pub(crate) fn rows(n: usize, nulls: usize, seed: u64) -> Rows {
         .collect()
 }
 
+/// The rows with texts under the nulls too, of other lengths and bytes from row to row: Arrow
+/// leaves open what is there.
+fn filled(rows: &[Option<String>]) -> impl Iterator<Item = String> {
+    let under = |i: usize| format!("{i} é{}", "under a null ".repeat(i % 3));
+    rows.iter().enumerate().map(move |(i, r)| r.clone().unwrap_or_else(|| under(i)))
+}
+
+fn nulls(rows: &[Option<String>]) -> Option<NullBuffer> {
+    let any = rows.iter().any(Option::is_none);
+    any.then(|| rows.iter().map(Option::is_some).collect())
+}
+
+fn offsets<O: OffsetSizeTrait>(rows: &[Option<String>]) -> GenericStringArray<O> {
+    let (offsets, bytes, _) = GenericStringArray::from_iter_values(filled(rows)).into_parts();
+    GenericStringArray::new(offsets, bytes, nulls(rows))
+}
+
 fn views(rows: &[Option<String>], block: u32) -> StringViewArray {
     let mut builder = StringViewBuilder::new().with_fixed_block_size(block);
-    rows.iter().for_each(|r| builder.append_option(r.as_deref()));
-    builder.finish()
+    filled(rows).for_each(|text| builder.append_value(text));
+    let (views, data, _) = builder.finish().into_parts();
+    StringViewArray::new(views, data, nulls(rows))
 }
 
 /// The array of a form.
@@ -118,9 +140,9 @@ fn array(rows: &Rows, form: Form) -> ArrayRef {
         .collect();
     let slice = |array: ArrayRef| array.slice(3, rows.len());
     match form {
-        Form::Offsets | Form::Words => Arc::new(StringArray::from(rows.clone())),
-        Form::Sliced => slice(Arc::new(StringArray::from(around))),
-        Form::Large => Arc::new(LargeStringArray::from(rows.clone())),
+        Form::Offsets | Form::Words => Arc::new(offsets::<i32>(rows)),
+        Form::Sliced => slice(Arc::new(offsets::<i32>(&around))),
+        Form::Large => Arc::new(offsets::<i64>(rows)),
         Form::Views => Arc::new(views(rows, 1 << 20)),
         Form::ManyViews => Arc::new(views(rows, 64)),
         Form::SlicedViews => slice(Arc::new(views(&around, 100))),

@@ -358,7 +358,13 @@ fn bad_heads(target: Target) {
             refused(sorted);
             continue;
         }
-        measured.unwrap();
+        if matches!(c.texts, Texts::Offsets { .. }) {
+            // What falls is empty, and what goes past the bytes ends with them.
+            let want = [9, 0, 12, 0, 0, 11, 0, 6].map(Some);
+            same_values(&mut bench, &measured.unwrap(), PhysType::U32, &want, "bad offsets");
+        } else {
+            measured.unwrap();
+        }
         compared.unwrap();
         hashed.unwrap();
         liked.unwrap();

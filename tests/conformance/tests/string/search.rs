@@ -133,10 +133,18 @@ pub(crate) fn searches_special(target: Target) {
         ("%\\%", None),
         ("the%_fox%o_er%dog", None),
         ("%%%a%%_%%", None),
+        // Ends that could match what the beginning has taken, in texts with enough bytes for both.
+        ("_b%b", None),
+        ("_€%€", None),
+        ("%_b%_b", None),
+        ("_%_", None),
+        ("__%é", None),
     ];
     for form in Form::FEW {
         let mut from = rows(257, 6, 21);
-        for t in ["aa", "aba", "aabab", "%", "_", "\\", "50%", "€a", "aab", "abcabcabc"] {
+        let more = ["aa", "aba", "aabab", "%", "_", "\\", "50%", "€a", "aab", "abcabcabc"];
+        for t in more.into_iter().chain(["€b", "😀b", "😀€", "é", "éé", "€bb", "😀éé"])
+        {
             from.push(Some(t.into()));
         }
         check_like(&mut bench, &from, form, &patterns);

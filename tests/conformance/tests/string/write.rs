@@ -247,6 +247,10 @@ pub(crate) fn check_sort(bench: &mut Bench, from: &Rows, form: Form, (down, firs
 
 pub(crate) fn sorts(target: Target) {
     let mut bench = Bench::new(target);
+    if target != Target::EmulatedChecked {
+        // More rows than threads that run at once.
+        check_sort(&mut bench, &rows(2100, 9, 4), Form::Words, (true, false));
+    }
     let device = bench.device_arc();
     for form in Form::FEW {
         for n in [0, 1, 2, 33, 257] {

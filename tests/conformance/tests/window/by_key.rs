@@ -52,9 +52,10 @@ const ENDS: [[Side; 2]; 7] = [
 pub(super) fn distances(target: Target) {
     let mut bench = Bench::new(target);
     let device = bench.device_arc();
-    let sizes = [0, 1, 33, 257, 700];
     for (turn, ty) in PhysType::ALL.into_iter().enumerate() {
-        for (way, rows) in sizes.into_iter().enumerate() {
+        // For one type more rows than threads that run at once.
+        let most = if ty == PhysType::I64 { 2600 } else { 700 };
+        for (way, rows) in [0, 1, 33, 257, most].into_iter().enumerate() {
             let (nulls, how) = WAYS[(way + turn) % 4];
             let options = ((way + turn).is_multiple_of(2), (way / 2 + turn).is_multiple_of(2));
             let sorted = Sorted::new(rows, [20, 200][way % 2], (way + turn) as u64);
@@ -145,7 +146,7 @@ fn plain(
 pub(super) fn rows_that_are_not_null(target: Target) {
     let mut bench = Bench::new(target);
     let device = bench.device_arc();
-    for (way, rows) in [0, 1, 33, 64, 300, 2049].into_iter().enumerate() {
+    for (way, rows) in [0, 1, 33, 64, 300, 4500].into_iter().enumerate() {
         let (nulls, how) = WAYS[way % 4];
         let c = data::column(PhysType::I16, rows, nulls, way as u64);
         let column = c.upload(&*device, bench.queue(), how);

@@ -230,9 +230,13 @@ fn check(bench: &mut Bench, c: &HostColumn, how: Presented, sorted: &Sorted, ops
         for op in ops {
             let got = aggregate(bench, &column, &on_device, *op).unwrap();
             assert_eq!(got.storage, if cpu { Storage::Packed } else { Storage::Wide });
+            let plain = DeviceColumn { validity: Validity::All, ..got.clone() };
+            let plain = HostColumn::download(bench.queue(), &plain, rows);
             let got = HostColumn::download(bench.queue(), &got, rows);
             let want = reference(c, &bounds, *op);
             for (row, (g, w)) in got.values.iter().zip(&want).enumerate() {
+                // What no row gives a value has the value 0.
+                assert!(cpu || w.is_some() || plain.values[row] == Some(0), "row {row}");
                 let (g, w) = (g.map(|g| truncate(c.ty, g)), w.map(|w| truncate(c.ty, w)));
                 assert_eq!(g, w, "{op:?} of {frame:?}, {rows} {}, row {row}", c.ty);
             }
