@@ -174,24 +174,42 @@ def breakings(path, code):
 def mutants(path, equivalent=frozenset()):
     """Every mutant of a file, by line."""
     by_line = {}
+    above = lines_above(path)
     for number, line, code in code_lines(path):
         comment = line[len(code) :]
         for operator, after in breakings(path, code):
             after = after + comment
-            if after != line and (path, line.strip(), after.strip()) not in equivalent:
+            change = (path, line.strip(), after.strip())
+            known = (*change, None) in equivalent or (*change, above[number]) in equivalent
+            if after != line and not known:
                 by_line.setdefault(number, []).append(Mutant(path, number, operator, line, after))
     return by_line
 
 
+def lines_above(path):
+    """The line with code above each line of a file, by number."""
+    above, last = {}, ""
+    for number, line in enumerate((ROOT / path).read_text().split("\n"), 1):
+        above[number] = last
+        word = line.strip()
+        if word and not word.startswith("//"):
+            last = word
+    return above
+
+
 def equivalents():
-    """The mutants that are no faults, by file and line text; each entry has its reason."""
+    """The mutants that are no faults, by file, line text and, where a file has that line more
+    than once, the line above it; each entry has its reason."""
     known = set()
     for e in json.loads(EQUIVALENT.read_text()):
         assert e["reason"], e
         for file in e["files"]:
-            lines = {line.strip() for line in (ROOT / file).read_text().split("\n")}
-            assert e["before"] in lines, f"{EQUIVALENT.name}: {file} has no line {e['before']!r}"
-            known |= {(file, e["before"], after) for after in e["after"]}
+            lines = (ROOT / file).read_text().split("\n")
+            above = lines_above(file)
+            places = [n for n, line in enumerate(lines, 1) if line.strip() == e["before"]]
+            found = [n for n in places if e.get("above") in (None, above[n])]
+            assert found, f"{EQUIVALENT.name}: {file} has no line {e['before']!r} below {e.get('above')!r}"
+            known |= {(file, e["before"], after, e.get("above")) for after in e["after"]}
     return frozenset(known)
 
 
