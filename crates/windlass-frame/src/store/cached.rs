@@ -75,10 +75,10 @@ mod tests {
         std::fs::write(&path, b"0123456789").expect("a file");
         let location = Path::from_absolute_path(&path).expect("a location");
         assert_eq!(ranges(&location, &[0..4, 8..12]), None, "past the end");
-        assert_eq!(ranges(&location, &[Range { start: 5, end: 4 }]), None, "backwards");
+        assert_eq!(ranges(&location, &[0..1, Range { start: 5, end: 4 }]), None, "backwards");
         let none = Path::from_absolute_path(folder.path().join("none")).expect("a location");
-        assert_eq!(ranges(&none, &[0..1]), None);
+        assert_eq!(ranges(&none, &[0..1, 1..2]), None);
         let folder = Path::from_absolute_path(folder.path()).expect("a location");
-        assert_eq!(ranges(&folder, &[0..1]), None);
+        assert_eq!(ranges(&folder, &[0..1, 1..2]), None);
     }
 }
