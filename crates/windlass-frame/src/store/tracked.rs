@@ -397,6 +397,9 @@ impl ObjectStore for TrackedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         if self.0.is_local() {
+            // Tasks woken on this thread wait for it: they have their turn, or another thread
+            // takes this one.
+            tokio::task::yield_now().await;
             let parts = match cached::ranges(location, ranges) {
                 Some(parts) => parts,
                 None => self.0.store().get_ranges(location, ranges).await?,
