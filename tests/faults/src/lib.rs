@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 use windlass::{
-    DeviceOptions, JobStats, Session, SessionOptions,
+    DeviceOptions, JobStats, RunOptions, Session, SessionOptions,
     arrow::{array::RecordBatch, util::display::array_value_to_string},
     device::fault::FaultPlan,
 };
@@ -160,4 +160,27 @@ pub async fn nothing_leaks(session: &Session, what: &str) {
         assert!(began.elapsed() < SETTLES, "{what} leaks {}", used.join(", "));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Runs every statement of a text.
+///
+/// # Panics
+/// When one fails.
+pub async fn done(session: &Session, text: &str) {
+    for statement in session.statements(text).expect("a statement") {
+        session.run(&statement, &RunOptions::default()).await.expect(text);
+    }
+}
+
+/// The plan of a query as one text.
+///
+/// # Panics
+/// When there is none.
+pub async fn plan(session: &Session, query: &str) -> String {
+    run(session, &format!("explain {query}")).await.expect("a plan").join("\n")
+}
+
+/// What can run on the device runs there.
+pub fn forced() -> SessionOptions {
+    SessionOptions { force_device: true, ..Default::default() }
 }

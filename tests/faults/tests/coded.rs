@@ -1,7 +1,7 @@
 //! Texts that Parquet files hold as codes reach a device's aggregation as codes.
 
-use faults::{Data, nothing_leaks, run, took_over};
-use windlass::{RunOptions, Session, SessionOptions, device::fault::FaultPlan};
+use faults::{Data, done, forced, nothing_leaks, plan, run, took_over};
+use windlass::{Session, SessionOptions, device::fault::FaultPlan};
 
 /// Filters, joins and group-bys over texts `g`, `s` (codes in the files) and which are read
 /// as codes.
@@ -47,20 +47,6 @@ async fn files(session: &Session, data: &Data) {
     }
     let table = "create external table coded stored as parquet location";
     done(session, &format!("{table} '{}/'", folder.display())).await;
-}
-
-async fn done(session: &Session, text: &str) {
-    for statement in session.statements(text).expect("a statement") {
-        session.run(&statement, &RunOptions::default()).await.expect(text);
-    }
-}
-
-async fn plan(session: &Session, query: &str) -> String {
-    run(session, &format!("explain {query}")).await.expect("a plan").join("\n")
-}
-
-fn forced() -> SessionOptions {
-    SessionOptions { force_device: true, ..Default::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

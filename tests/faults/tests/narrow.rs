@@ -1,7 +1,7 @@
 //! Decimals that Parquet files hold as integers reach a device as integers.
 
-use faults::{Data, nothing_leaks, run, took_over};
-use windlass::{RunOptions, Session, SessionOptions, device::fault::FaultPlan};
+use faults::{Data, done, forced, nothing_leaks, plan, run, took_over};
+use windlass::{Session, SessionOptions, device::fault::FaultPlan};
 
 /// Columns `d` and `e` of up to 18 digits, the second in 32 bits, and `w` of more, by those of
 /// the table `one`, of which the files are copies.
@@ -27,12 +27,6 @@ const QUERIES: [(&str, &str); 9] = [
     ),
 ];
 
-async fn done(session: &Session, text: &str) {
-    for statement in session.statements(text).expect("a statement") {
-        session.run(&statement, &RunOptions::default()).await.expect(text);
-    }
-}
-
 /// Writes the rows of `one` as two Parquet files, and names them `held`; `plain` is what they
 /// hold, from the text.
 async fn files(session: &Session, data: &Data) {
@@ -50,16 +44,11 @@ async fn files(session: &Session, data: &Data) {
     done(session, &format!("{table} '{}/'", folder.display())).await;
 }
 
-async fn plan(session: &Session, query: &str) -> String {
-    run(session, &format!("explain {query}")).await.expect("a plan").join("\n")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decimals_are_integers_up_to_the_device() {
     let data = Data::new(20_000);
     for device in ["cpu", "wgpu:0", "cuda-emulated:0"] {
-        let options = SessionOptions { force_device: true, ..Default::default() };
-        let session = data.session(device, options).await;
+        let session = data.session(device, forced()).await;
         files(&session, &data).await;
         for (query, narrow) in QUERIES {
             let what = format!("{query} on {device}");
@@ -116,7 +105,7 @@ async fn the_cpu_that_takes_over_reads_wide_decimals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statistics_leave_out_files_by_narrow_decimals() {
     let data = Data::new(20_000);
-    let options = SessionOptions { force_device: true, ..Default::default() };
+    let options = forced();
     let session = data.session("cpu", options).await;
     files(&session, &data).await;
     let query = "select sum(d) v, count(*) n from held where d >= 100 and a > 0";
@@ -133,7 +122,7 @@ async fn statistics_leave_out_files_by_narrow_decimals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_differ_are_read_as_decimals_of_the_table() {
     let data = Data::new(1000);
-    let options = SessionOptions { force_device: true, ..Default::default() };
+    let options = forced();
     let session = data.session("cpu", options).await;
     let folder = data.path("mixed");
     std::fs::create_dir_all(&folder).expect("a folder");
