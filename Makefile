@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 DEVICE ?=
+TARGET_CPU ?= native
 BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
 RELEASE := $${CARGO_TARGET_DIR:-target}/release/windlass
 step = @printf '\n== %s\n' "$(1)"
@@ -17,7 +18,7 @@ help:
 	@echo "make test-gpu      conformance on every real GPU found"
 	@echo "make bench-gpu     kernel benches on every real GPU found, as JSON in benches/results/"
 	@echo "make mutate        break random lines of the kernels; the tests must fail (long; SEED=, COUNT=)"
-	@echo "make install       build the release binary and install it with cargo"
+	@echo "make install       build the release binary for this processor and install it with cargo (TARGET_CPU=x86-64-v2 for others)"
 
 build:
 	@scripts/need.sh cargo cc
@@ -64,10 +65,10 @@ gate:
 	$(call step,every CUDA source through NVRTC and ptxas)
 	WINDLASS_CUDA_TOOLS="$${WINDLASS_CUDA_TOOLS:-$(CURDIR)/.tools/cuda}" cargo nextest run --workspace -E 'package(nvrtc-gate)'
 
-release:
+release: # for the processor of this machine, unless TARGET_CPU says another
 	@scripts/need.sh cargo cc
 	$(call step,building the release profile (the first time about half an hour on 2 cores))
-	cargo build --release --workspace --bin windlass
+	RUSTFLAGS="$${RUSTFLAGS:--C target-cpu=$(TARGET_CPU)}" cargo build --release --workspace --bin windlass
 
 bench: release
 	$(call step,TPC-H scale 1 and db-benchmark 10^7 rows beside the engines that are installed)
@@ -75,11 +76,11 @@ bench: release
 	$(RELEASE) bench tpch --device $(or $(DEVICE),cpu) --json benches/results/tpch.json --report benches/results/tpch.html
 	$(RELEASE) bench dbbench --device $(or $(DEVICE),cpu) --json benches/results/dbbench.json --report benches/results/dbbench.html
 
-bench-kernels: build
+bench-kernels: release
 	$(call step,every kernel operation and the series over groups and build rows)
 	@mkdir -p benches/results
-	$(BIN) bench kernels --device $(or $(DEVICE),cpu) --json benches/results/kernels.json --report benches/results/kernels.html
-	$(BIN) bench kernels --device $(or $(DEVICE),cpu) --only cliff --runs 3 --json benches/results/cliff.json --report benches/results/cliff.html
+	$(RELEASE) bench kernels --device $(or $(DEVICE),cpu) --json benches/results/kernels.json --report benches/results/kernels.html
+	$(RELEASE) bench kernels --device $(or $(DEVICE),cpu) --only cliff --runs 3 --json benches/results/cliff.json --report benches/results/cliff.html
 
 test-gpu:
 	$(call step,conformance on the GPUs of this host)
@@ -91,7 +92,7 @@ bench-gpu:
 
 install:
 	@scripts/need.sh cargo cc
-	cargo install --path crates/windlass-cli --locked
+	RUSTFLAGS="$${RUSTFLAGS:--C target-cpu=$(TARGET_CPU)}" cargo install --path crates/windlass-cli --locked
 
 mutate:
 	@scripts/need.sh cargo cc python3

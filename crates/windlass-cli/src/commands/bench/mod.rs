@@ -247,7 +247,7 @@ impl Figures {
             commit: commit(),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             cores: std::thread::available_parallelism().map_or(0, usize::from),
-            machine: std::env::consts::ARCH,
+            machine: machine(),
             runs: common.runs,
             engines: vec![ours],
             questions: Vec::new(),
@@ -274,6 +274,17 @@ fn class(device: &windlass::DeviceInfo) -> &'static str {
         DeviceClass::Real => "real",
         DeviceClass::Software => "software",
         DeviceClass::Emulated => "emulated",
+    }
+}
+
+/// The processor architecture, and the widest vectors that the code was compiled for.
+fn machine() -> &'static str {
+    if cfg!(target_feature = "avx512f") {
+        "x86_64, built for AVX-512"
+    } else if cfg!(target_feature = "avx2") {
+        "x86_64, built for AVX2"
+    } else {
+        std::env::consts::ARCH
     }
 }
 

@@ -21,7 +21,7 @@ use windlass::{
 };
 
 use self::figures::{BenchFigures, DeviceFigures, KernelFigures};
-use super::{args::KernelArgs, class, commit};
+use super::{args::KernelArgs, class, commit, machine};
 use crate::{
     engine::note,
     error::{Error, Result},
@@ -53,7 +53,7 @@ pub(super) fn run(args: &KernelArgs) -> Result<()> {
         commit: commit(),
         profile: if cfg!(debug_assertions) { "debug" } else { "release" },
         cores: std::thread::available_parallelism().map_or(0, usize::from),
-        machine: std::env::consts::ARCH,
+        machine: machine(),
         runs: args.runs,
         devices: Vec::new(),
     };
