@@ -11,6 +11,7 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties,
         aggregates::AggregateExec,
+        joins::HashJoinExec,
         sorts::sort::SortExec,
         statistics::{StatisticsArgs, StatisticsContext},
     },
@@ -30,6 +31,7 @@ use windlass_runtime::{
 
 use super::{
     breaker::Breaker,
+    late::tested_by_scans,
     segment::{Lowered, Segment},
 };
 use crate::{
@@ -207,7 +209,10 @@ pub(super) fn of_breaker(
                 p.input.columns.iter().map(|c| c.ty.wide_bytes()).sum::<usize>() as f64
             };
             let texts = keys.left.outputs.iter().any(|k| k.dictionary.is_some());
-            let join = Join { build, probe, text_key: texts };
+            // What scans let pass is all that the join itself sees on the host.
+            let share = plan.downcast_ref::<HashJoinExec>().and_then(tested_by_scans);
+            let (tested, passed) = share.map_or((0.0, probe), |share| (probe, probe * share));
+            let join = Join { build, probe: passed, text_key: texts, tested };
             let pairs = statistics_rows(plan).map_or(probe, |n| n as f64);
             let upload_bytes = build * width(&keys.left) + probe * width(&keys.right);
             let work = Work {

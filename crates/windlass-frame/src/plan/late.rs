@@ -97,6 +97,14 @@ fn tells(join: &HashJoinExec) -> Option<Told> {
     (share <= FEW).then_some(Told { id, share })
 }
 
+/// The share of its probe side's rows that a join keeps, as estimated, where scans test them
+/// against its keys; `None` where none does. Nothing more is known of it where inputs are placed
+/// already.
+pub(super) fn tested_by_scans(join: &HashJoinExec) -> Option<f64> {
+    let id = join.dynamic_expressions_produced().first()?.expression_id()?;
+    is_read_late(join.right(), id).then(|| kept_of_probe(join).unwrap_or(FEW).min(FEW))
+}
+
 /// A scan that tests keys first; `None` for one that no such join tells anything, or that is
 /// no scan of Parquet.
 fn late(scan: &DataSourceExec, told: &[Told]) -> Option<Arc<dyn ExecutionPlan>> {

@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
     /// The cost of one join: the smaller side is built.
     fn join(&self, a: Set, b: Set) -> f64 {
         let (x, y) = (self.rows(a), self.rows(b));
-        let join = Join { build: x.min(y), probe: x.max(y), text_key: false };
+        let join = Join { build: x.min(y), probe: x.max(y), ..Join::default() };
         join.twin(1).compute_ms + self.rows(a | b) * RESULT_NS * 1e-6
     }
 
