@@ -28,10 +28,11 @@ use crate::{
     error::{FrameError, Position, Result, nearest},
     execute,
     memory::PeakPool,
+    nodes::TellReaders,
     options::SessionOptions,
     plan::{
-        DeviceSet, FilterInArgument, Footers, OrderJoins, PlaceOnDevice, PlacementOptions,
-        ReadLate, SharingPlanner,
+        CompareResultsLast, DeviceSet, FilterInArgument, Footers, OrderJoins, PlaceOnDevice,
+        PlacementOptions, ReadLate, SharingPlanner,
     },
     read,
     statement::{self, Outcome, RunOptions, Statement},
@@ -110,6 +111,7 @@ impl Session {
             .with_physical_optimizer_rule(Arc::new(read::CountRowsInMemory))
             .with_physical_optimizer_rule(Arc::new(ReadLate))
             .with_physical_optimizer_rule(Arc::clone(&rule) as _)
+            .with_physical_optimizer_rule(Arc::new(TellReaders))
             .with_table_factories(read::table_factories())
             .build();
         let context = read::enable_paths(SessionContext::new_with_state(state));
@@ -372,12 +374,14 @@ fn name_format(copy: &mut CopyToStatement) -> Result<()> {
     Ok(())
 }
 
-/// DataFusion's physical rules, with ours that orders joins behind the one that chooses their
-/// build sides.
+/// DataFusion's physical rules, with ours that order joins and choose their keys behind the one
+/// that chooses their build sides.
 fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let behind = rules.iter().position(|r| r.name() == "join_selection").map_or(0, |at| at + 1);
-    rules.insert(behind, Arc::new(OrderJoins));
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(OrderJoins), Arc::new(CompareResultsLast)];
+    rules.splice(behind..behind, ours);
     rules
 }
 

@@ -2,6 +2,7 @@
 
 mod breakers;
 mod errors;
+mod events;
 mod frames;
 mod moved;
 mod nested_loop;
@@ -10,6 +11,7 @@ mod reading;
 mod remote_reading;
 mod remote_writing;
 mod resident;
+mod sharing;
 mod window_frames;
 mod windows;
 mod writing;

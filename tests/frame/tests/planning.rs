@@ -1,48 +1,9 @@
-//! What planning adds to DataFusion's: the order of joins, scans that test a join's keys before
-//! they read the rest of a row, and aggregations that several readers share.
+//! What planning adds to DataFusion's: the order of joins, and scans that test a join's keys
+//! before they read the rest of a row.
 
-use frame_tests::{folder, run, session, session_with, sql};
-use windlass::{Session, SessionOptions};
+use frame_tests::{folder, run, session, sql};
 
-/// Files of events, the things that they are about, and the groups of these; in each column
-/// but the numbers some nulls.
-async fn tables(session: &Session, folder: &std::path::Path) {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let write = [
-        (
-            "events.parquet",
-            "select n as id, case when n % 13 = 5 then null else (n * 7919) % 40000 end as thing, \
-             n % 97 as amount, 'event ' || (n % 31) as note, \
-             case when n % 17 = 3 then null else 'thing ' || ((n * 7919) % 40000) end as name, \
-             date '2020-01-01' + cast((n * 7919) % 4000 as int) as day \
-             from generate_series(0, 299999) t(n)",
-        ),
-        (
-            "things.parquet",
-            "select n as id, n % 300 as kind, 'thing ' || n as name, n * 1.5 as weight \
-             from generate_series(0, 39999) t(n)",
-        ),
-        ("kinds.parquet", "select n as id, 'kind ' || n as name from generate_series(0, 299) t(n)"),
-        (
-            "days.parquet",
-            "select date '2020-01-01' + cast(n * 97 as int) as day, n as number \
-             from generate_series(0, 20) t(n)",
-        ),
-    ];
-    for (name, query) in write {
-        let text = format!("copy ({query}) to '{}' stored as parquet", path(name));
-        run(session, &text).await.expect("a file");
-        let table = name.trim_end_matches(".parquet");
-        let text =
-            format!("create external table {table} stored as parquet location '{}'", path(name));
-        run(session, &text).await.expect("a table");
-    }
-}
-
-/// The plan of a query as one text.
-async fn plan(session: &Session, query: &str) -> String {
-    sql(session, &format!("explain {query}")).await.join("\n")
-}
+use crate::events::{forced, plan, tables};
 
 /// Joins that keep few of the events, by keys of every sort.
 const FEW: [&str; 6] = [
@@ -107,86 +68,63 @@ async fn only_the_rows_that_a_join_keeps_leave_the_scan() {
     assert_eq!(most, Some(300_000), "{:?}", stats.operators);
 }
 
+/// Queries that compare with a result of the group of their own key.
+const OF_GROUPS: [(&str, &str); 4] = [
+    (
+        "select t.id, e.id, e.amount from things t join events e on e.thing = t.id \
+         where t.kind = 7 and e.amount = (select min(f.amount) from events f where f.thing = t.id) \
+         order by t.id, e.id",
+        "select t.id, e.id, e.amount from things t join events e on e.thing = t.id join \
+         (select thing, min(amount) as m from events group by thing) g on g.thing = t.id \
+         where t.kind = 7 and e.amount <= g.m order by t.id, e.id",
+    ),
+    (
+        "select e.thing, e.amount, e.id from events e where e.id < 500 and exists (select 1 from \
+         (select thing, max(amount) as m, count(*) as n from events group by thing) g \
+         where g.thing = e.thing and g.m = e.amount and g.n > 7) order by e.id",
+        "select e.thing, e.amount, e.id from events e join (select thing, max(amount) as m, \
+         count(*) as n from events group by thing) g on g.thing = e.thing \
+         where e.id < 500 and g.n >= 8 and e.amount >= g.m order by e.id",
+    ),
+    (
+        "select e.thing, e.amount, e.id from events e where e.id < 500 and not exists (select 1 \
+         from (select thing, max(amount) as m from events group by thing) g \
+         where g.thing = e.thing and g.m = e.amount) order by e.id",
+        "select e.thing, e.amount, e.id from events e left join (select thing, max(amount) as m \
+         from events group by thing) g on g.thing = e.thing \
+         where e.id < 500 and (g.m is null or e.amount < g.m) order by e.id",
+    ),
+    (
+        // Results that are computed further, and null ones.
+        "select t.id, g.s, g.t from things t join (select note, thing, sum(amount) * 2 as s, \
+         min(name) as t from events group by thing, note) g on g.thing = t.id and g.note = \
+         'event ' || (t.kind % 31) and g.s = t.id % 100 and g.t = t.name \
+         where t.kind < 12 order by t.id",
+        "select t.id, g.s, g.t from things t, (select note, thing, sum(amount) * 2 as s, \
+         min(name) as t from events group by thing, note) g where g.thing = t.id and g.note = \
+         'event ' || (t.kind % 31) and g.s >= t.id % 100 and g.s <= t.id % 100 and g.t >= t.name \
+         and g.t <= t.name and t.kind < 12 order by t.id",
+    ),
+];
+
 #[tokio::test]
-async fn an_aggregation_that_stands_twice_runs_once() {
+async fn joins_with_groups_compare_their_results_last() {
     let folder = folder();
-    let session = session();
-    tables(&session, folder.path()).await;
-    let query = "with total as (select thing, sum(amount) as s, count(*) as c from events \
-                 group by thing) select thing, s, c from total \
-                 where s = (select max(s) from total) order by thing";
-    assert_eq!(plan(&session, query).await.matches("SharedExec").count(), 2);
-    let written_out = "select thing, sum(amount) as s, count(*) as c from events group by thing \
-                       having sum(amount) >= (select sum(amount) from events group by thing \
-                       order by 1 desc limit 1) order by thing";
-    let rows = sql(&session, query).await;
-    assert!(!rows.is_empty());
-    assert_eq!(rows, sql(&session, written_out).await);
-    sql(&session, query).await;
-    let stats = session.last_stats().expect("figures");
-    let scans = stats.operators.iter().filter(|o| o.name.contains("DataSourceExec"));
-    assert_eq!(scans.map(|o| o.rows).sum::<u64>(), 300_000, "{:?}", stats.operators);
-
-    // The filter above it says in words why it is not on a device.
-    let waits = stats.operators.iter().any(|o| o.reason == "it waits for the value of a subquery");
-    assert!(waits, "{:?}", stats.operators);
-
-    // Three readers, one of which joins another.
-    let query = "with total as (select thing, sum(amount) as s from events group by thing) \
-                 select count(*), sum(a.s), sum(b.s) from total a join total b on a.s = b.s \
-                 where a.thing < 100 or a.s > (select avg(s) from total)";
-    let written_out = "select count(*), sum(a.s), sum(b.s) from \
-                 (select thing, sum(amount) as s from events group by thing) a join \
-                 (select thing, sum(amount + 0) as s from events group by thing) b on a.s = b.s \
-                 where a.thing < 100 or a.s > (select avg(s) from \
-                 (select thing, sum(amount * 1) as s from events group by thing))";
-    assert_eq!(sql(&session, query).await, sql(&session, written_out).await);
-    assert_eq!(plan(&session, query).await.matches("SharedExec").count(), 3);
-}
-
-#[tokio::test]
-async fn what_differs_is_not_shared() {
-    let folder = folder();
-    let session = session();
-    tables(&session, folder.path()).await;
-    for query in [
-        // Another filter, another key, another value at each call.
-        "select a.c, b.c from (select count(*) c from events where amount < 3) a, \
-         (select count(*) c from events where amount < 4) b",
-        "select a.c, b.c from (select max(amount) c from events group by thing) a, \
-         (select max(amount) c from events group by note) b",
-        "select a.c = b.c from (select max(random()) c from events) a, \
-         (select max(random()) c from events) b",
-    ] {
-        let plan = plan(&session, query).await;
-        assert!(!plan.contains("SharedExec"), "{plan}");
+    let (host, device) = (session(), forced());
+    tables(&host, folder.path()).await;
+    tables(&device, folder.path()).await;
+    for (query, written_out) in OF_GROUPS {
+        let rows = sql(&host, written_out).await;
+        assert!(!rows.is_empty(), "{written_out}");
+        assert_eq!(sql(&host, query).await, rows, "{query}");
+        assert_eq!(sql(&device, query).await, rows, "{query}");
     }
-    let query = "select a.c = b.c from (select max(random()) c from events) a, \
-                 (select max(random()) c from events) b";
-    assert_eq!(sql(&session, query).await, ["false"]);
-
-    // One name for two tables: what was read is not read again.
-    let old = session.sql("select 1 as x, 2 as y").await.expect("a frame");
-    session.register("named", &old.cache().await.expect("rows")).expect("a name");
-    let first = session.sql("select sum(x) as s from named").await.expect("a frame");
-    let new = session.sql("select 10 as x, 2 as y").await.expect("a frame");
-    session.register("named", &new.cache().await.expect("rows")).expect("a name");
-    let second = session.sql("select sum(x) as s from named").await.expect("a frame");
-    let both = first.union(&second).expect("a union");
-    let mut rows = frame_tests::all(&both).await;
-    rows.sort();
-    assert_eq!(rows, ["1", "10"]);
-}
-
-/// A session that places what it can on the emulated device.
-fn forced() -> Session {
-    let options = SessionOptions {
-        devices: "cuda-emulated:0".parse().expect("a spec"),
-        force_device: true,
-        target_partitions: Some(2),
-        ..Default::default()
-    };
-    Session::with_options(options).expect("a session")
+    // The scan below the aggregation reads the groups that are asked for.
+    sql(&host, OF_GROUPS[1].0).await;
+    let stats = host.last_stats().expect("figures");
+    let scans = stats.operators.iter().filter(|o| o.name.contains("DataSourceExec"));
+    let rows: Vec<_> = scans.map(|o| o.rows).collect();
+    assert!(rows.iter().all(|n| *n < 50_000), "{rows:?} rows left the scans of 300,000");
 }
 
 #[tokio::test]
@@ -225,33 +163,5 @@ async fn a_filter_on_a_device_waits_for_a_subquery() {
         let on_host = plan.lines().any(|line| line.trim_start().starts_with("FilterExec"));
         assert!(!on_host, "{plan}");
         assert_eq!(sql(&device, query).await, sql(&host, query).await, "{query}");
-    }
-}
-
-#[tokio::test]
-async fn too_little_memory_to_share_is_no_error() {
-    let folder = folder();
-    let wide = session();
-    tables(&wide, folder.path()).await;
-    let query = "with total as (select id, max(note) as n, sum(amount) as s from events \
-                 group by id) select count(*), sum(a.s), max(b.n) from total a join total b \
-                 on a.id = b.id where b.id < 5";
-    let expected = sql(&wide, query).await;
-    for megabytes in [24, 40, 64, 256] {
-        let options = SessionOptions { memory: Some(megabytes << 20), ..Default::default() };
-        let tight = session_with(options);
-        for table in ["events", "things", "kinds", "days"] {
-            let file = folder.path().join(format!("{table}.parquet"));
-            let text = format!(
-                "create external table {table} stored as parquet location '{}'",
-                file.display()
-            );
-            run(&tight, &text).await.expect("a table");
-        }
-        match tight.sql(query).await.expect("a plan").collect().await {
-            Ok(rows) => assert_eq!(frame_tests::rows(&rows), expected, "{megabytes} MiB"),
-            // Without sharing it is too little as well.
-            Err(e) => assert!(megabytes < 64 && e.to_string().contains("memory"), "{e}"),
-        }
     }
 }

@@ -96,7 +96,7 @@ pub use join::{
 };
 pub use pipeline::DevicePipelineExec;
 pub use resident::ResidentExec;
-pub(crate) use shared::{SharedExec, SharedState};
+pub(crate) use shared::{SharedExec, SharedState, TellReaders};
 pub use sort::DeviceSortExec;
 pub use top_k_per_group::{DeviceTopKPerGroupExec, GroupTop};
 pub use upload::{DeviceUploadExec, Uploaded};
