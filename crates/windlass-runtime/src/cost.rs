@@ -134,7 +134,7 @@ const TWIN_SORT_NS: f64 = 100.0;
 
 /// Nanoseconds of one core for each row that a scan tests against the keys of a build side: in
 /// DataFusion, which hashes it and looks it up (6.3: an eighth of the 40 ms of TPC-H Q11, 800,000
-/// rows), and in the CPU's twin, which has a bit for each key (measured there).
+/// rows), and in the CPU's twin, which has a bit for each key (a guess).
 const TESTED_NS: (f64, f64) = (6.0, 1.0);
 
 /// A hash join on the CPU.

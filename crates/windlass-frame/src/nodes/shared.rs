@@ -90,6 +90,8 @@ pub(crate) struct SharedExec {
     /// Most bytes to keep.
     most: usize,
     state: Arc<SharedState>,
+    /// The rows to come that this reader asked for first, the same for all its partitions.
+    asked: OnceLock<Shared<BoxFuture<'static, Kept>>>,
     own: Arc<Own>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -153,7 +155,8 @@ impl SharedExec {
     ) -> Self {
         let properties = Arc::clone(input.properties());
         let (own, metrics) = (Own::new(&state, None), ExecutionPlanMetricsSet::new());
-        Self { input: Some(input), properties, part, most, state, own, metrics }
+        let asked = OnceLock::new();
+        Self { input: Some(input), properties, part, most, state, asked, own, metrics }
     }
 
     /// The reader that has the plan, as it was planned first.
@@ -187,7 +190,8 @@ impl SharedExec {
             Boundedness::Bounded,
         ));
         let (own, metrics) = (Own::new(&state, Some(partitions)), ExecutionPlanMetricsSet::new());
-        Self { input: None, properties, part, most, state, own, metrics }
+        let asked = OnceLock::new();
+        Self { input: None, properties, part, most, state, asked, own, metrics }
     }
 
     /// Tells the other readers which plan is run.
@@ -199,12 +203,15 @@ impl SharedExec {
 
     /// The rows to come, of the plan that is run by whoever asks first.
     fn kept(&self, context: &Arc<TaskContext>) -> Result<Shared<BoxFuture<'static, Kept>>> {
+        if let Some(asked) = self.asked.get() {
+            return Ok(asked.clone());
+        }
         self.tell();
         let source = self.state.source()?;
         let mut kept = self.state.kept.lock();
         let kept = kept
             .get_or_insert_with(|| keep(source, Arc::clone(context), self.most).boxed().shared());
-        Ok(kept.clone())
+        Ok(self.asked.get_or_init(|| kept.clone()).clone())
     }
 }
 

@@ -150,13 +150,9 @@ fn scan(a: &TableScan, b: &TableScan) -> Result<Option<LogicalPlan>> {
         both.dedup();
         both
     });
-    let scan = TableScanBuilder::new(a.table_name.clone(), Arc::clone(&a.source))
-        .with_projection(projection)
-        .with_filters(a.filters.clone())
-        .with_fetch(a.fetch)
-        .with_statistics_requests(&a.statistics_requests | &b.statistics_requests)
-        .build()?;
-    Ok(Some(LogicalPlan::TableScan(scan)))
+    let statistics_requests = &a.statistics_requests | &b.statistics_requests;
+    let scan = TableScan { statistics_requests, ..a.clone() };
+    reading(&scan, projection).map(Some)
 }
 
 fn join(a: &Join, b: &Join) -> Result<Option<LogicalPlan>> {
@@ -170,15 +166,37 @@ fn join(a: &Join, b: &Join) -> Result<Option<LogicalPlan>> {
     }
     let Some(left) = merged(&a.left, &b.left)? else { return Ok(None) };
     let Some(right) = merged(&a.right, &b.right)? else { return Ok(None) };
-    let join = Join::try_new(
+    let join = over(a, left, right)?;
+    Ok(Some(LogicalPlan::Join(join)))
+}
+
+/// The join over other inputs.
+///
+/// # Errors
+/// Where these cannot be joined.
+pub(super) fn over(join: &Join, left: LogicalPlan, right: LogicalPlan) -> Result<Join> {
+    Join::try_new(
         Arc::new(left),
         Arc::new(right),
-        a.on.clone(),
-        a.filter.clone(),
-        a.join_type,
-        a.join_constraint,
-        a.null_equality,
-        a.null_aware,
-    )?;
-    Ok(Some(LogicalPlan::Join(join)))
+        join.on.clone(),
+        join.filter.clone(),
+        join.join_type,
+        join.join_constraint,
+        join.null_equality,
+        join.null_aware,
+    )
+}
+
+/// The scan of other columns.
+///
+/// # Errors
+/// Where the table has no such columns.
+pub(super) fn reading(scan: &TableScan, projection: Option<Vec<usize>>) -> Result<LogicalPlan> {
+    let scan = TableScanBuilder::new(scan.table_name.clone(), Arc::clone(&scan.source))
+        .with_projection(projection)
+        .with_filters(scan.filters.clone())
+        .with_fetch(scan.fetch)
+        .with_statistics_requests(scan.statistics_requests.clone())
+        .build()?;
+    Ok(LogicalPlan::TableScan(scan))
 }

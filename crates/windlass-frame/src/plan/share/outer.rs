@@ -17,7 +17,7 @@ use datafusion::{
     error::Result,
     logical_expr::{
         Aggregate, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection,
-        SubqueryAlias, TableScan, logical_plan::TableScanBuilder, utils::split_conjunction,
+        SubqueryAlias, TableScan, utils::split_conjunction,
     },
 };
 
@@ -216,16 +216,7 @@ fn from_outer(join: &Join, number: usize) -> Result<Option<Join>> {
     });
     let right = Projection::try_new(columns.collect(), Arc::new(rows(false, None)))?;
     let right = over_groups(&join.right, LogicalPlan::Projection(right))?;
-    let new = Join::try_new(
-        Arc::new(LogicalPlan::Projection(left)),
-        Arc::new(right),
-        join.on.clone(),
-        join.filter.clone(),
-        join.join_type,
-        join.join_constraint,
-        join.null_equality,
-        join.null_aware,
-    )?;
+    let new = merge::over(join, LogicalPlan::Projection(left), right)?;
     let same = new.schema.has_equivalent_names_and_types(&join.schema).is_ok();
     Ok(same.then_some(new))
 }
@@ -400,13 +391,7 @@ fn with_columns(plan: &LogicalPlan, needed: &[Column]) -> Result<LogicalPlan> {
                 }
                 all
             });
-            let scan = TableScanBuilder::new(node.table_name.clone(), Arc::clone(&node.source))
-                .with_projection(projection)
-                .with_filters(node.filters.clone())
-                .with_fetch(node.fetch)
-                .with_statistics_requests(node.statistics_requests.clone())
-                .build()?;
-            LogicalPlan::TableScan(scan)
+            merge::reading(node, projection)?
         }
         LogicalPlan::SubqueryAlias(node) => {
             let [Leaf { scan: Some(scan), .. }] = Joined::of(&node.input).leaves[..] else {
