@@ -1,5 +1,5 @@
-//! Owns the devices of a host: inventory, calibration, placement costs and events. It knows
-//! neither columns nor plans.
+//! Owns the devices of a host and runs work on them: inventory, calibration, placement
+//! costs, the task graph scheduler, and events. It knows neither columns nor plans.
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,11 +7,21 @@
 //! | [`calibration`] | [`Calibration`]: measured rates of a device, cached per user |
 //! | [`cost`] | [`Work`] and its [`Cost`] on a calibrated device or on the CPU |
 //! | [`events`] | [`Events`]: one bounded stream of what happens, for progress and traces |
+//! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
+//! | [`schedule`] | what is ready, where it runs, what memory it may take |
+//! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
+//! | [`bench`] | what the scheduler takes for tasks that do nothing |
+//! | [`simulate`] | the same scheduler under virtual time, with simulated devices and faults |
 
+pub mod bench;
 pub mod calibration;
 pub mod cost;
 pub mod events;
+pub mod execute;
+pub mod graph;
 pub mod inventory;
+pub mod schedule;
+pub mod simulate;
 
 pub use calibration::{Calibration, CalibrationStore};
 pub use cost::{Cost, Work};

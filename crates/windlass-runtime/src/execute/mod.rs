@@ -1,0 +1,396 @@
+//! Runs graphs: on threads, or on the caller's thread alone.
+//!
+//! An [`Executor`] has threads for each of its devices. They share one scheduler behind a
+//! lock: a thread reports what it ran, takes what is next, and runs it without the lock.
+//! Short tasks are taken many at once, so that the lock costs little.
+//!
+//! [`run_synchronous`] runs a graph on the caller's thread, one task after another in the
+//! order of the scheduler: what a debugger wants, and the same each time.
+//!
+//! ```
+//! use windlass_runtime::{
+//!     execute::{Executor, ExecutorOptions},
+//!     graph::{GraphBuilder, TaskOptions, Value},
+//! };
+//!
+//! let mut g = GraphBuilder::new();
+//! let square = g.group("square", TaskOptions::default());
+//! let sum = g.group("sum", TaskOptions::default());
+//! let squares: Vec<_> =
+//!     (0..10_u64).map(|i| g.task(square, &[], move |_| Ok(Value::new(i * i)))).collect();
+//! let total = g.task(sum, &squares, |c| {
+//!     Ok(Value::new(c.inputs().iter().filter_map(Value::downcast_ref::<u64>).sum::<u64>()))
+//! });
+//! let executor = Executor::new(ExecutorOptions::default())?;
+//! let results = executor.run(g.build(&[total]))?;
+//! assert_eq!(results[0].downcast_ref::<u64>(), Some(&285));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+mod spill;
+mod state;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{
+    cell::Cell,
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use self::{
+    spill::SpillFolder,
+    state::{JobResult, OnEnd, Outside, State},
+};
+use crate::{
+    events::Events,
+    graph::{DeviceKind, Graph, Value},
+    schedule::{
+        Cause, CostBased, DeviceProfile, Placement, RunError,
+        core::{Outcome, Scheduler},
+        device::DeviceCounts,
+        job::Job,
+    },
+};
+
+/// How an executor runs graphs.
+#[derive(Debug)]
+pub struct ExecutorOptions {
+    /// The devices. A device has a thread for each of its slots.
+    pub devices: Vec<DeviceProfile>,
+    /// Where tasks go, where there are several devices.
+    pub policy: Box<dyn Placement>,
+    /// The folder for results that memory has no room for; without it, none is written.
+    pub spill: Option<PathBuf>,
+    /// Where tasks are told about.
+    pub events: Events,
+}
+
+impl Default for ExecutorOptions {
+    /// A thread for each core that this process may use, no limit of memory, and the
+    /// system's temporary folder.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            devices: vec![DeviceProfile::new("cpu", DeviceKind::Cpu).slots(cores as u32)],
+            policy: Box::new(CostBased::default()),
+            spill: Some(std::env::temp_dir()),
+            events: Events::new(),
+        }
+    }
+}
+
+impl ExecutorOptions {
+    /// Threads on the CPU, instead of one a core.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        for d in self.devices.iter_mut().filter(|d| d.kind == DeviceKind::Cpu) {
+            d.slots = threads.clamp(1, u16::MAX as usize) as u32;
+        }
+        self
+    }
+
+    /// A limit, in bytes, of what results and running tasks take on the CPU.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        for d in self.devices.iter_mut().filter(|d| d.kind == DeviceKind::Cpu) {
+            d.memory = Some(bytes);
+        }
+        self
+    }
+}
+
+/// What the threads of an executor share.
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes threads, by device.
+    more: Vec<Condvar>,
+    /// Wakes the thread that watches time-outs.
+    clock: Condvar,
+    /// Tasks that wait to be taken, as of the last look: what idle threads watch.
+    left: AtomicUsize,
+    spill: Option<SpillFolder>,
+    events: Events,
+    began: Instant,
+    threads: usize,
+    next_worker: AtomicU64,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    watched: AtomicBool,
+}
+
+thread_local! {
+    /// Whether this thread runs tasks.
+    static WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Threads that run graphs. Dropped, it ends jobs that are not done with
+/// [`RunError::ShutDown`], and waits for tasks that run.
+pub struct Executor {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("threads", &self.shared.threads).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If there is no device, the folder for results cannot be used, or the system gives no
+    /// thread.
+    pub fn new(options: ExecutorOptions) -> io::Result<Self> {
+        if options.devices.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an executor needs a device"));
+        }
+        let policy = (options.devices.len() > 1).then_some(options.policy);
+        let mut scheduler = Scheduler::new(policy);
+        let mut slots = Vec::new();
+        for profile in options.devices {
+            slots.push(profile.slots.max(1));
+            scheduler.add_device(profile);
+        }
+        let limited = scheduler.devices.iter().any(|d| d.profile.memory.is_some());
+        // Only what has a limit is ever written.
+        let spill = options.spill.filter(|_| limited).map(|f| SpillFolder::new(&f)).transpose()?;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(scheduler, spill.is_some())),
+            more: slots.iter().map(|_| Condvar::new()).collect(),
+            clock: Condvar::new(),
+            left: AtomicUsize::new(0),
+            spill,
+            events: options.events,
+            began: Instant::now(),
+            threads: slots.iter().sum::<u32>() as usize,
+            next_worker: AtomicU64::new(0),
+            handles: Mutex::default(),
+            watched: AtomicBool::new(false),
+        });
+        let executor = Self { shared };
+        for (device, slots) in slots.into_iter().enumerate() {
+            for _ in 0..slots {
+                spawn_worker(&executor.shared, device)?;
+            }
+        }
+        Ok(executor)
+    }
+
+    /// Runs a graph and waits for it: the wanted results, in their order. From within a task
+    /// it runs on that task's thread alone, so that tasks that wait for graphs cannot block
+    /// each other.
+    ///
+    /// # Errors
+    /// That of the first task that failed for good; see [`RunError`].
+    pub fn run(&self, graph: Graph) -> JobResult {
+        if WORKER.get() {
+            return run_synchronous(graph);
+        }
+        self.submit(graph).wait()
+    }
+
+    /// Begins a graph.
+    pub fn submit(&self, graph: Graph) -> JobHandle {
+        let outcome = Arc::new(Waited::default());
+        let tell = Arc::clone(&outcome);
+        let id = self.submit_with(graph, Box::new(move |result| tell.set(result)));
+        JobHandle { shared: Arc::clone(&self.shared), id, outcome }
+    }
+
+    /// Begins a graph; `on_end` is called once, on a thread of the executor or on this one.
+    pub(crate) fn submit_with(&self, graph: Graph, on_end: OnEnd) -> JobId {
+        let shared = &self.shared;
+        // Linear work, done without the lock.
+        let job = Job::new(Arc::new(graph));
+        let mut outside = Outside::default();
+        let serial = shared.next_worker.fetch_add(1, Ordering::Relaxed);
+        let mut state = shared.state.lock();
+        let index = state.submit(job, serial, on_end, &mut outside);
+        if state.shut_down {
+            state.cancel(JobId { index, serial }, RunError::ShutDown, &mut outside);
+        }
+        if state.timed_jobs > 0 && !shared.watched.swap(true, Ordering::Relaxed) {
+            let watched = Arc::clone(shared);
+            let thread = std::thread::Builder::new().name("windlass-clock".into());
+            match thread.spawn(move || worker::watch(&watched)) {
+                Ok(handle) => shared.handles.lock().push(handle),
+                Err(e) => tracing::warn!(error = %e, "time-outs are not watched"),
+            }
+        }
+        shared.wake_all(&mut state);
+        drop(state);
+        worker::finish_outside(shared, &mut outside);
+        JobId { index, serial }
+    }
+
+    /// What each device did so far, by its name.
+    pub fn counts(&self) -> Vec<(String, DeviceCounts)> {
+        let state = self.shared.state.lock();
+        let devices = state.scheduler.devices.iter();
+        devices.map(|d| (d.profile.name.to_string(), d.counts.clone())).collect()
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.shared.threads
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let mut outside = Outside::default();
+        {
+            let mut state = self.shared.state.lock();
+            state.shut_down = true;
+            state.cancel_all(&RunError::ShutDown, &mut outside);
+            self.shared.more.iter().for_each(|m| {
+                m.notify_all();
+            });
+            self.shared.clock.notify_all();
+        }
+        worker::finish_outside(&self.shared, &mut outside);
+        let held: Vec<u64> = self.shared.state.lock().abandoned.iter().copied().collect();
+        // Threads that a task holds past its time-out end by themselves.
+        if held.is_empty() {
+            let own = std::thread::current().id();
+            for handle in std::mem::take(&mut *self.shared.handles.lock()) {
+                if handle.thread().id() != own {
+                    let _ = handle.join();
+                }
+            }
+        }
+    }
+}
+
+/// A job of an executor; the serial number tells it from a later one in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JobId {
+    index: u32,
+    serial: u64,
+}
+
+/// What a job came to, for those who wait.
+#[derive(Default)]
+struct Waited {
+    result: Mutex<Option<JobResult>>,
+    there: Condvar,
+}
+
+impl Waited {
+    fn set(&self, result: JobResult) {
+        *self.result.lock() = Some(result);
+        self.there.notify_all();
+    }
+}
+
+/// A graph that runs. Dropped, it is cancelled.
+#[must_use = "a job that is not waited for is cancelled"]
+pub struct JobHandle {
+    shared: Arc<Shared>,
+    id: JobId,
+    outcome: Arc<Waited>,
+}
+
+impl fmt::Debug for JobHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("done", &self.done()).finish_non_exhaustive()
+    }
+}
+
+impl JobHandle {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// As [`Executor::run`], and [`RunError::Cancelled`].
+    pub fn wait(self) -> JobResult {
+        let mut result = self.outcome.result.lock();
+        while result.is_none() {
+            self.outcome.there.wait(&mut result);
+        }
+        result.take().expect("it was waited for")
+    }
+
+    /// Whether it ended.
+    pub fn done(&self) -> bool {
+        self.outcome.result.lock().is_some()
+    }
+
+    /// Ends it: tasks that wait are not begun, those that run are told.
+    pub fn cancel(&self) {
+        cancel(&self.shared, self.id);
+    }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+fn cancel(shared: &Shared, id: JobId) {
+    let mut outside = Outside::default();
+    shared.state.lock().cancel(id, RunError::Cancelled, &mut outside);
+    worker::finish_outside(shared, &mut outside);
+}
+
+fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
+    let worker = shared.next_worker.fetch_add(1, Ordering::Relaxed);
+    let own = Arc::clone(shared);
+    let name = format!("windlass-task-{worker}");
+    let handle = std::thread::Builder::new().name(name).spawn(move || {
+        WORKER.set(true);
+        worker::run(&own, device, worker);
+    })?;
+    shared.handles.lock().push(handle);
+    Ok(())
+}
+
+/// Runs a graph on this thread, one task after another, in the order of the scheduler.
+/// Time-outs are tested when a task is done, as nothing can interrupt it.
+///
+/// # Errors
+/// As [`Executor::run`].
+pub fn run_synchronous(graph: Graph) -> JobResult {
+    let graph = Arc::new(graph);
+    let mut scheduler = Scheduler::new(None);
+    let device = scheduler.add_device(DeviceProfile::new("cpu", DeviceKind::Cpu));
+    let id = scheduler.submit(Job::new(Arc::clone(&graph)));
+    let mut values: Vec<Option<Value>> = vec![None; graph.len()];
+    let (cancelled, began) = (AtomicBool::new(false), Instant::now());
+    let mut inputs: Vec<Value> = Vec::new();
+    while let Some(a) = scheduler.next(device, began.elapsed().as_nanos() as u64) {
+        let words = graph.input_words(a.task);
+        inputs.extend(words.iter().filter_map(|&i| values[i as usize].clone()));
+        let attempt = u32::from(scheduler.job(id).attempts[a.task as usize]);
+        let started = Instant::now();
+        let result = worker::try_task(&graph, a.task, &inputs, (attempt, "cpu"), &cancelled);
+        inputs.clear();
+        let timeout = graph.options(crate::graph::TaskId(a.task)).timeout;
+        let late = timeout.filter(|limit| started.elapsed() > *limit);
+        let outcome = match result {
+            Ok(_) if late.is_some() => Outcome::Failed(Cause::TimedOut(late.unwrap_or_default())),
+            Ok(value) => {
+                let bytes = value.bytes();
+                values[a.task as usize] = Some(value);
+                Outcome::Done { bytes, spillable: false }
+            }
+            Err(cause) => Outcome::Failed(cause),
+        };
+        scheduler.finish(&a, outcome, began.elapsed().as_nanos() as u64);
+        for (_, task) in scheduler.effects.freed.drain(..) {
+            values[task as usize] = None;
+        }
+    }
+    scheduler.job(id).ended.clone().unwrap_or(Err(RunError::ShutDown))?;
+    Ok(graph.wanted().iter().filter_map(|w| values[w.index()].clone()).collect())
+}

@@ -1,0 +1,246 @@
+//! What the threads of an executor share: the scheduler, and the results of its jobs.
+
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{JobId, spill::SpillFile};
+use crate::{
+    graph::{Graph, Value},
+    schedule::{
+        Cause, RunError,
+        core::{Assignment, Outcome, Scheduler},
+        job::Job,
+    },
+};
+
+/// What a job came to: the wanted results in their order.
+pub(crate) type JobResult = Result<Vec<Value>, RunError>;
+
+/// Called once with what a job came to, on the thread that ended it.
+pub(crate) type OnEnd = Box<dyn FnOnce(JobResult) + Send>;
+
+/// A result's place.
+#[derive(Debug, Default, Clone)]
+pub(crate) enum Slot {
+    #[default]
+    Empty,
+    Memory(Value),
+    Disk(Arc<SpillFile>),
+}
+
+/// A job beside what the scheduler knows of it.
+pub(crate) struct JobData {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) cancelled: Arc<AtomicBool>,
+    on_end: Option<OnEnd>,
+    serial: u64,
+}
+
+/// A try that may take only so long.
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) assignment: Assignment,
+    pub(crate) worker: u64,
+}
+
+/// A call that has to be made without the lock.
+pub(crate) struct Ended {
+    on_end: OnEnd,
+    result: JobResult,
+}
+
+impl Ended {
+    pub(crate) fn tell(self) {
+        (self.on_end)(self.result);
+    }
+}
+
+/// A result to write to disk.
+pub(crate) struct ToSpill {
+    pub(crate) job: u32,
+    pub(crate) task: u32,
+    pub(crate) value: Value,
+}
+
+/// What has to be done without the lock.
+#[derive(Default)]
+pub(crate) struct Outside {
+    /// To be dropped.
+    pub(crate) garbage: Vec<Slot>,
+    pub(crate) spill: Vec<ToSpill>,
+    pub(crate) ended: Vec<Ended>,
+}
+
+impl Outside {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.garbage.is_empty() && self.spill.is_empty() && self.ended.is_empty()
+    }
+}
+
+/// The state behind the lock.
+pub(crate) struct State {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) jobs: Vec<Option<JobData>>,
+    /// Threads that wait for work, by device.
+    pub(crate) idle: Vec<u32>,
+    /// Whether a thread of each device was woken and is not here yet.
+    pub(crate) waking: Vec<bool>,
+    pub(crate) deadlines: Vec<Deadline>,
+    /// Threads whose try took too long: they end when it does.
+    pub(crate) abandoned: HashSet<u64>,
+    /// Jobs with a time-out on any task.
+    pub(crate) timed_jobs: usize,
+    pub(crate) shut_down: bool,
+    /// Whether results can be written to disk.
+    pub(crate) can_spill: bool,
+}
+
+impl State {
+    pub(crate) fn new(scheduler: Scheduler, can_spill: bool) -> Self {
+        let n = scheduler.devices.len();
+        Self {
+            scheduler,
+            jobs: Vec::new(),
+            idle: vec![0; n],
+            waking: vec![false; n],
+            deadlines: Vec::new(),
+            abandoned: HashSet::new(),
+            timed_jobs: 0,
+            shut_down: false,
+            can_spill,
+        }
+    }
+
+    /// Takes on a job that was made without the lock; its index and the flag that cancels it.
+    pub(crate) fn submit(
+        &mut self,
+        job: Job,
+        serial: u64,
+        on_end: OnEnd,
+        outside: &mut Outside,
+    ) -> u32 {
+        let graph = Arc::clone(&job.graph);
+        self.timed_jobs += usize::from(timed(&graph));
+        let slots = vec![Slot::Empty; graph.len()];
+        let data =
+            JobData { graph, slots, cancelled: Arc::default(), on_end: Some(on_end), serial };
+        let id = self.scheduler.submit(job);
+        if self.jobs.len() <= id as usize {
+            self.jobs.resize_with(id as usize + 1, || None);
+        }
+        self.jobs[id as usize] = Some(data);
+        self.settle(outside);
+        id
+    }
+
+    /// Takes what became of a task.
+    pub(crate) fn report(&mut self, a: &Assignment, result: Result<Value, Cause>, nanos: u64) {
+        let outcome = match result {
+            Ok(value) => {
+                let (bytes, codec) = (value.bytes(), value.codec());
+                if let Some(job) = &mut self.jobs[a.job as usize] {
+                    job.slots[a.task as usize] = Slot::Memory(value);
+                }
+                Outcome::Done { bytes, spillable: self.can_spill && codec.is_some() }
+            }
+            Err(cause) => Outcome::Failed(cause),
+        };
+        self.scheduler.finish(a, outcome, nanos);
+    }
+
+    /// Does what the scheduler asks for, as far as that needs the lock.
+    pub(crate) fn settle(&mut self, outside: &mut Outside) {
+        for i in 0..self.scheduler.effects.freed.len() {
+            let (job, task) = self.scheduler.effects.freed[i];
+            if let Some(job) = &mut self.jobs[job as usize] {
+                outside.garbage.push(mem::take(&mut job.slots[task as usize]));
+            }
+        }
+        self.scheduler.effects.freed.clear();
+        for (job, task) in mem::take(&mut self.scheduler.effects.spill) {
+            let slot = self.jobs[job as usize].as_ref().map(|j| &j.slots[task as usize]);
+            if let Some(Slot::Memory(value)) = slot {
+                outside.spill.push(ToSpill { job, task, value: value.clone() });
+            }
+        }
+        if self.scheduler.effects.ended.is_empty() {
+            return;
+        }
+        for id in mem::take(&mut self.scheduler.effects.ended) {
+            self.end(id, outside);
+        }
+        // Releasing the job freed its results.
+        self.settle(outside);
+    }
+
+    fn end(&mut self, id: u32, outside: &mut Outside) {
+        let ended = self.scheduler.job(id).ended.clone();
+        let Some(mut job) = self.jobs[id as usize].take() else { return };
+        self.timed_jobs -= usize::from(timed(&job.graph));
+        self.deadlines.retain(|d| d.assignment.job != id);
+        job.cancelled.store(true, Ordering::Relaxed);
+        // What the scheduler knows of it goes before the results are gathered.
+        self.scheduler.release(id);
+        let result = ended.unwrap_or(Err(RunError::ShutDown)).and_then(|()| {
+            let wanted = job.graph.wanted().iter();
+            wanted.map(|w| value_of(&job.slots[w.index()], &job.graph, w.0)).collect()
+        });
+        if let Some(on_end) = job.on_end.take() {
+            outside.ended.push(Ended { on_end, result });
+        }
+        outside.garbage.append(&mut job.slots);
+    }
+
+    /// Ends a job with an error, unless it has ended.
+    pub(crate) fn cancel(&mut self, id: JobId, error: RunError, outside: &mut Outside) {
+        let job = self.jobs.get(id.index as usize).and_then(Option::as_ref);
+        if job.is_some_and(|j| j.serial == id.serial) {
+            self.fail(id.index, error, outside);
+        }
+    }
+
+    /// Ends a job that is there with an error.
+    pub(crate) fn fail(&mut self, index: u32, error: RunError, outside: &mut Outside) {
+        self.scheduler.cancel(index, error);
+        self.settle(outside);
+    }
+
+    /// Ends all jobs.
+    pub(crate) fn cancel_all(&mut self, error: &RunError, outside: &mut Outside) {
+        for index in 0..self.jobs.len() {
+            if self.jobs[index].is_some() {
+                self.fail(index as u32, error.clone(), outside);
+            }
+        }
+    }
+}
+
+fn timed(graph: &Graph) -> bool {
+    graph.groups().iter().any(|g| g.options.timeout.is_some())
+}
+
+/// A wanted result. One that is on disk is read here: the job's end waits for it.
+fn value_of(slot: &Slot, graph: &Graph, task: u32) -> Result<Value, RunError> {
+    let failed = |cause| {
+        RunError::Task(Box::new(crate::schedule::TaskFailure {
+            task: graph.name(crate::graph::TaskId(task)),
+            attempts: 1,
+            inputs: Vec::new(),
+            ancestors: Vec::new(),
+            cause,
+        }))
+    };
+    match slot {
+        Slot::Memory(value) => Ok(value.clone()),
+        Slot::Disk(file) => file.read().map_err(|e| failed(Cause::Spill(e))),
+        Slot::Empty => Err(failed(Cause::Spill("its result is gone".into()))),
+    }
+}
