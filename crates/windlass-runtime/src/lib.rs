@@ -11,13 +11,17 @@
 //! | [`schedule`] | what is ready, where it runs, what memory it may take |
 //! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
 //! | [`bench`] | what the scheduler takes for tasks that do nothing |
+//! | [`delayed`] | functions whose calls are tasks |
+//! | [`futures`] | tasks that are begun at once, and waited for later |
 //! | [`simulate`] | the same scheduler under virtual time, with simulated devices and faults |
 
 pub mod bench;
 pub mod calibration;
 pub mod cost;
+pub mod delayed;
 pub mod events;
 pub mod execute;
+pub mod futures;
 pub mod graph;
 pub mod inventory;
 pub mod schedule;

@@ -38,7 +38,7 @@ use std::{
     fmt, io,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
@@ -47,9 +47,11 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
+pub use self::state::JobResult;
+
 use self::{
     spill::SpillFolder,
-    state::{JobResult, OnEnd, Outside, State},
+    state::{OnEnd, Outside, State},
 };
 use crate::{
     events::Events,
@@ -186,6 +188,18 @@ impl Executor {
         Ok(executor)
     }
 
+    /// The executor of this process, with the default options; made when first asked for.
+    ///
+    /// # Panics
+    /// If the system gives no threads.
+    pub fn global() -> &'static Arc<Self> {
+        static GLOBAL: LazyLock<Arc<Executor>> = LazyLock::new(|| {
+            let executor = Executor::new(ExecutorOptions::default());
+            Arc::new(executor.expect("threads for the global executor"))
+        });
+        &GLOBAL
+    }
+
     /// Runs a graph and waits for it: the wanted results, in their order. From within a task
     /// it runs on that task's thread alone, so that tasks that wait for graphs cannot block
     /// each other.
@@ -231,6 +245,10 @@ impl Executor {
         drop(state);
         worker::finish_outside(shared, &mut outside);
         JobId { index, serial }
+    }
+
+    pub(crate) fn cancel_job(&self, id: JobId) {
+        cancel(&self.shared, id);
     }
 
     /// What each device did so far, by its name.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a job came to: the wanted results in their order.
-pub(crate) type JobResult = Result<Vec<Value>, RunError>;
+pub type JobResult = Result<Vec<Value>, RunError>;
 
 /// Called once with what a job came to, on the thread that ended it.
 pub(crate) type OnEnd = Box<dyn FnOnce(JobResult) + Send>;
