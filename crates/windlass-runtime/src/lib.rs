@@ -13,8 +13,10 @@
 //! | [`bench`] | what the scheduler takes for tasks that do nothing |
 //! | [`delayed`] | functions whose calls are tasks |
 //! | [`futures`] | tasks that are begun at once, and waited for later |
+//! | [`bag`] | lists of any values in partitions, text files among them |
 //! | [`simulate`] | the same scheduler under virtual time, with simulated devices and faults |
 
+pub mod bag;
 pub mod bench;
 pub mod calibration;
 pub mod cost;

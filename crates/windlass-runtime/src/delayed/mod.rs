@@ -31,9 +31,8 @@ use std::{
     time::Duration,
 };
 
-use self::node::GroupDef;
-pub(crate) use self::node::Node;
 pub(crate) use self::node::graph_of;
+pub(crate) use self::node::{GroupDef, Node};
 use crate::{
     execute::{Executor, JobResult, run_synchronous},
     graph::{BoxError, DeviceKinds, Graph, Spill, TaskContext, TaskOptions, Value, Work},
@@ -256,13 +255,12 @@ impl<T: Any + Send + Sync> Delayed<T> {
 
     /// The results of several tasks as one: the list of them, none copied.
     pub fn all(parts: impl IntoIterator<Item = Delayed<T>>) -> Delayed<Vec<Arc<T>>> {
-        let group = GroupDef { name: "all".into(), options: TaskOptions::default() };
         let work: Work = Arc::new(|c| {
             let parts = (0..c.inputs().len()).map(|i| c.input_shared::<T>(i));
             Ok(Value::new(parts.collect::<Result<Vec<_>, _>>()?))
         });
         let inputs = parts.into_iter().map(|p| p.node).collect();
-        Delayed::of(Node::call(Arc::new(group), work, inputs))
+        Delayed::of(Node::call(GroupDef::named("all"), work, inputs))
     }
 
     /// Runs what it needs on the threads of [`Executor::global`], and waits.

@@ -15,6 +15,13 @@ pub(crate) struct GroupDef {
     pub(crate) options: TaskOptions,
 }
 
+impl GroupDef {
+    /// A group with the default options.
+    pub(crate) fn named(name: &'static str) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), options: TaskOptions::default() })
+    }
+}
+
 /// What a node stands for.
 pub(crate) enum What {
     /// A call.
@@ -39,6 +46,13 @@ impl fmt::Debug for Node {
 impl Node {
     pub(crate) fn call(group: Arc<GroupDef>, work: Work, inputs: Vec<Arc<Self>>) -> Arc<Self> {
         Arc::new(Self { what: What::Call { group, work, inputs } })
+    }
+
+    /// A call of the same function for each input.
+    pub(crate) fn map(name: &'static str, work: &Work, inputs: Vec<Arc<Self>>) -> Vec<Arc<Self>> {
+        let group = GroupDef::named(name);
+        let call = |input| Self::call(Arc::clone(&group), Arc::clone(work), vec![input]);
+        inputs.into_iter().map(call).collect()
     }
 
     pub(crate) fn value(value: Value) -> Arc<Self> {
