@@ -171,6 +171,29 @@ fn kernels_have_figures_a_page_and_a_table() {
 }
 
 #[test]
+fn tasks_have_figures_and_simulations() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("t.json").to_string_lossy().into_owned();
+    let figures = || -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap()
+    };
+    let out = run(&["bench", "tasks", "--tasks", "5_000", "--threads", "2", "--json", &json]).ok();
+    for part in ["independent", "chain", "tree", "random", "synchronous", "2 threads"] {
+        assert!(out.contains(part), "{part} is missing in:\n{out}");
+    }
+    assert_eq!(figures()["rates"].as_array().unwrap().len(), 8);
+    let small = ["bench", "tasks", "--simulate", "--tasks", "4000", "--workers", "20"];
+    let out = run(&[&small[..], &["--seed", "7", "--json", &json]].concat()).ok();
+    assert!(out.contains("locality first") && out.contains("of the tasks"), "{out}");
+    let first = figures()["simulated"][0]["report"].clone();
+    assert_eq!(first["tasks"], 4000);
+    run(&[&small[..], &["--seed", "7", "--json", &json]].concat()).ok();
+    assert_eq!(first, figures()["simulated"][0]["report"], "the same for the same seed");
+    run(&["bench", "tasks", "--workers", "5"]).fails(2, &["--simulate"]);
+    run(&["bench", "tasks", "--tasks", "0"]).fails(2, &["whole number from 1"]);
+}
+
+#[test]
 fn kernels_are_listed_and_chosen() {
     let all = run(&["bench", "kernels", "--list"]).ok();
     assert!(all.contains("sort/sort_indices/i64") && !all.contains("cliff/"), "{all}");

@@ -36,6 +36,43 @@ pub(crate) enum SuiteArgs {
     },
     /// Every kernel operation: rates, the share of the copy bandwidth, and other libraries' time
     Kernels(KernelArgs),
+    /// The task scheduler: what a task costs that does nothing, and simulated hosts
+    Tasks(TaskArgs),
+}
+
+/// Options of `windlass bench tasks`.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArgs {
+    /// Tasks of each graph
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_tasks)]
+    pub(crate) tasks: usize,
+    /// Threads of the executor [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Runs of each graph; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Schedulers to run beside ours: dask, or none
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "none", value_parser = ["dask", "none"])]
+    pub(crate) engines: Vec<String>,
+    /// Tasks of Dask's graphs: it takes up to milliseconds for each
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_tasks)]
+    pub(crate) dask_tasks: usize,
+    /// Simulate hosts under virtual time instead
+    #[arg(long)]
+    pub(crate) simulate: bool,
+    /// Simulated workers
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = parse_tasks, requires = "simulate")]
+    pub(crate) workers: usize,
+    /// What all chance of the simulation is drawn by
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "simulate")]
+    pub(crate) seed: u64,
+    /// The Python that has Dask [default: .tools/python/bin/python, else python3]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
+    /// Write every figure as one JSON object
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Options of `windlass bench kernels`.
@@ -116,6 +153,14 @@ fn parse_rows(text: &str) -> Result<u64, String> {
     match text.replace('_', "").parse::<u64>() {
         Ok(n) if (1_000..=1_000_000_000).contains(&n) => Ok(n),
         _ => Err("rows are a whole number from 1000 to 1000000000".to_string()),
+    }
+}
+
+fn parse_tasks(text: &str) -> Result<usize, String> {
+    // A graph has at most 2^32 inputs, and a random one takes up to three a task.
+    match text.replace('_', "").parse::<usize>() {
+        Ok(n) if (1..=1_000_000_000).contains(&n) => Ok(n),
+        _ => Err("that is a whole number from 1 to 1000000000".to_string()),
     }
 }
 

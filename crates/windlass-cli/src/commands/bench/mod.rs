@@ -10,6 +10,7 @@
 //! | `table`, `page` | the figures as text and as a page with ratios drawn |
 //! | `draw` | bars and lines of pages |
 //! | `kernels` | `windlass bench kernels`, with its own figures, table and page |
+//! | `tasks` | `windlass bench tasks` |
 
 pub(crate) mod args;
 mod data;
@@ -21,6 +22,7 @@ mod page;
 mod peers;
 mod suite;
 mod table;
+mod tasks;
 
 use std::{io::IsTerminal, path::Path};
 
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         SuiteArgs::Tpch { scale, common } => (Suite::Tpch(*scale), common),
         SuiteArgs::Dbbench { rows, common } => (Suite::Dbbench(*rows), common),
         SuiteArgs::Kernels(args) => return kernels::run(args),
+        SuiteArgs::Tasks(args) => return tasks::run(args),
     };
     let questions = suite.questions(&common.queries)?;
     let figures = measure(suite, &questions, common)?;

@@ -99,7 +99,7 @@ pub(crate) struct Checksum {
 
 /// The Python to run peers in: the one named, else the one that `make setup` makes, else
 /// `python3`.
-fn interpreter(named: Option<&Path>) -> PathBuf {
+pub(super) fn interpreter(named: Option<&Path>) -> PathBuf {
     if let Some(path) = named {
         return path.to_path_buf();
     }

@@ -1,4 +1,7 @@
-//! Graphs of tasks that do nothing: what the scheduler itself takes.
+//! Graphs of tasks that do nothing: what the scheduler itself takes; and what it makes of
+//! simulated hosts, in [`simulated`].
+
+pub mod simulated;
 
 use std::{fs, time::Instant};
 

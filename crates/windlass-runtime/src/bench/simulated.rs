@@ -1,0 +1,126 @@
+//! The scheduler under virtual time: how near it comes to the shortest schedule, how many
+//! bytes it moves, how unequal devices share.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::{
+    graph::{DeviceKind, DeviceKinds, Graph, GraphBuilder, TaskOptions},
+    schedule::{CostBased, DeviceProfile, LocalityFirst, Placement, Random, RunError},
+    simulate::{Simulation, SimulationReport, simulate},
+};
+
+/// A simulation and how long it took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Simulated {
+    /// What was simulated.
+    pub name: String,
+    /// Number of devices.
+    pub devices: usize,
+    /// Number of tasks.
+    pub tasks: usize,
+    /// Seconds that the simulation took.
+    pub real_seconds: f64,
+    /// What it came to.
+    pub report: SimulationReport,
+}
+
+/// Runs all of them: a million tasks on a thousand workers in about ten seconds.
+///
+/// # Errors
+/// That of a simulated run.
+pub fn all(tasks: usize, workers: usize, seed: u64) -> Result<Vec<Simulated>, RunError> {
+    let cost = || Box::new(CostBased::new(seed)) as Box<dyn Placement>;
+    let mut done = vec![run(
+        "independent, 1% faults",
+        mixed(workers),
+        cost(),
+        independent(tasks),
+        (0.01, seed),
+    )?];
+    let policies: [(&str, Box<dyn Placement>); 3] = [
+        ("chains, random placement", Box::new(Random::new(seed))),
+        ("chains, locality first", Box::new(LocalityFirst)),
+        ("chains, by cost", cost()),
+    ];
+    for (name, policy) in policies {
+        done.push(run(name, alike(workers), policy, chains(tasks), (0.0, seed))?);
+    }
+    let unequal = [("cpu", 1.0), ("slow", 3.0), ("fast", 10.0)].map(|(name, speed)| {
+        let kind = if name == "cpu" { DeviceKind::Cpu } else { DeviceKind::Gpu };
+        DeviceProfile::new(name, kind).speed(speed)
+    });
+    let few = independent(tasks.min(100_000));
+    done.push(run("speeds 1:3:10", unequal.to_vec(), cost(), few, (0.0, seed))?);
+    Ok(done)
+}
+
+fn run(
+    name: &str,
+    devices: Vec<DeviceProfile>,
+    policy: Box<dyn Placement>,
+    graph: Graph,
+    (failures, seed): (f64, u64),
+) -> Result<Simulated, RunError> {
+    let (n, tasks) = (devices.len(), graph.len());
+    let began = Instant::now();
+    let simulation = Simulation { policy, failures, seed, ..Simulation::new(devices) };
+    let report = simulate(simulation, graph)?;
+    let real_seconds = began.elapsed().as_secs_f64();
+    Ok(Simulated { name: name.to_string(), devices: n, tasks, real_seconds, report })
+}
+
+/// A quarter GPUs that are eight times as fast.
+fn mixed(workers: usize) -> Vec<DeviceProfile> {
+    let worker = |i: usize| match i % 4 {
+        0 => DeviceProfile::new(format!("gpu{i}"), DeviceKind::Gpu).speed(8.0).link(1e10),
+        _ => DeviceProfile::new(format!("cpu{i}"), DeviceKind::Cpu).link(1e10),
+    };
+    (0..workers).map(worker).collect()
+}
+
+fn alike(workers: usize) -> Vec<DeviceProfile> {
+    (0..workers).map(|i| DeviceProfile::new(format!("cpu{i}"), DeviceKind::Cpu).link(1e9)).collect()
+}
+
+/// Tasks of a second, each tried again up to eight times.
+fn independent(n: usize) -> Graph {
+    let mut g = GraphBuilder::with_capacity(n, 0);
+    let options = TaskOptions::default().kinds(DeviceKinds::Any).seconds(1.0).retries(8);
+    let group = g.group("task", options.output_bytes(1 << 20));
+    let tasks: Vec<_> = (0..n).map(|_| g.simulated(group, &[])).collect();
+    g.build(&tasks)
+}
+
+/// Chains of ten tasks of 0.1 s, whose results are a megabyte each. Nothing goes from one
+/// chain to another: no byte has to move.
+fn chains(n: usize) -> Graph {
+    let mut g = GraphBuilder::with_capacity(n, n);
+    let options = TaskOptions::default().seconds(0.1).output_bytes(1 << 20);
+    let group = g.group("link", options);
+    let ends: Vec<_> = (0..n.div_ceil(10))
+        .map(|_| (0..9).fold(g.simulated(group, &[]), |last, _| g.simulated(group, &[last])))
+        .collect();
+    g.build(&ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_one_keeps_what_the_large_one_promises() {
+        let all = all(20_000, 50, 1).unwrap();
+        let [faults, random, local, cost, unequal] = &all[..] else { panic!("{all:?}") };
+        assert!(faults.report.makespan <= 1.1 * faults.report.lower_bound, "{faults:?}");
+        assert!(faults.report.failures > 100);
+        for near in [local, cost] {
+            assert!(near.report.moved_bytes * 5 <= random.report.moved_bytes, "{near:?}");
+        }
+        for (tasks, share) in unequal.report.tasks_by_device.iter().zip([1.0, 3.0, 10.0]) {
+            let fair = unequal.tasks as f64 * share / 14.0;
+            assert!((*tasks as f64 / fair - 1.0).abs() < 0.1, "{unequal:?}");
+        }
+    }
+}
