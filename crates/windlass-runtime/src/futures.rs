@@ -62,10 +62,17 @@ fn call_in_turn(then: Vec<Then>) {
         outermost
     });
     if outermost {
+        /// A call that panics leaves none behind it undone for ever.
+        struct Reset;
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                CALLS.set(None);
+            }
+        }
+        let _reset = Reset;
         while let Some(f) = CALLS.with_borrow_mut(|c| c.as_mut().and_then(VecDeque::pop_front)) {
             f();
         }
-        CALLS.set(None);
     }
 }
 
@@ -75,6 +82,8 @@ struct State {
     then: Vec<Then>,
     wakers: Vec<Waker>,
     job: Option<(Arc<Executor>, JobId)>,
+    /// Gives up what would begin it.
+    give_up: Option<Then>,
 }
 
 /// A result that comes.
@@ -132,7 +141,12 @@ impl Pending {
     }
 
     fn cancel(&self) {
-        let job = self.state.lock().job.take();
+        let mut state = self.state.lock();
+        let (job, give_up) = (state.job.take(), state.give_up.take());
+        drop(state);
+        if let Some(give_up) = give_up {
+            give_up();
+        }
         if let Some((executor, job)) = job {
             executor.cancel_job(job);
         }
@@ -215,7 +229,7 @@ impl<T: Any + Send + Sync> TaskFuture<T> {
 
     /// Waits at most that long; `None` when it takes longer.
     pub fn result_within(&self, timeout: Duration) -> Option<Result<Arc<T>, RunError>> {
-        let result = self.wanted.pending.wait_until(Some(Instant::now() + timeout));
+        let result = self.wanted.pending.wait_until(Instant::now().checked_add(timeout));
         result.map(|r| self.typed(r))
     }
 
@@ -284,13 +298,20 @@ impl Client {
             // The last of them begins it.
             let left = Arc::new(AtomicUsize::new(awaited.len()));
             let begin = Arc::new(Mutex::new(Some(begin)));
+            let given_up = Arc::clone(&begin);
+            pending.state.lock().give_up = Some(Box::new(move || {
+                // What it needs may be dropped with it, and so cancelled.
+                let begin = given_up.lock().take();
+                drop(begin);
+            }));
             for other in &awaited {
                 let (left, begin) = (Arc::clone(&left), Arc::clone(&begin));
                 other.pending.then(Box::new(move || {
-                    if left.fetch_sub(1, Ordering::AcqRel) == 1
-                        && let Some(begin) = begin.lock().take()
-                    {
-                        begin();
+                    if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        let begin = begin.lock().take();
+                        if let Some(begin) = begin {
+                            begin();
+                        }
                     }
                 }));
             }
@@ -380,7 +401,7 @@ pub fn wait<T>(
     futures: impl IntoIterator<Item = TaskFuture<T>>,
     timeout: Option<Duration>,
 ) -> (Vec<TaskFuture<T>>, Vec<TaskFuture<T>>) {
-    let deadline = timeout.map(|t| Instant::now() + t);
+    let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
     let futures: Vec<_> = futures.into_iter().collect();
     for f in &futures {
         f.wanted.pending.wait_until(deadline);
@@ -499,6 +520,22 @@ mod tests {
         assert_eq!(*gate.result().unwrap(), 1);
         let after = client.submit(&delayed(|| 5_u8).call(()));
         assert_eq!(*after.result().unwrap(), 5);
+        assert!(!ran.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_only_a_dropped_future_needs_is_cancelled_too() {
+        let client = client(1);
+        let (open, gate) = gate(&client, 1);
+        let ran = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&ran);
+        let first = client.submit(&delayed(move || own.store(true, Ordering::Relaxed)).call(()));
+        let second = client.submit(&delayed(|(): &()| 1_u8).call((&first,)));
+        drop(first);
+        drop(second);
+        open.store(true, Ordering::Relaxed);
+        gate.result().unwrap();
+        assert_eq!(*client.submit(&delayed(|| 5_u8).call(())).result().unwrap(), 5);
         assert!(!ran.load(Ordering::Relaxed));
     }
 

@@ -41,7 +41,7 @@ pub struct Simulation {
     pub failures: f64,
     /// How far a task's time is from the one told, at most, as a share of it.
     pub spread: f64,
-    /// Devices that are lost, by index, with the second.
+    /// Devices that are lost, by index, with the second. An index of none is ignored.
     pub lost: Vec<(f64, usize)>,
 }
 
@@ -65,8 +65,8 @@ pub struct SimulationReport {
     /// Virtual seconds from begin to end.
     pub makespan: f64,
     /// No schedule takes fewer seconds: the greater of all work over all speed, for each kind
-    /// of device and for all together, and of the longest chain at the greatest speed.
-    /// Faults, and times that differ from the ones told, are not in it.
+    /// of device and for all together, and of the longest chain at the greatest speed. All
+    /// tasks count, wanted or not. Faults, and times that differ from the ones told, are not in it.
     pub lower_bound: f64,
     /// Tries that gave a result.
     pub tasks: u64,
@@ -154,7 +154,8 @@ pub fn simulate(simulation: Simulation, graph: Graph) -> Result<SimulationReport
         classes: class_of.into_iter().map(|c| rank[c]).collect(),
         graph,
     };
-    for (seconds, device) in simulation.lost {
+    let n = run.classes.len();
+    for (seconds, device) in simulation.lost.into_iter().filter(|(_, d)| *d < n) {
         run.push((seconds * 1e9) as u64, What::Lost(device));
     }
     run.ask_idle();
@@ -265,14 +266,13 @@ impl Run {
             }
         }
         // What asking made ready elsewhere.
-        if !self.scheduler.effects.wake.is_empty() {
+        while !self.scheduler.effects.wake.is_empty() {
             let mut woken = std::mem::take(&mut self.scheduler.effects.wake);
             woken.sort_unstable();
             woken.dedup();
             for device in woken {
                 self.ask(device as usize);
             }
-            self.scheduler.effects.wake.clear();
         }
         self.scheduler.effects.ready = 0;
     }

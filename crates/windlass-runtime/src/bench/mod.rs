@@ -48,8 +48,8 @@ fn nothing(_: &TaskContext<'_>) -> Result<Value, crate::graph::BoxError> {
     Ok(Value::new(()))
 }
 
-/// A graph of that form, of `n` tasks that do nothing: each with a function of its own.
-/// Options apply to all.
+/// A graph of that form, of `n` tasks that do nothing. They share one function. Options apply
+/// to all.
 pub fn graph(shape: Shape, n: usize, options: TaskOptions) -> Graph {
     let mut g = GraphBuilder::with_capacity(n, 2 * n);
     let group = g.group(shape.name(), options);

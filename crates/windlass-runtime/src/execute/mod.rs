@@ -42,7 +42,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -51,7 +51,7 @@ pub use self::state::JobResult;
 
 use self::{
     spill::SpillFolder,
-    state::{OnEnd, Outside, State},
+    state::{JobData, OnEnd, Outside, Slot, State},
 };
 use crate::{
     events::Events,
@@ -125,7 +125,8 @@ struct Shared {
     began: Instant,
     threads: usize,
     next_worker: AtomicU64,
-    handles: Mutex<Vec<JoinHandle<()>>>,
+    /// The threads, each with its number.
+    handles: Mutex<Vec<(u64, JoinHandle<()>)>>,
     watched: AtomicBool,
 }
 
@@ -201,14 +202,18 @@ impl Executor {
     }
 
     /// Runs a graph and waits for it: the wanted results, in their order. From within a task
-    /// it runs on that task's thread alone, so that tasks that wait for graphs cannot block
-    /// each other.
+    /// it runs on that task's thread alone, without limits of memory, so that tasks that wait
+    /// for graphs cannot block each other.
     ///
     /// # Errors
     /// That of the first task that failed for good; see [`RunError`].
     pub fn run(&self, graph: Graph) -> JobResult {
         if WORKER.get() {
-            return run_synchronous(graph);
+            let state = self.shared.state.lock();
+            let devices: Vec<_> =
+                state.scheduler.devices.iter().map(|d| d.profile.clone()).collect();
+            drop(state);
+            return run_here(graph, devices);
         }
         self.submit(graph).wait()
     }
@@ -225,26 +230,37 @@ impl Executor {
     pub(crate) fn submit_with(&self, graph: Graph, on_end: OnEnd) -> JobId {
         let shared = &self.shared;
         // Linear work, done without the lock.
-        let job = Job::new(Arc::new(graph));
-        let mut outside = Outside::default();
+        let graph = Arc::new(graph);
         let serial = shared.next_worker.fetch_add(1, Ordering::Relaxed);
+        let data = JobData {
+            slots: vec![Slot::Empty; graph.len()],
+            cancelled: Arc::default(),
+            on_end: Some(on_end),
+            serial,
+            graph: Arc::clone(&graph),
+        };
+        let job = Job::new(graph);
+        let mut outside = Outside::default();
         let mut state = shared.state.lock();
-        let index = state.submit(job, serial, on_end, &mut outside);
-        if state.shut_down {
-            state.cancel(JobId { index, serial }, RunError::ShutDown, &mut outside);
+        let id = JobId { index: state.submit(job, data, &mut outside), serial };
+        if let Some(message) = state.broken.clone() {
+            state.cancel(id, RunError::Broken(message), &mut outside);
+        } else if state.shut_down {
+            state.cancel(id, RunError::ShutDown, &mut outside);
         }
         if state.timed_jobs > 0 && !shared.watched.swap(true, Ordering::Relaxed) {
             let watched = Arc::clone(shared);
             let thread = std::thread::Builder::new().name("windlass-clock".into());
-            match thread.spawn(move || worker::watch(&watched)) {
-                Ok(handle) => shared.handles.lock().push(handle),
+            let watch = thread.spawn(move || worker::watch(&watched));
+            match watch {
+                Ok(handle) => shared.handles.lock().push((u64::MAX, handle)),
                 Err(e) => tracing::warn!(error = %e, "time-outs are not watched"),
             }
         }
         shared.wake_all(&mut state);
         drop(state);
         worker::finish_outside(shared, &mut outside);
-        JobId { index, serial }
+        id
     }
 
     pub(crate) fn cancel_job(&self, id: JobId) {
@@ -277,14 +293,27 @@ impl Drop for Executor {
             self.shared.clock.notify_all();
         }
         worker::finish_outside(&self.shared, &mut outside);
-        let held: Vec<u64> = self.shared.state.lock().abandoned.iter().copied().collect();
-        // Threads that a task holds past its time-out end by themselves.
-        if held.is_empty() {
-            let own = std::thread::current().id();
-            for handle in std::mem::take(&mut *self.shared.handles.lock()) {
-                if handle.thread().id() != own {
-                    let _ = handle.join();
+        let own = std::thread::current().id();
+        let handles = std::mem::take(&mut *self.shared.handles.lock());
+        for (worker, handle) in handles {
+            if handle.thread().id() == own {
+                continue;
+            }
+            // A thread that a task holds past its time-out ends by itself, later.
+            let mut held = false;
+            while !handle.is_finished() && !held {
+                let state = self.shared.state.lock();
+                let deadline = state.deadlines.iter().find(|d| d.worker == worker).map(|d| d.at);
+                held = state.abandoned.contains(&worker)
+                    || deadline.is_some_and(|at| at <= Instant::now());
+                drop(state);
+                match deadline {
+                    Some(_) => std::thread::sleep(Duration::from_millis(1)),
+                    None => break,
                 }
+            }
+            if !held {
+                let _ = handle.join();
             }
         }
     }
@@ -326,7 +355,8 @@ impl fmt::Debug for JobHandle {
 }
 
 impl JobHandle {
-    /// Waits for its end.
+    /// Waits for its end. Not to be called from within a task, which would hold its thread:
+    /// see [`Executor::run`].
     ///
     /// # Errors
     /// As [`Executor::run`], and [`RunError::Cancelled`].
@@ -336,6 +366,20 @@ impl JobHandle {
             self.outcome.there.wait(&mut result);
         }
         result.take().expect("it was waited for")
+    }
+
+    /// Waits at most that long; whether it ended.
+    pub fn wait_for(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut result = self.outcome.result.lock();
+        while result.is_none() {
+            match deadline {
+                Some(at) if self.outcome.there.wait_until(&mut result, at).timed_out() => break,
+                Some(_) => {}
+                None => self.outcome.there.wait(&mut result),
+            }
+        }
+        result.is_some()
     }
 
     /// Whether it ended.
@@ -357,8 +401,27 @@ impl Drop for JobHandle {
 
 fn cancel(shared: &Shared, id: JobId) {
     let mut outside = Outside::default();
-    shared.state.lock().cancel(id, RunError::Cancelled, &mut outside);
+    {
+        let mut state = shared.state.lock();
+        state.cancel(id, RunError::Cancelled, &mut outside);
+        // What it held may be what others wait for.
+        shared.wake_all(&mut state);
+    }
     worker::finish_outside(shared, &mut outside);
+}
+
+impl Shared {
+    /// Ends all jobs, now and to come, where a thread is lost to a panic that no task made:
+    /// what it had taken would be waited for for ever.
+    fn break_down(&self, message: &str) {
+        let mut outside = Outside::default();
+        {
+            let mut state = self.state.lock();
+            state.broken = Some(message.to_string());
+            state.cancel_all(&RunError::Broken(message.to_string()), &mut outside);
+        }
+        worker::finish_outside(self, &mut outside);
+    }
 }
 
 fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
@@ -367,9 +430,12 @@ fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
     let name = format!("windlass-task-{worker}");
     let handle = std::thread::Builder::new().name(name).spawn(move || {
         WORKER.set(true);
-        worker::run(&own, device, worker);
+        let run = std::panic::AssertUnwindSafe(|| worker::run(&own, device, worker));
+        if let Err(panic) = std::panic::catch_unwind(run) {
+            own.break_down(&worker::message(&*panic));
+        }
     })?;
-    shared.handles.lock().push(handle);
+    shared.handles.lock().push((worker, handle));
     Ok(())
 }
 
@@ -379,19 +445,34 @@ fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
 /// # Errors
 /// As [`Executor::run`].
 pub fn run_synchronous(graph: Graph) -> JobResult {
+    run_here(graph, vec![DeviceProfile::new("cpu", DeviceKind::Cpu)])
+}
+
+/// Runs a graph on this thread, in the names of some devices.
+fn run_here(graph: Graph, devices: Vec<DeviceProfile>) -> JobResult {
     let graph = Arc::new(graph);
     let mut scheduler = Scheduler::new(None);
-    let device = scheduler.add_device(DeviceProfile::new("cpu", DeviceKind::Cpu));
+    let names: Vec<_> = devices.iter().map(|d| Arc::clone(&d.name)).collect();
+    for device in devices {
+        scheduler.add_device(DeviceProfile { memory: None, link: None, ..device });
+    }
     let id = scheduler.submit(Job::new(Arc::clone(&graph)));
     let mut values: Vec<Option<Value>> = vec![None; graph.len()];
     let (cancelled, began) = (AtomicBool::new(false), Instant::now());
     let mut inputs: Vec<Value> = Vec::new();
-    while let Some(a) = scheduler.next(device, began.elapsed().as_nanos() as u64) {
+    let nanos = || began.elapsed().as_nanos() as u64;
+    while let Some(a) = (0..names.len()).find_map(|d| scheduler.next(d, nanos())) {
         let words = graph.input_words(a.task);
         inputs.extend(words.iter().filter_map(|&i| values[i as usize].clone()));
         let attempt = u32::from(scheduler.job(id).attempts[a.task as usize]);
         let started = Instant::now();
-        let result = worker::try_task(&graph, a.task, &inputs, (attempt, "cpu"), &cancelled);
+        let result = worker::try_task(
+            &graph,
+            a.task,
+            &inputs,
+            (attempt, &names[a.device as usize]),
+            &cancelled,
+        );
         inputs.clear();
         let timeout = graph.options(crate::graph::TaskId(a.task)).timeout;
         let late = timeout.filter(|limit| started.elapsed() > *limit);
@@ -404,7 +485,7 @@ pub fn run_synchronous(graph: Graph) -> JobResult {
             }
             Err(cause) => Outcome::Failed(cause),
         };
-        scheduler.finish(&a, outcome, began.elapsed().as_nanos() as u64);
+        scheduler.finish(&a, outcome, nanos());
         for (_, task) in scheduler.effects.freed.drain(..) {
             values[task as usize] = None;
         }

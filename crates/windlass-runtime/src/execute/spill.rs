@@ -12,13 +12,19 @@ use tempfile::TempDir;
 
 use crate::graph::{Value, value::Codec};
 
-/// How the folders of executors begin; the id of the process follows.
+/// How the folders of executors begin.
 const PREFIX: &str = "windlass-tasks-";
+
+/// The file in such a folder that its process has locked. Locks go with their process, on
+/// other hosts and in other containers too.
+const LOCK: &str = "lock";
 
 /// The folder of one executor.
 #[derive(Debug)]
 pub(crate) struct SpillFolder {
     folder: TempDir,
+    /// Held as long as the folder is in use.
+    _lock: File,
     next: AtomicU64,
 }
 
@@ -35,9 +41,10 @@ impl SpillFolder {
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         remove_abandoned(parent)?;
-        let prefix = format!("{PREFIX}{}-", std::process::id());
-        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?;
-        Ok(Self { folder, next: AtomicU64::new(0) })
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        let lock = File::create_new(folder.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { folder, _lock: lock, next: AtomicU64::new(0) })
     }
 
     /// Writes a value.
@@ -135,21 +142,17 @@ fn write(path: &Path, value: &Value) -> io::Result<()> {
 fn remove_abandoned(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|n| n.strip_prefix(PREFIX));
-        let process = process.and_then(|n| n.split('-').next()?.parse::<u32>().ok());
-        if process.is_some_and(|p| !alive(p)) {
+        if !entry.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)) {
+            continue;
+        }
+        // One without a lock is being made.
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if lock.try_lock().is_ok() {
             // Another process may do the same; that it is gone is what counts.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
-}
-
-/// Whether a process lives; where that cannot be told, it does.
-fn alive(process: u32) -> bool {
-    let system = Path::new("/proc/self");
-    !system.exists() || Path::new("/proc").join(process.to_string()).exists()
 }
 
 #[cfg(test)]
@@ -210,12 +213,14 @@ mod tests {
     #[test]
     fn folders_of_dead_processes_go() {
         let parent = tempfile::tempdir().unwrap();
-        // Beyond the greatest id that Linux gives.
-        let dead = parent.path().join(format!("{PREFIX}4194305-x"));
-        let own = parent.path().join(format!("{PREFIX}{}-x", std::process::id()));
+        let dead = parent.path().join(format!("{PREFIX}dead"));
         fs::create_dir(&dead).unwrap();
-        fs::create_dir(&own).unwrap();
-        let _folder = SpillFolder::new(parent.path()).unwrap();
-        assert!(!dead.exists() && own.exists());
+        fs::write(dead.join(LOCK), "").unwrap();
+        fs::write(dead.join("0.bin"), "left").unwrap();
+        let other = parent.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let first = SpillFolder::new(parent.path()).unwrap();
+        let _second = SpillFolder::new(parent.path()).unwrap();
+        assert!(!dead.exists() && other.exists() && first.folder.path().exists());
     }
 }

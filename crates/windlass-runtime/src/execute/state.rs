@@ -40,8 +40,8 @@ pub(crate) struct JobData {
     pub(crate) graph: Arc<Graph>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) cancelled: Arc<AtomicBool>,
-    on_end: Option<OnEnd>,
-    serial: u64,
+    pub(crate) on_end: Option<OnEnd>,
+    pub(crate) serial: u64,
 }
 
 /// A try that may take only so long.
@@ -51,21 +51,32 @@ pub(crate) struct Deadline {
     pub(crate) worker: u64,
 }
 
-/// A call that has to be made without the lock.
+/// A job that ended: its end is told without the lock.
 pub(crate) struct Ended {
-    on_end: OnEnd,
-    result: JobResult,
+    job: JobData,
+    result: Result<(), RunError>,
 }
 
 impl Ended {
+    /// Gathers the wanted results, reading those that are on disk, and tells them.
     pub(crate) fn tell(self) {
-        (self.on_end)(self.result);
+        let Self { mut job, result } = self;
+        let result = result.and_then(|()| {
+            let wanted = job.graph.wanted().iter();
+            wanted.map(|w| value_of(&job.slots[w.index()], &job.graph, w.0)).collect()
+        });
+        let on_end = job.on_end.take();
+        // What the job held goes before its end is told: then it is gone.
+        drop(job);
+        if let Some(on_end) = on_end {
+            on_end(result);
+        }
     }
 }
 
 /// A result to write to disk.
 pub(crate) struct ToSpill {
-    pub(crate) job: u32,
+    pub(crate) job: JobId,
     pub(crate) task: u32,
     pub(crate) value: Value,
 }
@@ -77,11 +88,18 @@ pub(crate) struct Outside {
     pub(crate) garbage: Vec<Slot>,
     pub(crate) spill: Vec<ToSpill>,
     pub(crate) ended: Vec<Ended>,
+    /// To be dropped: functions and errors may hold anything, this executor even.
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) causes: Vec<Cause>,
 }
 
 impl Outside {
     pub(crate) fn is_empty(&self) -> bool {
-        self.garbage.is_empty() && self.spill.is_empty() && self.ended.is_empty()
+        self.garbage.is_empty()
+            && self.spill.is_empty()
+            && self.ended.is_empty()
+            && self.jobs.is_empty()
+            && self.causes.is_empty()
     }
 }
 
@@ -99,6 +117,8 @@ pub(crate) struct State {
     /// Jobs with a time-out on any task.
     pub(crate) timed_jobs: usize,
     pub(crate) shut_down: bool,
+    /// Why this executor runs nothing any more.
+    pub(crate) broken: Option<String>,
     /// Whether results can be written to disk.
     pub(crate) can_spill: bool,
 }
@@ -115,23 +135,14 @@ impl State {
             abandoned: HashSet::new(),
             timed_jobs: 0,
             shut_down: false,
+            broken: None,
             can_spill,
         }
     }
 
-    /// Takes on a job that was made without the lock; its index and the flag that cancels it.
-    pub(crate) fn submit(
-        &mut self,
-        job: Job,
-        serial: u64,
-        on_end: OnEnd,
-        outside: &mut Outside,
-    ) -> u32 {
-        let graph = Arc::clone(&job.graph);
-        self.timed_jobs += usize::from(timed(&graph));
-        let slots = vec![Slot::Empty; graph.len()];
-        let data =
-            JobData { graph, slots, cancelled: Arc::default(), on_end: Some(on_end), serial };
+    /// Takes on a job that was made without the lock, with a slot for each task; its index.
+    pub(crate) fn submit(&mut self, job: Job, data: JobData, outside: &mut Outside) -> u32 {
+        self.timed_jobs += usize::from(timed(&data.graph));
         let id = self.scheduler.submit(job);
         if self.jobs.len() <= id as usize {
             self.jobs.resize_with(id as usize + 1, || None);
@@ -141,17 +152,27 @@ impl State {
         id
     }
 
-    /// Takes what became of a task.
-    pub(crate) fn report(&mut self, a: &Assignment, result: Result<Value, Cause>, nanos: u64) {
-        let outcome = match result {
-            Ok(value) => {
+    /// Takes what became of a task; `None` if it was not begun after all.
+    pub(crate) fn report(
+        &mut self,
+        a: &Assignment,
+        result: Option<Result<Value, Cause>>,
+        nanos: u64,
+        outside: &mut Outside,
+    ) {
+        let outcome = match (result, &mut self.jobs[a.job as usize]) {
+            (Some(Ok(value)), Some(job)) if self.scheduler.job(a.job).ended.is_none() => {
                 let (bytes, codec) = (value.bytes(), value.codec());
-                if let Some(job) = &mut self.jobs[a.job as usize] {
-                    job.slots[a.task as usize] = Slot::Memory(value);
-                }
+                job.slots[a.task as usize] = Slot::Memory(value);
                 Outcome::Done { bytes, spillable: self.can_spill && codec.is_some() }
             }
-            Err(cause) => Outcome::Failed(cause),
+            // Nobody waits for it any more.
+            (Some(Ok(value)), _) => {
+                outside.garbage.push(Slot::Memory(value));
+                Outcome::Lost
+            }
+            (Some(Err(cause)), _) => Outcome::Failed(cause),
+            (None, _) => Outcome::Lost,
         };
         self.scheduler.finish(a, outcome, nanos);
     }
@@ -165,9 +186,13 @@ impl State {
             }
         }
         self.scheduler.effects.freed.clear();
-        for (job, task) in mem::take(&mut self.scheduler.effects.spill) {
-            let slot = self.jobs[job as usize].as_ref().map(|j| &j.slots[task as usize]);
-            if let Some(Slot::Memory(value)) = slot {
+        outside.jobs.append(&mut self.scheduler.effects.through);
+        outside.causes.append(&mut self.scheduler.effects.causes);
+        for (index, task) in mem::take(&mut self.scheduler.effects.spill) {
+            if let Some(job) = &self.jobs[index as usize]
+                && let Slot::Memory(value) = &job.slots[task as usize]
+            {
+                let job = JobId { index, serial: job.serial };
                 outside.spill.push(ToSpill { job, task, value: value.clone() });
             }
         }
@@ -182,27 +207,24 @@ impl State {
     }
 
     fn end(&mut self, id: u32, outside: &mut Outside) {
-        let ended = self.scheduler.job(id).ended.clone();
-        let Some(mut job) = self.jobs[id as usize].take() else { return };
+        let result = self.scheduler.job(id).ended.clone().unwrap_or(Err(RunError::ShutDown));
+        let Some(job) = self.jobs[id as usize].take() else { return };
         self.timed_jobs -= usize::from(timed(&job.graph));
-        self.deadlines.retain(|d| d.assignment.job != id);
         job.cancelled.store(true, Ordering::Relaxed);
+        outside.ended.push(Ended { job, result });
         // What the scheduler knows of it goes before the results are gathered.
         self.scheduler.release(id);
-        let result = ended.unwrap_or(Err(RunError::ShutDown)).and_then(|()| {
-            let wanted = job.graph.wanted().iter();
-            wanted.map(|w| value_of(&job.slots[w.index()], &job.graph, w.0)).collect()
-        });
-        if let Some(on_end) = job.on_end.take() {
-            outside.ended.push(Ended { on_end, result });
-        }
-        outside.garbage.append(&mut job.slots);
+    }
+
+    /// The job of that serial number, if it is still there.
+    pub(crate) fn job(&mut self, id: JobId) -> Option<&mut JobData> {
+        let job = self.jobs.get_mut(id.index as usize)?.as_mut();
+        job.filter(|j| j.serial == id.serial)
     }
 
     /// Ends a job with an error, unless it has ended.
     pub(crate) fn cancel(&mut self, id: JobId, error: RunError, outside: &mut Outside) {
-        let job = self.jobs.get(id.index as usize).and_then(Option::as_ref);
-        if job.is_some_and(|j| j.serial == id.serial) {
+        if self.job(id).is_some() {
             self.fail(id.index, error, outside);
         }
     }
@@ -230,10 +252,11 @@ fn timed(graph: &Graph) -> bool {
 /// A wanted result. One that is on disk is read here: the job's end waits for it.
 fn value_of(slot: &Slot, graph: &Graph, task: u32) -> Result<Value, RunError> {
     let failed = |cause| {
-        RunError::Task(Box::new(crate::schedule::TaskFailure {
+        RunError::Task(Arc::new(crate::schedule::TaskFailure {
             task: graph.name(crate::graph::TaskId(task)),
             attempts: 1,
             inputs: Vec::new(),
+            more_inputs: 0,
             ancestors: Vec::new(),
             cause,
         }))

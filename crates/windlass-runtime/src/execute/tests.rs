@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::graph::{GraphBuilder, Spill, TaskId, TaskOptions};
+use crate::graph::{DeviceKinds, GraphBuilder, Spill, TaskId, TaskOptions};
 
 fn executor(threads: usize) -> Executor {
     Executor::new(ExecutorOptions::default().threads(threads)).unwrap()
@@ -210,6 +210,172 @@ fn a_task_can_run_a_graph_itself() {
 }
 
 #[test]
+fn a_function_may_hold_the_executor_that_runs_it() {
+    let executor = Arc::new(executor(2));
+    let own = Arc::clone(&executor);
+    let mut g = GraphBuilder::new();
+    let group = g.group("holds", TaskOptions::default());
+    let task = g.task(group, &[], move |_| Ok(Value::new(own.threads() as u64)));
+    let job = executor.submit(g.build(&[task]));
+    // The last to hold it is the job, which a thread of it ends.
+    drop(executor);
+    assert!(matches!(job.wait().as_deref(), Ok([_]) | Err(RunError::ShutDown)));
+}
+
+#[test]
+fn results_that_panic_when_dropped_end_no_thread() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    let executor = executor(1);
+    let mut g = GraphBuilder::new();
+    let group = g.group("bomb", TaskOptions::default());
+    let bombs: Vec<_> = (0..3).map(|_| g.task(group, &[], |_| Ok(Value::new(Bomb)))).collect();
+    let last = g.task(group, &bombs, |_| Ok(Value::new(1_u64)));
+    assert_eq!(number(&executor.run(g.build(&[last])).unwrap()), 1);
+    assert_eq!(number(&executor.run(tree(100)).unwrap()), 4950);
+}
+
+/// A policy that has no answer.
+#[derive(Debug)]
+struct Broken;
+
+impl Placement for Broken {
+    fn name(&self) -> &str {
+        "broken"
+    }
+
+    fn place(
+        &self,
+        _: &crate::schedule::TaskView<'_>,
+        _: Option<usize>,
+        _: &crate::schedule::View<'_>,
+    ) -> crate::schedule::Choice {
+        panic!("no idea")
+    }
+}
+
+#[test]
+fn a_policy_that_panics_ends_jobs_instead_of_holding_them() {
+    let devices =
+        vec![DeviceProfile::new("a", DeviceKind::Cpu), DeviceProfile::new("b", DeviceKind::Cpu)];
+    let options = ExecutorOptions { devices, policy: Box::new(Broken), ..Default::default() };
+    let executor = Executor::new(options).unwrap();
+    for _ in 0..2 {
+        let error = executor.run(tree(10)).unwrap_err();
+        assert!(error.to_string().contains("no idea"), "{error}");
+    }
+}
+
+/// Tasks of two kinds that feed each other, on devices with memories of their own.
+fn both_kinds(n: u64) -> Graph {
+    let mut g = GraphBuilder::new();
+    let kind = |kinds| TaskOptions::default().kinds(kinds);
+    let (cpu, gpu, any) = (
+        g.group("cpu", kind(DeviceKinds::Cpu)),
+        g.group("gpu", kind(DeviceKinds::Gpu)),
+        g.group("any", kind(DeviceKinds::Any)),
+    );
+    let on = |name: &'static str| {
+        move |c: &crate::graph::TaskContext<'_>| {
+            assert!(c.device().starts_with(name), "{} on {}", name, c.device());
+            let sum: Result<u64, _> =
+                (0..c.inputs().len()).map(|i| c.input::<u64>(i).copied()).sum();
+            Ok(Value::new(sum? + c.number() as u64))
+        }
+    };
+    let ends: Vec<_> = (0..n)
+        .map(|_| {
+            let a = g.task(cpu, &[], on("cpu"));
+            let b = g.task(gpu, &[a], on("gpu"));
+            g.task(any, &[a, b], on(""))
+        })
+        .collect();
+    let all = g.task(any, &ends, on(""));
+    g.build(&[all])
+}
+
+#[test]
+fn several_devices_run_what_is_theirs_under_every_policy() {
+    let n = 300;
+    // Each number three times for `a`, `b` and its own, and once more in `b`.
+    let expected = 4 * (n * (n - 1) / 2) + n;
+    for policy in [
+        Box::new(CostBased::default()) as Box<dyn Placement>,
+        Box::new(crate::schedule::LocalityFirst),
+        Box::new(crate::schedule::RoundRobin::default()),
+        Box::new(crate::schedule::Random::new(3)),
+    ] {
+        let devices = vec![
+            DeviceProfile::new("cpu", DeviceKind::Cpu).slots(2),
+            DeviceProfile::new("gpu:0", DeviceKind::Gpu).link(1e9).memory(1 << 20),
+            DeviceProfile::new("gpu:1", DeviceKind::Gpu).link(1e9),
+        ];
+        let options = ExecutorOptions { devices, policy, ..Default::default() };
+        let executor = Arc::new(Executor::new(options).unwrap());
+        for _ in 0..5 {
+            assert_eq!(number(&executor.run(both_kinds(n)).unwrap()), expected);
+        }
+        assert!(executor.counts().iter().all(|(_, c)| c.tasks > 0), "{:?}", executor.counts());
+        // From within a task too, for which there is only its thread.
+        let inner = Arc::clone(&executor);
+        let mut g = GraphBuilder::new();
+        let group = g.group("outer", TaskOptions::default());
+        let task = g.task(group, &[], move |_| Ok(inner.run(both_kinds(10))?[0].clone()));
+        assert_eq!(number(&executor.run(g.build(&[task])).unwrap()), 4 * 45 + 10);
+    }
+}
+
+#[test]
+fn threads_that_hang_are_replaced_and_not_waited_for() {
+    let executor = executor(2);
+    let stop = Arc::new(AtomicBool::new(false));
+    let hang = |limit: Option<Duration>| {
+        let mut g = GraphBuilder::new();
+        let group = g.group("hang", TaskOptions { timeout: limit, ..TaskOptions::default() });
+        let tasks: Vec<_> = (0..2)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                g.task(group, &[], move |_| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Ok(Value::new(()))
+                })
+            })
+            .collect();
+        g.build(&tasks)
+    };
+    // The first of the two ends the job; the thread of the second is replaced too.
+    executor.run(hang(Some(Duration::from_millis(20)))).unwrap_err();
+    assert_eq!(number(&executor.run(tree(1000)).unwrap()), 499_500);
+    // One that is cancelled while it hangs.
+    let job = executor.submit(hang(Some(Duration::from_millis(50))));
+    std::thread::sleep(Duration::from_millis(10));
+    drop(job);
+    assert_eq!(number(&executor.run(tree(1000)).unwrap()), 499_500);
+    drop(executor);
+    stop.store(true, Ordering::Relaxed);
+}
+
+#[test]
+fn a_limit_beyond_the_clock_is_none() {
+    let mut g = GraphBuilder::new();
+    let group = g.group("patient", TaskOptions::default().timeout(Duration::MAX).retries(255));
+    let task = g.task(group, &[], |c| match c.attempt() {
+        256 => Ok(Value::new(7_u64)),
+        _ => Err("again".into()),
+    });
+    let executor = executor(1);
+    let job = executor.submit(g.build(&[task]));
+    assert!(job.wait_for(Duration::MAX) && job.done());
+    assert_eq!(number(&job.wait().unwrap()), 7);
+}
+
+#[test]
 fn jobs_of_many_threads_share_an_executor() {
     let executor = executor(3);
     std::thread::scope(|s| {
@@ -295,7 +461,7 @@ fn without_disk_it_is_told_what_does_not_fit() {
     let error = executor.run(all_blocks(20)).unwrap_err();
     assert!(matches!(error, RunError::Memory { .. }), "{error}");
     let error = error.to_string();
-    assert!(error.contains("make[") && error.contains("on cpu, which may use 40000"), "{error}");
+    assert!(error.contains("on cpu, which may use 40000"), "{error}");
     // The executor goes on.
     assert_eq!(number(&executor.run(tree(10)).unwrap()), 45);
 }

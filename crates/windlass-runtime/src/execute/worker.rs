@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Shared,
+    JobId, Shared,
     spill::SpillFile,
     state::{Deadline, Outside, Slot, State},
 };
@@ -22,11 +23,13 @@ use crate::{
     schedule::{Cause, core::Assignment},
 };
 
-/// Most tasks that a thread takes at once, and the time that they should take together: the
-/// lock is taken once for them. Tasks that take longer are taken one by one. By
-/// `windlass bench tasks`, 64 no-ops at once cost a third of 64 times one.
+/// Most tasks that a thread takes at once: the lock is taken once for them. Only tasks of
+/// groups that were measured to be short are taken together. By `windlass bench tasks`.
 const BATCH: usize = 64;
-const BATCH_TIME: Duration = Duration::from_micros(20);
+
+/// What is short, and how long a turn of short tasks may take before results are reported.
+const SHORT: Duration = Duration::from_micros(10);
+const TURN: Duration = Duration::from_millis(1);
 
 /// How long a thread looks for work before it sleeps: about what waking it would take.
 const SPIN: Duration = Duration::from_micros(30);
@@ -37,16 +40,21 @@ struct Taken {
     graph: Arc<Graph>,
     cancelled: Arc<AtomicBool>,
     attempt: u32,
+    /// Whether its group's tasks are short.
+    short: bool,
+    timeout: Option<Duration>,
     /// Its inputs among the thread's.
     inputs: Range<usize>,
     /// Those that are on disk.
     on_disk: Vec<(usize, u32, Arc<SpillFile>)>,
+    /// The job's serial number.
+    serial: u64,
 }
 
-/// One try of a task, ended.
+/// One try of a task, ended; with no result if it was not begun, as its job ended before.
 struct Tried {
     assignment: Assignment,
-    result: Result<Value, Cause>,
+    result: Option<Result<Value, Cause>>,
     /// When it ended.
     nanos: u64,
 }
@@ -54,12 +62,10 @@ struct Tried {
 /// What a thread keeps from turn to turn.
 #[derive(Default)]
 struct Desk {
-    taken: Vec<Taken>,
+    taken: VecDeque<Taken>,
     tried: Vec<Tried>,
     inputs: Vec<Value>,
     outside: Outside,
-    /// Results that were read from disk, as (job, task, value).
-    loaded: Vec<(u32, u32, Value)>,
 }
 
 /// Runs tasks of one device until the executor is shut down, or this thread was replaced.
@@ -69,7 +75,6 @@ pub(super) fn run(shared: &Arc<Shared>, device: usize, worker: u64) {
         Arc::clone(&state.scheduler.devices[device].profile.name)
     };
     let mut desk = Desk::default();
-    let mut most = 1;
     loop {
         let mut state = shared.state.lock();
         // A try that took too long was reported already, and this thread was replaced.
@@ -79,19 +84,35 @@ pub(super) fn run(shared: &Arc<Shared>, device: usize, worker: u64) {
         if !state.deadlines.is_empty() {
             state.deadlines.retain(|d| d.worker != worker);
         }
-        for (job, task, value) in desk.loaded.drain(..) {
-            if let Some(job) = &mut state.jobs[job as usize]
-                && let slot @ Slot::Disk(_) = &mut job.slots[task as usize]
-            {
-                desk.outside.garbage.push(std::mem::replace(slot, Slot::Memory(value)));
+        let mut moved = !desk.tried.is_empty();
+        for t in desk.tried.drain(..) {
+            state.report(&t.assignment, t.result, t.nanos, &mut desk.outside);
+        }
+        if desk.taken.is_empty() {
+            take(shared, &mut state, device, &mut desk);
+        } else {
+            // A turn ended before its tasks did: the next is this thread's, the others anyone's.
+            for t in desk.taken.drain(1..) {
+                state.report(&t.assignment, None, shared.nanos(), &mut desk.outside);
             }
         }
-        for t in desk.tried.drain(..) {
-            state.report(&t.assignment, t.result, t.nanos);
+        if let Some(first) = desk.taken.front() {
+            moved = true;
+            // A limit beyond what the clock can tell is none.
+            let at = first.timeout.and_then(|limit| Instant::now().checked_add(limit));
+            if let Some(at) = at {
+                let assignment = first.assignment.clone();
+                if state.deadlines.iter().all(|d| at < d.at) {
+                    shared.clock.notify_one();
+                }
+                state.deadlines.push(Deadline { at, assignment, worker });
+            }
         }
-        take(shared, &mut state, device, worker, most, &mut desk);
         state.settle(&mut desk.outside);
-        wake(shared, &mut state);
+        // A task that was found a place on another device counts too.
+        if moved || !state.scheduler.effects.wake.is_empty() {
+            wake(shared, &mut state);
+        }
         if desk.taken.is_empty() && desk.outside.is_empty() {
             if state.shut_down {
                 return;
@@ -101,48 +122,27 @@ pub(super) fn run(shared: &Arc<Shared>, device: usize, worker: u64) {
         }
         drop(state);
         finish_outside(shared, &mut desk.outside);
-        let began = Instant::now();
-        let n = desk.taken.len();
         work(shared, &name, &mut desk);
-        most = next_batch(most, n, began.elapsed());
     }
-}
-
-/// How many tasks to take at once, after `n` took that time.
-fn next_batch(most: usize, n: usize, time: Duration) -> usize {
-    if n == 0 {
-        return most;
-    }
-    let per_task = time.as_nanos() as usize / n;
-    (BATCH_TIME.as_nanos() as usize / per_task.max(1)).clamp(1, BATCH.min(most * 2))
 }
 
 /// Takes tasks for this thread.
-fn take(
-    shared: &Shared,
-    state: &mut State,
-    device: usize,
-    worker: u64,
-    most: usize,
-    desk: &mut Desk,
-) {
+fn take(shared: &Shared, state: &mut State, device: usize, desk: &mut Desk) {
     if state.shut_down {
         return;
     }
-    let most = if state.timed_jobs > 0 {
-        1
-    } else if most > 1 {
-        // Leave as much to each of the other threads.
-        most.min(state.scheduler.available(device) / (2 * shared.threads) + 1)
-    } else {
-        1
-    };
-    let now = shared.nanos();
+    // Leave as much to each of the other threads.
+    let share = state.scheduler.available(device) / (2 * shared.threads) + 1;
+    let (most, now) = (share.min(BATCH), shared.nanos());
     while desk.taken.len() < most {
         let Some(assignment) = state.scheduler.next(device, now) else { break };
         let (id, task) = (assignment.job, assignment.task);
-        let attempt = u32::from(state.scheduler.job(id).attempts[task as usize]);
+        let known = state.scheduler.job(id);
+        let attempt = u32::from(known.attempts[task as usize]);
+        let seconds = state.scheduler.measured_seconds(id, task, device);
         let job = state.jobs[id as usize].as_ref().expect("a job with a task to run");
+        let timeout = job.graph.options(TaskId(task)).timeout;
+        let short = timeout.is_none() && seconds.is_some_and(|s| s < SHORT.as_secs_f64());
         let begin = desk.inputs.len();
         let mut on_disk = Vec::new();
         for &input in job.graph.input_words(task) {
@@ -156,18 +156,19 @@ fn take(
                 Slot::Empty => unreachable!("an input that is not there"),
             }
         }
-        let timeout = job.graph.options(TaskId(task)).timeout;
-        desk.taken.push(Taken {
+        desk.taken.push_back(Taken {
             inputs: begin..desk.inputs.len(),
             on_disk,
             graph: Arc::clone(&job.graph),
             cancelled: Arc::clone(&job.cancelled),
             attempt,
-            assignment: assignment.clone(),
+            short,
+            timeout,
+            serial: job.serial,
+            assignment,
         });
-        if let Some(timeout) = timeout {
-            state.deadlines.push(Deadline { at: Instant::now() + timeout, assignment, worker });
-            shared.clock.notify_one();
+        if !short {
+            break;
         }
     }
 }
@@ -225,68 +226,100 @@ impl Shared {
     }
 }
 
-/// Does what needs no lock, or takes it again.
-pub(super) fn finish_outside(shared: &Shared, outside: &mut Outside) {
-    outside.garbage.clear();
-    for ended in outside.ended.drain(..) {
-        ended.tell();
-    }
-    for s in outside.spill.drain(..) {
-        let folder = shared.spill.as_ref().ok_or_else(|| "there is no folder for it".to_string());
-        let written = folder.and_then(|f| f.write(&s.value));
-        let mut more = Outside::default();
-        {
-            let mut state = shared.state.lock();
-            match written {
-                Ok(file) => {
-                    let spilled = state.scheduler.is_spilled(s.job, s.task);
-                    if let Some(job) = &mut state.jobs[s.job as usize]
-                        && let slot @ Slot::Memory(_) = &mut job.slots[s.task as usize]
-                        && spilled
-                    {
-                        more.garbage.push(std::mem::replace(slot, Slot::Disk(Arc::new(file))));
-                    }
-                }
-                Err(message) => {
-                    if state.jobs[s.job as usize].is_some() {
-                        let error =
-                            state.scheduler.job(s.job).failure(s.task, Cause::Spill(message));
-                        state.fail(s.job, error, &mut more);
-                    }
-                }
-            }
+/// Calls what is not ours outside of tasks: a panic there ends nothing.
+fn call<R>(what: &str, f: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => Some(result),
+        Err(panic) => {
+            let message = message(&*panic);
+            // Its own drop may panic too.
+            std::mem::forget(panic);
+            tracing::error!(what, message, "a panic outside of a task");
+            None
         }
-        drop(s.value);
-        more.garbage.clear();
-        more.ended.drain(..).for_each(super::state::Ended::tell);
     }
 }
 
-/// Runs the tasks that were taken.
-fn work(shared: &Shared, device: &str, desk: &mut Desk) {
-    let mut began = shared.nanos();
-    for mut t in desk.taken.drain(..) {
-        let mut result = None;
-        for (at, input, file) in t.on_disk.drain(..) {
-            match file.read() {
-                Ok(value) => {
-                    desk.loaded.push((t.assignment.job, input, value.clone()));
-                    desk.inputs[at] = value;
+/// Drops values one by one: two that panic in one drop of all would end the process.
+fn drop_each<T>(what: &str, values: &mut Vec<T>) {
+    for value in values.drain(..) {
+        call(what, || drop(value));
+    }
+}
+
+/// Does what needs no lock, or takes it again.
+pub(super) fn finish_outside(shared: &Shared, outside: &mut Outside) {
+    if outside.is_empty() {
+        return;
+    }
+    drop_each("the drop of a result", &mut outside.garbage);
+    drop_each("the drop of a function", &mut outside.jobs);
+    drop_each("the drop of an error", &mut outside.causes);
+    for ended in outside.ended.drain(..) {
+        call("what follows a job's end", || ended.tell());
+    }
+    for s in outside.spill.drain(..) {
+        let folder = shared.spill.as_ref().ok_or_else(|| "there is no folder for it".to_string());
+        let written = folder.and_then(|f| {
+            let written = call("the writing of a result", || f.write(&s.value));
+            written.unwrap_or_else(|| Err("it panicked while it was written".into()))
+        });
+        let mut more = Outside::default();
+        let mut state = shared.state.lock();
+        match written {
+            Ok(file) => {
+                // Meanwhile it may have been asked for again, or its job may have ended.
+                let spilled = state.scheduler.is_spilled(s.job.index, s.task);
+                if let Some(job) = state.job(s.job)
+                    && let slot @ Slot::Memory(_) = &mut job.slots[s.task as usize]
+                    && spilled
+                {
+                    more.garbage.push(std::mem::replace(slot, Slot::Disk(Arc::new(file))));
                 }
-                Err(e) => result = Some(Err(Cause::Spill(e))),
+            }
+            Err(message) => {
+                if state.job(s.job).is_some() {
+                    let known = state.scheduler.job(s.job.index);
+                    let error = known.failure(s.task, Cause::Spill(message));
+                    state.fail(s.job.index, error, &mut more);
+                    shared.wake_all(&mut state);
+                }
             }
         }
-        let result = result.unwrap_or_else(|| {
-            try_task(
-                &t.graph,
-                t.assignment.task,
-                &desk.inputs[t.inputs.clone()],
-                (t.attempt, device),
-                &t.cancelled,
-            )
-        });
+        drop(state);
+        more.garbage.push(Slot::Memory(s.value));
+        finish_outside(shared, &mut more);
+    }
+}
+
+/// Runs the tasks that were taken: the first, and then those that are short, until the turn
+/// is over.
+fn work(shared: &Shared, device: &str, desk: &mut Desk) {
+    let turn = shared.nanos();
+    let mut began = turn;
+    while let Some(mut t) = desk.taken.pop_front() {
+        let over = began - turn > TURN.as_nanos() as u64;
+        if !desk.tried.is_empty() && (over || !t.short) {
+            desk.taken.push_front(t);
+            break;
+        }
+        let result = if t.cancelled.load(Ordering::Relaxed) {
+            None
+        } else {
+            Some(load(shared, &mut t, &mut desk.inputs).and_then(|()| {
+                try_task(
+                    &t.graph,
+                    t.assignment.task,
+                    &desk.inputs[t.inputs.clone()],
+                    (t.attempt, device),
+                    &t.cancelled,
+                )
+            }))
+        };
         let nanos = shared.nanos();
-        if shared.events.wanted() {
+        if shared.events.wanted()
+            && let Some(result) = &result
+        {
             let name = t.graph.name(TaskId(t.assignment.task));
             let bytes = result.as_ref().map_or(0, Value::bytes);
             let began = shared.began + Duration::from_nanos(began);
@@ -296,7 +329,27 @@ fn work(shared: &Shared, device: &str, desk: &mut Desk) {
         began = nanos;
         desk.tried.push(Tried { assignment: t.assignment, result, nanos });
     }
-    desk.inputs.clear();
+    if desk.taken.is_empty() {
+        drop_each("the drop of an input", &mut desk.inputs);
+    }
+}
+
+/// Reads those inputs of a task that are on disk, for others too that need them.
+fn load(shared: &Shared, t: &mut Taken, inputs: &mut [Value]) -> Result<(), Cause> {
+    let job = JobId { index: t.assignment.job, serial: t.serial };
+    for (at, input, file) in t.on_disk.drain(..) {
+        let read = call("the reading of a result", || file.read());
+        let read = read.unwrap_or_else(|| Err("it panicked while it was read back".into()));
+        inputs[at] = read.map_err(Cause::Spill)?;
+        let mut old = None;
+        if let Some(job) = shared.state.lock().job(job)
+            && let slot @ Slot::Disk(_) = &mut job.slots[input as usize]
+        {
+            old = Some(std::mem::replace(slot, Slot::Memory(inputs[at].clone())));
+        }
+        drop(old);
+    }
+    Ok(())
 }
 
 /// Calls the function of a task.
@@ -324,7 +377,7 @@ pub(super) fn try_task(
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "with something that is no text".into())
@@ -351,7 +404,8 @@ pub(super) fn watch(shared: &Arc<Shared>) {
         let limit = graph.and_then(|g| g.options(TaskId(late.assignment.task)).timeout);
         let device = late.assignment.device as usize;
         let (mut outside, now) = (Outside::default(), shared.nanos());
-        state.report(&late.assignment, Err(Cause::TimedOut(limit.unwrap_or_default())), now);
+        let cause = Cause::TimedOut(limit.unwrap_or_default());
+        state.report(&late.assignment, Some(Err(cause)), now, &mut outside);
         state.settle(&mut outside);
         state.abandoned.insert(late.worker);
         shared.wake_all(&mut state);

@@ -91,7 +91,14 @@ pub(crate) struct DeviceState {
     pub(crate) queue: Queue,
     /// Seconds of one slot that they will take.
     pub(crate) queue_seconds: f64,
-    /// Results that are, or were, here, as (job, task).
+    /// Seconds of one slot that running tasks were expected to take.
+    pub(crate) running_seconds: f64,
+    /// Bytes that are held for running tasks.
+    pub(crate) reserved: u64,
+    /// Number of results that are here.
+    pub(crate) kept: usize,
+    /// Results that are, or were, here, as (job, task); at most about twice those that are.
+    /// Only kept where there is a limit.
     pub(crate) results: Vec<(u32, u32)>,
     pub(crate) counts: DeviceCounts,
 }
@@ -106,6 +113,9 @@ impl DeviceState {
             used: 0,
             queue: Queue::default(),
             queue_seconds: 0.0,
+            running_seconds: 0.0,
+            reserved: 0,
+            kept: 0,
             results: Vec::new(),
             counts: DeviceCounts::default(),
         }

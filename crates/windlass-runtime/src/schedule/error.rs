@@ -46,21 +46,24 @@ pub struct TaskFailure {
     pub task: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// The names of its inputs, in their order.
+    /// The names of its inputs, in their order; the first 64 of them.
     pub inputs: Vec<String>,
+    /// How many inputs it has beyond those.
+    pub more_inputs: usize,
     /// The tasks that it needs beyond its inputs, the nearest first; the first 64 of them.
     pub ancestors: Vec<String>,
     /// What its last try came to.
     pub cause: Cause,
 }
 
-fn list(f: &mut fmt::Formatter<'_>, label: &str, names: &[String]) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, label: &str, names: &[String], more: usize) -> fmt::Result {
     if names.is_empty() {
         return Ok(());
     }
     write!(f, "; {label}: {}", names[..names.len().min(LISTED)].join(", "))?;
-    if names.len() > LISTED {
-        write!(f, " and {} more", names.len() - LISTED)?;
+    let more = names.len().saturating_sub(LISTED) + more;
+    if more > 0 {
+        write!(f, " and {more} more")?;
     }
     Ok(())
 }
@@ -72,8 +75,8 @@ impl fmt::Display for TaskFailure {
             write!(f, " {} times", self.attempts)?;
         }
         write!(f, ": {}", self.cause)?;
-        list(f, "its inputs", &self.inputs)?;
-        list(f, "which come from", &self.ancestors)
+        list(f, "its inputs", &self.inputs, self.more_inputs)?;
+        list(f, "which come from", &self.ancestors, 0)
     }
 }
 
@@ -91,7 +94,7 @@ impl std::error::Error for TaskFailure {
 pub enum RunError {
     /// A task failed for good.
     #[error("{0}")]
-    Task(Box<TaskFailure>),
+    Task(Arc<TaskFailure>),
     /// The job was cancelled.
     #[error("the job was cancelled")]
     Cancelled,
@@ -123,6 +126,10 @@ pub enum RunError {
         /// The device's limit.
         limit: u64,
     },
+    /// Code that the executor calls outside of tasks panicked: a placement policy, or the drop
+    /// of a value.
+    #[error("the executor stopped: {0}")]
+    Broken(String),
     /// The scheduler ended before the job did.
     #[error("the executor was shut down before the job's end")]
     ShutDown,

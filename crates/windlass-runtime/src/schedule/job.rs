@@ -1,8 +1,14 @@
 //! The state of one graph's tasks.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
-use super::error::{Cause, RunError, TaskFailure};
+use super::{
+    error::{Cause, RunError, TaskFailure},
+    queue::Ready,
+};
 use crate::graph::{
     DeviceKinds, Graph, TaskId,
     order::{NOT_RUN, order},
@@ -27,6 +33,9 @@ pub(crate) enum State {
     /// Nobody needs it.
     NotRun,
 }
+
+/// Most names of inputs, and of ancestors, that a failure lists.
+const NAMED: usize = 64;
 
 /// A result's home before there is one.
 pub(crate) const NOWHERE: u32 = u32::MAX;
@@ -119,7 +128,7 @@ pub(crate) struct Job {
     /// Uses of the result that are still to come, the caller's among them.
     pub(crate) uses: Vec<u32>,
     pub(crate) states: Vec<State>,
-    pub(crate) attempts: Vec<u8>,
+    pub(crate) attempts: Vec<u16>,
     /// The device that has, or had, the result.
     pub(crate) homes: Vec<u32>,
     /// Bytes of the result.
@@ -134,6 +143,8 @@ pub(crate) struct Job {
     pub(crate) running: u32,
     /// Rank of its first task among all jobs' tasks.
     pub(crate) base: u64,
+    /// Tells it from others that had its place.
+    pub(crate) generation: u32,
     /// What became of it, once it ended.
     pub(crate) ended: Option<Result<(), RunError>>,
     /// Whether nobody wants its results any more.
@@ -189,6 +200,7 @@ impl Job {
             left: order.len,
             running: 0,
             base: 0,
+            generation: 0,
             ended: None,
             released: false,
             graph,
@@ -208,10 +220,15 @@ impl Job {
     }
 
     /// The key of a task among all jobs' tasks.
-    pub(crate) fn key(&self, task: u32) -> u64 {
+    fn key(&self, task: u32) -> u64 {
         let group = self.graph.group_of(task) as usize;
         let priority = self.graph.groups()[group].options.priority;
         super::queue::key(priority, self.base + u64::from(self.ranks[task as usize]))
+    }
+
+    /// A task as it is queued.
+    pub(crate) fn entry(&self, id: u32, task: u32) -> Ready {
+        Ready { key: self.key(task), job: id, task, generation: self.generation }
     }
 
     pub(crate) fn rank(&self, task: u32) -> u32 {
@@ -228,27 +245,28 @@ impl Job {
     /// A failure of a task, with the names that lead to it.
     pub(crate) fn failure(&self, task: u32, cause: Cause) -> RunError {
         let inputs = self.graph.input_words(task);
-        // The ancestors by distance; a task that stands twice counts once.
-        let mut seen: Vec<u32> = inputs.to_vec();
-        seen.push(task);
+        // The ancestors by distance; a task that stands twice counts once. Of many inputs
+        // only some are looked behind.
+        let mut seen: HashSet<u32> = inputs.iter().copied().collect();
+        seen.insert(task);
         let mut ancestors = Vec::new();
-        let mut next: VecDeque<u32> = inputs.iter().copied().collect();
+        let mut next: VecDeque<u32> = inputs.iter().copied().take(NAMED).collect();
         while let Some(from) = next.pop_front()
-            && ancestors.len() < 64
+            && ancestors.len() < NAMED
         {
-            for &i in self.graph.input_words(from) {
-                if ancestors.len() < 64 && !seen.contains(&i) {
-                    seen.push(i);
+            for &i in self.graph.input_words(from).iter().take(NAMED) {
+                if ancestors.len() < NAMED && seen.insert(i) {
                     ancestors.push(self.graph.name(TaskId(i)));
                     next.push_back(i);
                 }
             }
         }
         let name = |&i: &u32| self.graph.name(TaskId(i));
-        RunError::Task(Box::new(TaskFailure {
+        RunError::Task(Arc::new(TaskFailure {
             task: name(&task),
             attempts: u32::from(self.attempts[task as usize]),
-            inputs: inputs.iter().map(name).collect(),
+            inputs: inputs.iter().take(NAMED).map(name).collect(),
+            more_inputs: inputs.len().saturating_sub(NAMED),
             ancestors,
             cause,
         }))

@@ -19,13 +19,17 @@
 //! | [`policy`] | [`Placement`]: where a ready task goes; four policies and a random one |
 //! | `job` | the state of one graph's tasks |
 //! | `queue` | ready tasks, in the order of priority and rank |
-//! | `core` | the state machine |
+//! | `core` | the state machine: jobs that come, tasks that begin |
+//! | `finish`, `lost` | what becomes of tasks, and of what lost devices had |
+//! | `memory` | admission by bytes, and what goes to disk |
 //! | [`error`] | [`RunError`] |
 
 pub(crate) mod core;
 pub mod device;
 pub mod error;
+mod finish;
 pub(crate) mod job;
+mod lost;
 mod memory;
 pub mod policy;
 mod queue;

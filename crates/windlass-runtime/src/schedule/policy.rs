@@ -5,11 +5,16 @@
 //! the seconds that the task is expected to take on each, and the bytes that would have to
 //! move. It answers with a device, or leaves the task to the first device that asks.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fmt,
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use super::{core::Scheduler, device::DeviceProfile, job::Job};
+use super::{core::Scheduler, device::DeviceProfile, job::Job, queue::Ready};
 use crate::graph::{DeviceKinds, TaskId};
 
 /// The devices that a policy looks at one by one; of more it samples.
@@ -31,8 +36,9 @@ pub trait Placement: fmt::Debug + Send {
 
     /// Where a task goes whose inputs are there. For a task with no inputs that is asked
     /// when a device has nothing else to do, which is `asking`; so sources are begun no
-    /// sooner than they can run.
-    fn place(&mut self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice;
+    /// sooner than they can run. A device for which [`View::may_run`] does not hold counts as
+    /// [`Choice::Anywhere`].
+    fn place(&self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice;
 
     /// Whether a device may take a task that was left to anyone. One that refuses leaves it
     /// to another device, which must be able to take it.
@@ -51,6 +57,7 @@ pub trait Placement: fmt::Debug + Send {
 pub struct TaskView<'a> {
     pub(crate) job: &'a Job,
     pub(crate) task: u32,
+    pub(crate) ready: Ready,
 }
 
 impl TaskView<'_> {
@@ -113,16 +120,18 @@ impl View<'_> {
         &self.scheduler.devices[device].profile
     }
 
-    /// Whether a device is there and can run a task.
+    /// Whether a device is there and can run a task: it is of its kind, and the task fits in
+    /// its memory if nothing else is there.
     pub fn may_run(&self, task: &TaskView<'_>, device: usize) -> bool {
         let d = &self.scheduler.devices[device];
-        d.alive && task.kinds().contains(d.profile.kind)
+        let fits = |limit| self.scheduler.need_bytes(device, &task.ready) <= limit;
+        d.alive && task.kinds().contains(d.profile.kind) && d.profile.memory.is_none_or(fits)
     }
 
-    /// Seconds until a device is through with what was placed there.
+    /// Seconds until a device is through with what was placed there and what it runs.
     pub fn queued_seconds(&self, device: usize) -> f64 {
         let d = &self.scheduler.devices[device];
-        d.queue_seconds / f64::from(d.profile.slots)
+        (d.queue_seconds + d.running_seconds) / f64::from(d.profile.slots)
     }
 
     /// Seconds that a task takes on a device: measured, told, or guessed by its speed.
@@ -190,13 +199,13 @@ fn least(devices: impl IntoIterator<Item = usize>, cost: impl Fn(usize) -> f64) 
 /// runs. A slow device leaves the last tasks to faster ones.
 #[derive(Debug)]
 pub struct CostBased {
-    rng: StdRng,
+    rng: RefCell<StdRng>,
 }
 
 impl CostBased {
     /// The policy; of many devices it draws by this seed.
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed) }
+        Self { rng: RefCell::new(StdRng::seed_from_u64(seed)) }
     }
 }
 
@@ -211,9 +220,9 @@ impl Placement for CostBased {
         "cost-based"
     }
 
-    fn place(&mut self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice {
+    fn place(&self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice {
         let moves = |d: usize| view.profile(d).link.is_some() && task.bytes_away_from(d) > 0;
-        let candidates = view.candidates(task, asking, &mut self.rng);
+        let candidates = view.candidates(task, asking, &mut self.rng.borrow_mut());
         // With nothing to move, the first that asks is the least loaded one.
         if !candidates.iter().any(|&d| moves(d)) {
             return Choice::Anywhere("nothing has to move: the first idle device".into());
@@ -244,7 +253,7 @@ impl Placement for LocalityFirst {
         "locality-first"
     }
 
-    fn place(&mut self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
+    fn place(&self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
         let mut held: Vec<(usize, u64)> = Vec::new();
         for (home, bytes) in task.inputs() {
             match held.iter_mut().find(|(h, _)| *h == home) {
@@ -268,7 +277,7 @@ impl Placement for LocalityFirst {
 /// One device after another.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    next: usize,
+    next: Cell<usize>,
 }
 
 impl Placement for RoundRobin {
@@ -276,11 +285,11 @@ impl Placement for RoundRobin {
         "round-robin"
     }
 
-    fn place(&mut self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
-        let n = view.devices();
-        match (self.next..self.next + n).find(|d| view.may_run(task, d % n)) {
+    fn place(&self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
+        let (n, next) = (view.devices(), self.next.get());
+        match (next..next + n).find(|d| view.may_run(task, d % n)) {
             Some(d) => {
-                self.next = (d + 1) % n;
+                self.next.set((d + 1) % n);
                 Choice::On(d % n, "its turn".into())
             }
             None => Choice::Anywhere("no device can run it now".into()),
@@ -295,13 +304,13 @@ impl Placement for RoundRobin {
 /// Any device, drawn by a seed: what others are compared with.
 #[derive(Debug)]
 pub struct Random {
-    rng: StdRng,
+    rng: RefCell<StdRng>,
 }
 
 impl Random {
     /// The policy with a seed.
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed) }
+        Self { rng: RefCell::new(StdRng::seed_from_u64(seed)) }
     }
 }
 
@@ -310,8 +319,8 @@ impl Placement for Random {
         "random"
     }
 
-    fn place(&mut self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
-        match view.draw(task, &mut self.rng) {
+    fn place(&self, task: &TaskView<'_>, _asking: Option<usize>, view: &View<'_>) -> Choice {
+        match view.draw(task, &mut self.rng.borrow_mut()) {
             Some(d) => Choice::On(d, "drawn".into()),
             None => Choice::Anywhere("no device can run it now".into()),
         }
@@ -347,7 +356,7 @@ impl Placement for Pinned {
         "pinned"
     }
 
-    fn place(&mut self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice {
+    fn place(&self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice {
         match self.device(task, view) {
             Some(d) => Choice::On(d, "its group is pinned there".into()),
             None => self.others.place(task, asking, view),

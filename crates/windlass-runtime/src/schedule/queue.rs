@@ -16,12 +16,15 @@ pub(crate) fn rank(key: u64) -> u64 {
     key & ((1 << RANK_BITS) - 1)
 }
 
-/// A task that can run.
+/// A task that can run. One that was cancelled, or lost an input, stays in its queue until it
+/// is met there: whoever takes it looks whether it still is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ready {
     pub(crate) key: u64,
     pub(crate) job: u32,
     pub(crate) task: u32,
+    /// That of the job when it was queued: a later job may have its place.
+    pub(crate) generation: u32,
 }
 
 impl Ord for Ready {
@@ -64,10 +67,6 @@ impl Queue {
         self.heap.is_empty()
     }
 
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Ready) -> bool) {
-        self.heap.retain(keep);
-    }
-
     pub(crate) fn take(&mut self) -> Vec<Ready> {
         std::mem::take(&mut self.heap).into_sorted_vec().into_iter().rev().collect()
     }
@@ -83,7 +82,7 @@ mod tests {
         for (i, (p, r)) in
             [(0, 5), (-3, 0), (7, 9), (0, 4), (i16::MIN, 1), (i16::MAX, 8)].into_iter().enumerate()
         {
-            q.push(Ready { key: key(p, r), job: 0, task: i as u32 });
+            q.push(Ready { key: key(p, r), job: 0, task: i as u32, generation: 0 });
         }
         let order: Vec<u32> = std::iter::from_fn(|| q.pop()).map(|r| r.task).collect();
         assert_eq!(order, [5, 2, 3, 0, 1, 4]);
