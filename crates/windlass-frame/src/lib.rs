@@ -47,7 +47,7 @@ pub use error::{FrameError, Position, Result};
 pub use explain::Explained;
 pub use options::SessionOptions;
 pub use plan::{Decision, Estimate};
-pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
+pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions, ToDataFrame};
 pub use session::Session;
 pub use statement::{Outcome, RunOptions, Statement};
 pub use stats::{JobStats, OperatorStats, Progress, ProgressSink, RowSink, Span};

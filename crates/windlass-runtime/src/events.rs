@@ -49,7 +49,9 @@ pub struct Event {
     pub kind: EventKind,
     /// The device's name; empty for the host's own work.
     pub device: String,
-    /// The operator, kernel or reason.
+    /// The thread or stream of the device that did it; 0 where there is one, or it is not told.
+    pub lane: u64,
+    /// The operator, kernel, task or reason.
     pub name: String,
     /// Rows that it handled.
     pub rows: u64,
@@ -117,6 +119,18 @@ impl Events {
         device: &dyn fmt::Display,
         name: &str,
         began: Instant,
+        size: (u64, u64),
+    ) {
+        self.span_of_lane(kind, (device, 0), name, began, size);
+    }
+
+    /// As [`Events::span`], of one of a device's threads or streams.
+    pub fn span_of_lane(
+        &self,
+        kind: EventKind,
+        (device, lane): (&dyn fmt::Display, u64),
+        name: &str,
+        began: Instant,
         (rows, bytes): (u64, u64),
     ) {
         if self.wanted() {
@@ -125,6 +139,7 @@ impl Events {
                 duration: began.elapsed(),
                 kind,
                 device: device.to_string(),
+                lane,
                 name: name.to_string(),
                 rows,
                 bytes,
@@ -140,6 +155,7 @@ impl Events {
                 duration: Duration::ZERO,
                 kind,
                 device: device.to_string(),
+                lane: 0,
                 name: name.to_string(),
                 rows: 0,
                 bytes: 0,

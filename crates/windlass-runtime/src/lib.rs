@@ -7,6 +7,7 @@
 //! | [`calibration`] | [`Calibration`]: measured rates of a device, cached per user |
 //! | [`cost`] | [`Work`] and its [`Cost`] on a calibrated device or on the CPU |
 //! | [`events`] | [`Events`]: one bounded stream of what happens, for progress and traces |
+//! | [`trace`] | events as a file for ui.perfetto.dev |
 //! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
 //! | [`schedule`] | what is ready, where it runs, what memory it may take |
 //! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
@@ -28,6 +29,7 @@ pub mod graph;
 pub mod inventory;
 pub mod schedule;
 pub mod simulate;
+pub mod trace;
 
 pub use calibration::{Calibration, CalibrationStore};
 pub use cost::{Cost, Work};

@@ -9,11 +9,13 @@
 //! | `arrow` | columns of Arrow IPC files |
 //! | `csv_scan` | reading CSV with texts that mean null |
 //! | `memory` | rows in memory count as read |
+//! | `bag` | bags of records as frames |
 //! | `partitions` | columns in the names of folders |
 //! | `table` | tables over files, for frames and SQL |
 //! | `diagnose` | which record of which file an error is about |
 
 mod arrow;
+mod bag;
 mod csv;
 mod csv_scan;
 pub(crate) mod diagnose;
@@ -26,6 +28,7 @@ mod partitions;
 mod sample;
 mod table;
 
+pub use bag::ToDataFrame;
 pub(crate) use locate::absolute;
 pub(crate) use memory::CountRowsInMemory;
 pub use options::{CsvOptions, FileFormat, JsonOptions, ReadOptions};

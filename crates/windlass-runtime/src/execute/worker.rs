@@ -122,7 +122,7 @@ pub(super) fn run(shared: &Arc<Shared>, device: usize, worker: u64) {
         }
         drop(state);
         finish_outside(shared, &mut desk.outside);
-        work(shared, &name, &mut desk);
+        work(shared, &name, worker, &mut desk);
     }
 }
 
@@ -294,7 +294,7 @@ pub(super) fn finish_outside(shared: &Shared, outside: &mut Outside) {
 
 /// Runs the tasks that were taken: the first, and then those that are short, until the turn
 /// is over.
-fn work(shared: &Shared, device: &str, desk: &mut Desk) {
+fn work(shared: &Shared, device: &str, worker: u64, desk: &mut Desk) {
     let turn = shared.nanos();
     let mut began = turn;
     while let Some(mut t) = desk.taken.pop_front() {
@@ -323,7 +323,8 @@ fn work(shared: &Shared, device: &str, desk: &mut Desk) {
             let name = t.graph.name(TaskId(t.assignment.task));
             let bytes = result.as_ref().map_or(0, Value::bytes);
             let began = shared.began + Duration::from_nanos(began);
-            shared.events.span(EventKind::Task, &device, &name, began, (0, bytes));
+            let lane = (&device as &dyn std::fmt::Display, worker);
+            shared.events.span_of_lane(EventKind::Task, lane, &name, began, (0, bytes));
         }
         t.assignment.started = began;
         began = nanos;
