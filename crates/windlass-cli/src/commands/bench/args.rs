@@ -70,6 +70,10 @@ pub(crate) struct TaskArgs {
     /// The Python that has Dask [default: .tools/python/bin/python, else python3]
     #[arg(long, value_name = "PATH")]
     pub(crate) python: Option<PathBuf>,
+    /// Print the bytes that a task of one graph takes, which only a process that did nothing
+    /// before can tell
+    #[arg(long, value_name = "GRAPH", hide = true)]
+    pub(crate) memory_of: Option<String>,
     /// Write every figure as one JSON object
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,

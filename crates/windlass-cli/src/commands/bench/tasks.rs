@@ -65,6 +65,12 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     }
     let failed = |e: windlass::runtime::schedule::RunError| Error::caused("the bench failed", &e);
     let executor = Executor::new(options).map_err(|e| Error::caused("cannot start threads", &e))?;
+    if let Some(name) = &args.memory_of {
+        let shape = Shape::ALL.into_iter().find(|s| s.name() == name);
+        let shape = shape.ok_or_else(|| Error::usage(format!("no graph {name}"), "see --help"))?;
+        let rates = measure(shape, args.tasks, Some(&executor)).map_err(failed)?;
+        return print(&serde_json::json!(rates.bytes_per_task).to_string());
+    }
     let mut figures = TaskFigures {
         suite: "tasks",
         commit: commit(),
@@ -81,6 +87,7 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
         figures.simulated = simulated::all(args.tasks, args.workers, args.seed).map_err(failed)?;
     } else {
         for shape in Shape::ALL {
+            let memory = memory(args, shape, executor.threads());
             for on in [Some(&executor), None] {
                 let mut best: Option<TaskRates> = None;
                 for _ in 0..args.runs {
@@ -89,7 +96,10 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
                         best = Some(rates);
                     }
                 }
-                figures.rates.extend(best);
+                figures.rates.extend(best.map(|mut best| {
+                    best.bytes_per_task = memory.filter(|_| on.is_some());
+                    best
+                }));
             }
         }
         if args.engines.iter().any(|e| e == "dask") {
@@ -107,6 +117,19 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
         write_file(path, &(text + "\n"))?;
     }
     Ok(())
+}
+
+/// Bytes that a task of a graph takes, measured in a process of its own: this one's allocator
+/// keeps what earlier runs gave back.
+fn memory(args: &TaskArgs, shape: Shape, threads: usize) -> Option<f64> {
+    let output = Command::new(std::env::current_exe().ok()?)
+        .args(["bench", "tasks", "--memory-of", shape.name()])
+        .args(["--tasks", &args.tasks.to_string(), "--threads", &threads.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    serde_json::from_slice(&output.stdout).ok()?
 }
 
 /// Dask's schedulers, each on each graph, in a process of its own.
