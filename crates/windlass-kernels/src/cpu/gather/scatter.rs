@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::gather::AHEAD;
 use crate::{
-    cpu::{pieces::PIECE, tasks},
+    cpu::{memory::prefetch, pieces::PIECE, tasks},
     error::{KernelError, Result},
 };
 
@@ -29,7 +30,11 @@ pub(crate) fn sources(indices: &[u32], rows: usize) -> Result<Vec<u32>> {
         let out: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(u32::MAX)).collect();
         let wrong = AtomicBool::new(false);
         tasks::each_of(indices.chunks(PIECE), |piece, places| {
+            let ahead = indices.get(piece * PIECE + AHEAD..).unwrap_or_default();
             for (k, place) in places.iter().enumerate() {
+                if let Some(next) = ahead.get(k) {
+                    prefetch(&out, *next as usize);
+                }
                 match out.get(*place as usize) {
                     Some(out) => out.store((piece * PIECE + k) as u32, Ordering::Relaxed),
                     None if outside(*place) => wrong.store(true, Ordering::Relaxed),
