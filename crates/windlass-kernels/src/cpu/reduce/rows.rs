@@ -14,6 +14,10 @@ use crate::{
     error::Result,
 };
 
+/// Of 64 rows so many are taken one by one: as vector code all of them take about as long (a
+/// guess).
+const FEW: u32 = 8;
+
 /// The rows that are selected and where no column is null.
 pub(super) struct Taken<'a> {
     masks: Vec<Bits<'a>>,
@@ -84,20 +88,42 @@ impl<'a> Taken<'a> {
         whole: impl Fn(&mut S, Range<usize>),
         one: impl Fn(&mut S, usize),
     ) {
+        let some = |state: &mut S, start, word| ones(word, |k| one(state, start + k));
+        self.blocks(rows, state, whole, some, &one);
+    }
+
+    /// As [`Taken::walk`]; 64 rows of which some are taken go to `some`, with a bit for each that
+    /// is, unless they are but a few.
+    pub(super) fn blocks<S>(
+        &self,
+        rows: Range<usize>,
+        state: &mut S,
+        whole: impl Fn(&mut S, Range<usize>),
+        some: impl Fn(&mut S, usize, u64),
+        one: impl Fn(&mut S, usize),
+    ) {
         if self.all() {
             return whole(state, rows);
         }
         for start in rows.clone().step_by(64) {
             let end = (start + 64).min(rows.end);
-            let mut word = self.word(start);
+            let word = self.word(start);
             if word == u64::MAX >> (64 - (end - start)) {
                 whole(state, start..end);
-                continue;
-            }
-            while word != 0 {
-                one(state, start + word.trailing_zeros() as usize);
-                word &= word - 1;
+            } else if end - start == 64 && word.count_ones() >= FEW {
+                some(state, start, word);
+            } else {
+                ones(word, |k| one(state, start + k));
             }
         }
+    }
+}
+
+/// `f` of the place of each bit that is 1.
+#[inline(always)]
+fn ones(mut word: u64, mut f: impl FnMut(usize)) {
+    while word != 0 {
+        f(word.trailing_zeros() as usize);
+        word &= word - 1;
     }
 }
