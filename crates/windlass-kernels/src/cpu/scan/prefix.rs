@@ -1,5 +1,7 @@
 //! The twin of `kernels/scan/prefix.cu`: reduce-then-scan over pieces that cores share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytemuck::Pod;
 use windlass_device::{Device, Reservation};
 
@@ -7,7 +9,7 @@ use crate::{
     column::{DeviceColumn, Storage, Validity},
     cpu::{
         memory::adopt,
-        pieces::PIECE,
+        pieces::{Group, PIECE, groups},
         tasks,
         view::{Bits, host},
     },
@@ -121,8 +123,8 @@ impl Run<'_, '_> {
         let bits = if input.nullable { input.rows.div_ceil(64) } else { 0 };
         let most = size_of_val(all) + bits * 8;
         self.reservation.grow(most.saturating_sub(self.reservation.left()))?;
-        let mut out = vec![T::zeroed(); input.rows];
-        let mut seen = vec![0u64; bits];
+        // Each word is written once, by the core that has its rows.
+        let seen: Vec<AtomicU64> = (0..bits).map(|_| AtomicU64::new(0)).collect();
         let empty = State { value: none, seen: false, start: false };
         let join = |a: State<A>, b: State<A>| match b.start {
             true => b,
@@ -141,25 +143,16 @@ impl Run<'_, '_> {
                 .scan(empty, |at, piece| Some(std::mem::replace(at, join(*at, piece))))
                 .collect();
         }
-        let piece = |start: usize, values: &[[u8; W]], out: &mut [T], seen: &mut [u64], at| {
-            write(&input, start, values, (out, seen), at, none, (&load, &store, &apply));
-        };
-        if let [at] = carries[..] {
-            piece(0, all, &mut out, &mut seen, at);
-        } else {
-            // Without validity every piece gets an empty slice of it.
-            let mut seen: Vec<&mut [u64]> = seen.chunks_mut(PIECE / 64).collect();
-            seen.resize_with(carries.len(), || &mut []);
-            let pieces = out.chunks_mut(PIECE).zip(all.chunks(PIECE)).zip(seen).zip(carries);
-            tasks::each_of(pieces, |i, (((out, values), seen), at)| {
-                piece(i * PIECE, values, out, seen, at);
-            });
-        }
+        let out = groups(input.rows, PIECE, |start, out| {
+            let values = &all[start..start + out.len()];
+            let at = carries[start / PIECE];
+            write(&input, start, values, (out, &seen), at, none, (&load, &store, &apply));
+        });
         let values = adopt(self.device, self.reservation, out)?;
         let validity = match input.nullable {
             false => Validity::All,
             true => {
-                let bits = seen.into_iter().map(u64::to_le).collect();
+                let bits = seen.into_iter().map(|w| w.into_inner().to_le()).collect();
                 let bits = adopt(self.device, self.reservation, bits)?;
                 Validity::Bits { bits, bit_offset: 0 }
             }
@@ -177,24 +170,33 @@ fn reduce<const W: usize, A: Copy>(
     load: &impl Fn([u8; W]) -> A,
     apply: &impl Fn(A, A) -> A,
 ) -> State<A> {
+    // What comes before the last segment does not count.
     let mut at = empty;
-    for (block, values) in values.chunks(64).enumerate() {
-        let row = start + block * 64;
-        let (valid, starts) = words(input, row);
-        if starts == 0 && valid == u64::MAX >> (64 - values.len()) {
+    let mut first = 0;
+    for block in (0..values.len()).step_by(64).rev() {
+        let (_, starts) = words(input, start + block);
+        if starts != 0 {
+            first = block + starts.ilog2() as usize;
+            at.start = true;
+            break;
+        }
+    }
+    let mut row = first;
+    while row < values.len() {
+        // Whole words from the second one on.
+        let values = &values[row..(row / 64 * 64 + 64).min(values.len())];
+        let valid = input.valid.word(start + row, input.rows);
+        let whole = u64::MAX >> (64 - values.len());
+        if valid & whole == whole {
             at.value = values.iter().fold(at.value, |a, v| apply(a, load(*v)));
             at.seen = true;
-            continue;
-        }
-        for (k, v) in values.iter().enumerate() {
-            if starts >> k & 1 == 1 {
-                at = State { start: true, ..empty };
-            }
-            if valid >> k & 1 == 1 {
+        } else {
+            for (_, v) in values.iter().enumerate().filter(|(k, _)| valid >> k & 1 == 1) {
                 at.value = apply(at.value, load(*v));
                 at.seen = true;
             }
         }
+        row += values.len();
     }
     at
 }
@@ -206,32 +208,54 @@ fn words(input: &Input<'_>, row: usize) -> (u64, u64) {
 }
 
 /// Writes the results of a piece from the state before it.
-fn write<const W: usize, A: Copy, T: Copy>(
+fn write<const W: usize, A: Copy, T: Pod>(
     input: &Input<'_>,
     start: usize,
     values: &[[u8; W]],
-    (out, seen): (&mut [T], &mut [u64]),
+    (out, seen): (&mut Group<'_, T>, &[AtomicU64]),
     mut at: State<A>,
     none: A,
     (load, store, apply): (&impl Fn([u8; W]) -> A, &impl Fn(A) -> T, &impl Fn(A, A) -> A),
 ) {
-    for (block, (values, out)) in values.chunks(64).zip(out.chunks_mut(64)).enumerate() {
-        let (valid, starts) = words(input, start + block * 64);
+    for (block, values) in values.chunks(64).enumerate() {
+        let (valid, mut starts) = words(input, start + block * 64);
         let whole = u64::MAX >> (64 - values.len());
-        if starts == 0 && valid == whole && (at.seen || !input.exclusive) {
-            for (out, v) in out.iter_mut().zip(values) {
-                let next = apply(at.value, load(*v));
-                *out = store(if input.exclusive { at.value } else { next });
-                at.value = next;
+        let mark = |bits: u64| {
+            if let Some(seen) = seen.get(start / 64 + block) {
+                seen.store(bits, Ordering::Relaxed);
+            }
+        };
+        if valid == whole && !input.exclusive {
+            // Run by run: rows up to the next start, and what is left.
+            let mut from = 0;
+            loop {
+                let to = (starts.trailing_zeros() as usize).min(values.len());
+                out.extend(values[from..to].iter().map(|v| {
+                    at.value = apply(at.value, load(*v));
+                    store(at.value)
+                }));
+                if starts == 0 {
+                    break;
+                }
+                at.value = none;
+                starts &= starts - 1;
+                from = to;
             }
             at.seen = true;
-            if let Some(seen) = seen.get_mut(block) {
-                *seen = whole;
-            }
+            mark(whole);
+            continue;
+        }
+        if valid == whole && starts == 0 && at.seen {
+            out.extend(values.iter().map(|v| {
+                let before = at.value;
+                at.value = apply(before, load(*v));
+                store(before)
+            }));
+            mark(whole);
             continue;
         }
         let mut bits = 0u64;
-        for (k, (out, v)) in out.iter_mut().zip(values).enumerate() {
+        out.extend(values.iter().enumerate().map(|(k, v)| {
             if starts >> k & 1 == 1 {
                 at = State { value: none, seen: false, start: true };
             }
@@ -241,14 +265,9 @@ fn write<const W: usize, A: Copy, T: Copy>(
                 at.seen = true;
             }
             let result = if input.exclusive { before } else { at };
-            // What is not written stays 0.
-            if result.seen {
-                *out = store(result.value);
-                bits |= 1 << k;
-            }
-        }
-        if let Some(seen) = seen.get_mut(block) {
-            *seen = bits;
-        }
+            bits |= u64::from(result.seen) << k;
+            if result.seen { store(result.value) } else { T::zeroed() }
+        }));
+        mark(bits);
     }
 }
