@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
-use super::bounds;
+use super::{bounds, search::near};
 use crate::{
     column::DeviceColumn,
     cpu::{
@@ -180,31 +180,96 @@ impl<'a> Runs<'a> {
 }
 
 /// How many of a bitmap's first bits are 1.
-pub(super) struct Counts<'a> {
-    bits: Bits<'a>,
-    rows: usize,
-    /// Before each word of 64 rows.
-    words: Vec<u32>,
+pub(super) struct Counts {
+    words: Vec<Word>,
 }
 
-impl<'a> Counts<'a> {
+/// 64 rows of a bitmap, in whatever layout that is; next to each other in memory, so that a count
+/// reads one cache line.
+#[derive(Clone, Copy)]
+struct Word {
+    bits: u64,
+    /// Ones in the words before.
+    before: u32,
+}
+
+impl Counts {
     /// Of fewer than 2^31 rows.
-    pub(super) fn new(bits: Bits<'a>, rows: usize) -> Self {
-        let mut sum = 0;
+    pub(super) fn new(bits: Bits<'_>, rows: usize) -> Self {
+        let mut before = 0;
         let mut words = Vec::with_capacity(rows / 64 + 1);
         for row in (0..=rows).step_by(64) {
-            words.push(sum);
-            sum += bits.word(row, rows).count_ones();
+            let bits = bits.word(row, rows);
+            words.push(Word { bits, before });
+            before += bits.count_ones();
         }
-        Self { bits, rows, words }
+        Self { words }
     }
 
     /// Ones in the rows before this one.
     #[inline(always)]
     pub(super) fn before(&self, row: u32) -> u32 {
-        let (word, bit) = (row as usize / 64, row % 64);
-        let bits = self.bits.word(word * 64, self.rows) & ((1 << bit) - 1);
-        self.words[word] + bits.count_ones()
+        let word = &self.words[row as usize / 64];
+        word.before + (word.bits & ((1 << (row % 64)) - 1)).count_ones()
+    }
+
+    /// The last row of a frame that has a 1, `u32::MAX` where none has.
+    #[inline(always)]
+    pub(super) fn last(&self, low: u32, high: u32) -> u32 {
+        if low >= high {
+            return u32::MAX;
+        }
+        let row = high - 1;
+        let ones = self.words[row as usize / 64].bits & (u64::MAX >> (63 - row % 64));
+        if ones == 0 {
+            return self.from_last(low, high, 0);
+        }
+        let found = row / 64 * 64 + ones.ilog2();
+        if found >= low { found } else { u32::MAX }
+    }
+
+    /// The first row of a frame that has a 1, `u32::MAX` where none has.
+    #[inline(always)]
+    pub(super) fn first(&self, low: u32, high: u32) -> u32 {
+        if low >= high {
+            return u32::MAX;
+        }
+        let ones = self.words[low as usize / 64].bits >> (low % 64);
+        if ones == 0 {
+            return self.from_first(low, high, 0);
+        }
+        let found = low + ones.trailing_zeros();
+        if found < high { found } else { u32::MAX }
+    }
+
+    /// The row of a frame that has a 1 and `k` such rows of the frame before it, `u32::MAX`
+    /// where there is none.
+    pub(super) fn from_first(&self, low: u32, high: u32, k: u32) -> u32 {
+        let (before, until) = (self.before(low), self.before(high));
+        match until.checked_sub(before) {
+            Some(ones) if k < ones => self.select(low, high, before + k, low),
+            _ => u32::MAX,
+        }
+    }
+
+    /// As [`Counts::from_first`], with `k` such rows behind it.
+    pub(super) fn from_last(&self, low: u32, high: u32, k: u32) -> u32 {
+        let (before, until) = (self.before(low), self.before(high));
+        match until.checked_sub(before) {
+            Some(ones) if k < ones => self.select(low, high, until - 1 - k, high),
+            _ => u32::MAX,
+        }
+    }
+
+    /// The row of a frame that has a 1 and as many rows with one before it, of all rows; it is
+    /// looked for from row `guess` on.
+    fn select(&self, low: u32, high: u32, ones: u32, guess: u32) -> u32 {
+        let words = low as usize / 64..high as usize / 64 + 1;
+        // The first word that has more before it comes after the row's.
+        let after = near(words, guess as usize / 64 + 1, |w| self.words[w].before <= ones);
+        let at = after - 1;
+        let word = self.words[at];
+        at as u32 * 64 + nth_one(word.bits, ones - word.before)
     }
 
     /// Writes how many ones there are between these rows.
@@ -220,6 +285,20 @@ impl<'a> Counts<'a> {
     fn write_popcnt(&self, frames: (&[u32], &[u32]), out: &mut Group<'_, u32>) {
         self.write(frames, out);
     }
+}
+
+/// The place of the bit of a word that is 1 and has `n` such below it: half by half, by how many
+/// are in the lower one.
+fn nth_one(mut bits: u64, mut n: u32) -> u32 {
+    let mut place = 0;
+    for half in [32, 16, 8, 4, 2, 1] {
+        let lower = (bits & ((1 << half) - 1)).count_ones();
+        let skip = if n >= lower { half } else { 0 };
+        n -= if n >= lower { lower } else { 0 };
+        bits >>= skip;
+        place += skip;
+    }
+    place
 }
 
 /// How many rows of each frame are not null in a checked column.
@@ -361,6 +440,37 @@ mod tests {
             for row in 0..=rows {
                 let want = (0..row).filter(|r| bits.get(*r) == Some(true)).count();
                 assert_eq!(counts.before(row as u32) as usize, want, "{offset} {rows} {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_with_a_one_are_found_from_both_ends_of_a_frame() {
+        let mixed: Vec<u8> = (0..60u8).map(|i| i.wrapping_mul(61) ^ 0x2b).collect();
+        // Words without a one, at whose ends a frame's row is words away.
+        let sparse: Vec<u8> = (0..60).map(|i| if i % 19 == 3 { 0x20 } else { 0 }).collect();
+        for bytes in [mixed, sparse, vec![0; 60], vec![0xff; 60]] {
+            for (offset, rows) in [(0, 0), (3, 100), (7, 128), (5, 400)] {
+                let bits = Bits::Packed { bytes: &bytes, offset };
+                let counts = Counts::new(bits, rows);
+                for low in (0..=rows).step_by(7) {
+                    for high in (low..=rows).step_by(5).chain([rows]) {
+                        let ones: Vec<u32> = (low as u32..high as u32)
+                            .filter(|r| bits.get(*r as usize) == Some(true))
+                            .collect();
+                        let none = u32::MAX;
+                        let (low, high) = (low as u32, high as u32);
+                        assert_eq!(counts.first(low, high), *ones.first().unwrap_or(&none));
+                        assert_eq!(counts.last(low, high), *ones.last().unwrap_or(&none));
+                        for k in [0, 1, 2, 30, 70, 399] {
+                            let first = ones.get(k).copied().unwrap_or(none);
+                            let last = ones.iter().rev().nth(k).copied().unwrap_or(none);
+                            let k = k as u32;
+                            assert_eq!(counts.from_first(low, high, k), first, "{low} {high} {k}");
+                            assert_eq!(counts.from_last(low, high, k), last, "{low} {high} {k}");
+                        }
+                    }
+                }
             }
         }
     }

@@ -243,12 +243,12 @@ impl Run<'_, '_> {
     }
 
     /// Values before each row; without nulls those are the rows.
-    fn counts(&self) -> Option<Counts<'_>> {
+    fn counts(&self) -> Option<Counts> {
         self.valid.map(|valid| Counts::new(valid, self.low.len()))
     }
 
     /// Sets the bits of `n` rows from `start` on whose frames have a value.
-    fn mark(&self, counts: Option<&Counts<'_>>, start: usize, n: usize, bits: &mut [u64]) {
+    fn mark(&self, counts: Option<&Counts>, start: usize, n: usize, bits: &mut [u64]) {
         let (low, high) = (&self.low[start..start + n], &self.high[start..start + n]);
         for (bits, (low, high)) in bits.iter_mut().zip(low.chunks(64).zip(high.chunks(64))) {
             let frames = low.iter().zip(high).enumerate();

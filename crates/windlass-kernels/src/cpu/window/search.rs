@@ -9,7 +9,6 @@ use crate::{
         memory::adopt,
         pieces::{PIECE, groups},
         scan::{total32, total64},
-        tasks,
         view::{Bits, aligned_words, host},
     },
     error::Result,
@@ -26,42 +25,24 @@ pub(crate) fn pick_valid(
     which: Pick,
 ) -> Result<DeviceBuffer> {
     let [low, high] = bounds(frames)?;
-    let n = frames.rows();
-    let _held = reservation.allocate(n * 4)?;
-    let valid = Bits::validity(c)?;
-    let counts = Counts::new(valid, n);
-    let rows = rows_of(valid, n);
-    let picked = groups(n, PIECE, |start, out| {
-        let here = start..start + out.len();
-        let frames = low[here.clone()].iter().zip(&high[here]);
-        out.extend(frames.map(|(low, high)| {
-            let (before, until) = (counts.before(*low), counts.before(*high));
-            let at = match which {
-                Pick::FromFirst(k) if k < until - before => before + k,
-                Pick::FromLast(k) if k < until - before => until - 1 - k,
-                _ => return u32::MAX,
-            };
-            rows[at as usize]
-        }));
-    });
+    let counts = Counts::new(Bits::validity(c)?, frames.rows());
+    // The first and the last row are mostly within 64 rows of the frame's end.
+    let picked = match which {
+        Pick::FromFirst(0) => each(&low, &high, |low, high| counts.first(low, high)),
+        Pick::FromLast(0) => each(&low, &high, |low, high| counts.last(low, high)),
+        Pick::FromFirst(k) => each(&low, &high, |low, high| counts.from_first(low, high, k)),
+        Pick::FromLast(k) => each(&low, &high, |low, high| counts.from_last(low, high, k)),
+    };
     adopt(device, reservation, picked)
 }
 
-/// The numbers of the rows whose bit is 1.
-fn rows_of(bits: Bits<'_>, n: usize) -> Vec<u32> {
-    let pieces = tasks::map(n.div_ceil(PIECE), |piece| {
-        let rows = piece * PIECE..((piece + 1) * PIECE).min(n);
-        let mut found = Vec::with_capacity(bits.ones(None, rows.clone()));
-        for row in rows.step_by(64) {
-            let mut word = bits.word(row, n);
-            while word != 0 {
-                found.push(row as u32 + word.trailing_zeros());
-                word &= word - 1;
-            }
-        }
-        found
-    });
-    pieces.concat()
+/// `f` of each frame.
+fn each(low: &[u32], high: &[u32], f: impl Fn(u32, u32) -> u32 + Sync) -> Vec<u32> {
+    groups(low.len(), PIECE, |start, out| {
+        let here = start..start + out.len();
+        let frames = low[here.clone()].iter().zip(&high[here]);
+        out.extend(frames.map(|(low, high)| f(*low, *high)));
+    })
 }
 
 /// See [`crate::window::range_frames`]; both columns are wide and of one type.
@@ -168,7 +149,11 @@ impl LookUp<'_> {
 /// The first of these rows for which `before` does not hold, or the one after the last; `guess`
 /// is a row not far from it.
 #[inline(always)]
-fn near(rows: std::ops::Range<usize>, guess: usize, before: impl Fn(usize) -> bool) -> usize {
+pub(super) fn near(
+    rows: std::ops::Range<usize>,
+    guess: usize,
+    before: impl Fn(usize) -> bool,
+) -> usize {
     // All rows before `from` come before the value, none from `to` on.
     let (mut from, mut to) = (rows.start, rows.end);
     let guess = guess.clamp(from, to);
@@ -220,15 +205,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn rows_of_ones_are_listed() {
-        let n = PIECE + 130;
-        let bytes: Vec<u8> = (0..n / 8 + 2).map(|i| ((i * 97) >> 2) as u8).collect();
-        let bits = Bits::Packed { bytes: &bytes, offset: 5 };
-        let want: Vec<u32> =
-            (0..n).filter(|r| bits.get(*r) == Some(true)).map(|r| r as u32).collect();
-        assert!(rows_of(bits, n) == want);
     }
 }
