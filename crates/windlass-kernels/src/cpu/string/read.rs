@@ -1,11 +1,11 @@
 //! Columns of texts in host memory.
 
 use std::{
-    cmp::Ordering,
     ops::Range,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use super::head::{Head, KEPT};
 use crate::{
     cpu::{
         pieces::{Group, PIECE, groups},
@@ -26,6 +26,19 @@ pub(crate) const INLINE: u32 = 12;
 pub(super) trait Rows: Sync {
     /// The text of a row; an empty one where there is none.
     fn get(&self, row: usize) -> &[u8];
+
+    /// The head of the text of a row.
+    fn head(&self, row: usize) -> Head;
+
+    /// The lengths of the texts of the rows from `first` on, as many as there are places for.
+    fn lens(&self, first: usize, out: &mut [u32]);
+
+    /// The first eight bytes of the views of the rows from `first` on, their lengths and the first
+    /// four bytes of their texts, as many as there are places for; false in columns of offsets.
+    #[inline(always)]
+    fn heads_of_views(&self, _first: usize, _out: &mut [u64]) -> bool {
+        false
+    }
 
     /// The row's view: length, first four bytes and what follows them, from the lowest bits on.
     /// `None` in columns of offsets, of which no row has one.
@@ -60,6 +73,22 @@ impl Rows for OffsetRows<'_> {
             }
             _ => &[],
         }
+    }
+
+    #[inline(always)]
+    fn lens(&self, first: usize, out: &mut [u32]) {
+        let offsets = self.offsets.get(first..=first + out.len()).unwrap_or_default();
+        for (out, [start, end]) in out.iter_mut().zip(offsets.array_windows()) {
+            *out = u32::from_le_bytes(*end).wrapping_sub(u32::from_le_bytes(*start));
+        }
+    }
+
+    #[inline(always)]
+    fn head(&self, row: usize) -> Head {
+        let Some([start, end]) = self.offsets.get(row..row + 2) else { return Head::default() };
+        let (start, end) = (u32::from_le_bytes(*start), u32::from_le_bytes(*end));
+        let rest = self.bytes.get(start as usize..).unwrap_or_default();
+        Head::new(end.saturating_sub(start), rest)
     }
 }
 
@@ -128,6 +157,30 @@ impl Rows for ViewRows<'_> {
     }
 
     #[inline(always)]
+    fn lens(&self, first: usize, out: &mut [u32]) {
+        let views = self.views.get(first..first + out.len()).unwrap_or_default();
+        out.iter_mut().zip(views).for_each(|(out, view)| *out = word(view, 0));
+    }
+
+    #[inline(always)]
+    fn head(&self, row: usize) -> Head {
+        let Some(view) = self.views.get(row) else { return Head::default() };
+        let len = word(view, 0);
+        if len <= INLINE {
+            return Head { len, bytes: u128::from_le_bytes(*view) >> 32 & KEPT[len as usize] };
+        }
+        self.of(view).map_or(Head::default(), |text| Head::new(len, text))
+    }
+
+    #[inline(always)]
+    fn heads_of_views(&self, first: usize, out: &mut [u64]) -> bool {
+        let views = self.views.get(first..first + out.len()).unwrap_or_default();
+        let head = |view: &[u8; 16]| u128::from_le_bytes(*view) as u64;
+        out.iter_mut().zip(views).for_each(|(out, view)| *out = head(view));
+        true
+    }
+
+    #[inline(always)]
     fn view(&self, row: usize) -> Option<u128> {
         Some(self.views.get(row).map_or(0, |v| u128::from_le_bytes(*v)))
     }
@@ -136,6 +189,7 @@ impl Rows for ViewRows<'_> {
 /// A row that stands for all rows.
 pub(super) struct Constant<'a> {
     text: &'a [u8],
+    head: Head,
     view: u128,
 }
 
@@ -145,7 +199,8 @@ impl<'a> Constant<'a> {
         view[..4].copy_from_slice(&(text.len() as u32).to_le_bytes());
         let inside = if text.len() <= INLINE as usize { text } else { &text[..4] };
         view[4..4 + inside.len()].copy_from_slice(inside);
-        Self { text, view: u128::from_le_bytes(view) }
+        let head = Head::new(text.len() as u32, text);
+        Self { text, head, view: u128::from_le_bytes(view) }
     }
 }
 
@@ -156,46 +211,25 @@ impl Rows for Constant<'_> {
     }
 
     #[inline(always)]
+    fn lens(&self, _: usize, out: &mut [u32]) {
+        out.fill(self.head.len);
+    }
+
+    #[inline(always)]
+    fn head(&self, _: usize) -> Head {
+        self.head
+    }
+
+    #[inline(always)]
+    fn heads_of_views(&self, _: usize, out: &mut [u64]) -> bool {
+        out.fill(self.view as u64);
+        true
+    }
+
+    #[inline(always)]
     fn view(&self, _: usize) -> Option<u128> {
         Some(self.view)
     }
-}
-
-/// Whether the texts of a row are equal. Of two views the lengths and the first four bytes are
-/// compared first, and bytes elsewhere only where these are equal.
-#[inline(always)]
-pub(super) fn same(a: &impl Rows, b: &impl Rows, row: usize) -> bool {
-    match (a.view(row), b.view(row)) {
-        (Some(x), Some(y)) => {
-            let len = x as u32;
-            if len != y as u32 {
-                false
-            } else if len <= INLINE {
-                // What follows a text in its view does not count.
-                (x ^ y) << (8 * (INLINE - len)) == 0
-            } else {
-                x as u64 == y as u64 && a.get(row) == b.get(row)
-            }
-        }
-        _ => a.get(row) == b.get(row),
-    }
-}
-
-/// The order of the texts of a row; of two views by their first four bytes where these differ.
-#[inline(always)]
-pub(super) fn order(a: &impl Rows, b: &impl Rows, row: usize) -> Ordering {
-    let all = || a.get(row).cmp(b.get(row));
-    match (a.view(row), b.view(row)) {
-        (Some(x), Some(y)) => prefix(x).cmp(&prefix(y)).then_with(all),
-        _ => all(),
-    }
-}
-
-/// The first four bytes of a view's text as a number that orders as they do, zeros past its end.
-#[inline(always)]
-fn prefix(view: u128) -> u32 {
-    let kept = (1u64 << (8 * (view as u32).min(4))) - 1;
-    ((view >> 32) as u32 & kept as u32).swap_bytes()
 }
 
 /// Whether offsets ascend; without a way out, so that it is vector code.
@@ -313,6 +347,14 @@ impl<'a> HostTexts<'a> {
     /// `Invalid` when the offsets do not ascend or go past the bytes, when a text that is not
     /// null lies outside its view's data, and for buffers that are not in host memory.
     pub(super) fn new(operation: &'static str, column: &'a StringColumn) -> Result<Self> {
+        let texts = Self::unchecked(operation, column)?;
+        texts.check(operation, column.rows, &Bits::of(&column.validity)?)?;
+        Ok(texts)
+    }
+
+    /// As [`HostTexts::new`], of which the caller makes sure that all rows are [`good`](Self::good):
+    /// while they are in the cache. Of other rows the texts are any.
+    pub(super) fn unchecked(operation: &'static str, column: &'a StringColumn) -> Result<Self> {
         match &column.texts {
             Texts::Offsets { offsets, bytes } => {
                 let (all, bytes) = (words_of(offsets)?, host(bytes)?);
@@ -320,38 +362,44 @@ impl<'a> HostTexts<'a> {
                     0 => &[][..],
                     rows => &all[..=rows],
                 };
-                let pieces = (0..column.rows).step_by(PIECE);
-                let piece = |from: usize| &offsets[from..(from + PIECE + 1).min(offsets.len())];
-                let ascends = if column.rows <= PIECE {
-                    ascends(offsets)
-                } else {
-                    let pieces: Vec<usize> = pieces.collect();
-                    let ascend = tasks::map_of(pieces, |_, from| ascends(piece(from)));
-                    ascend.into_iter().all(|ascends| ascends)
-                };
-                if !ascends {
-                    return Err(falls(operation));
-                }
                 within(operation, offsets, bytes)?;
                 Ok(Self::Offsets(OffsetRows { offsets, bytes }))
             }
-            Texts::Views { .. } => {
-                let rows = ViewRows::new(column)?;
-                let valid = Bits::of(&column.validity)?;
-                let pieces = (0..column.rows).step_by(PIECE);
-                let piece = |from: usize| from..(from + PIECE).min(column.rows);
-                let within = if column.rows <= PIECE {
-                    rows.within(0..column.rows, Some(&valid))
-                } else {
-                    let within = |_, from| rows.within(piece(from), Some(&valid));
-                    tasks::map_of(pieces, within).into_iter().all(|within| within)
-                };
-                if !within {
-                    return Err(outside(operation));
-                }
-                Ok(Self::Views(rows))
-            }
+            Texts::Views { .. } => Ok(Self::Views(ViewRows::new(column)?)),
         }
+    }
+
+    /// Whether the texts of these rows that are valid lie in the column's memory.
+    pub(super) fn good(&self, rows: Range<usize>, valid: &Bits<'_>) -> bool {
+        match self {
+            Self::Offsets(all) => all.offsets.get(rows.start..=rows.end).is_none_or(ascends),
+            Self::Views(all) => all.within(rows, Some(valid)),
+        }
+    }
+
+    /// What is wrong where some rows are not [`good`](Self::good).
+    #[cold]
+    pub(super) fn wrong(&self, operation: &'static str) -> KernelError {
+        match self {
+            Self::Offsets(_) => falls(operation),
+            Self::Views(_) => outside(operation),
+        }
+    }
+
+    /// Checks that all rows are [`good`](Self::good).
+    pub(super) fn check(
+        &self,
+        operation: &'static str,
+        rows: usize,
+        valid: &Bits<'_>,
+    ) -> Result<()> {
+        let good = if rows <= PIECE {
+            self.good(0..rows, valid)
+        } else {
+            let piece = |p: usize| self.good(p * PIECE..((p + 1) * PIECE).min(rows), valid);
+            tasks::map(rows.div_ceil(PIECE), piece).into_iter().all(|good| good)
+        };
+        if good { Ok(()) } else { Err(self.wrong(operation)) }
     }
 
     /// The text of a row.

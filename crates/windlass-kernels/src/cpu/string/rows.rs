@@ -1,12 +1,16 @@
-//! Lengths, comparisons, hashes, substrings and sort words: one value from a row's text.
+//! Lengths, comparisons, substrings and sort words: one value from a row's text.
 
-use std::cmp::Ordering;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use windlass_device::{Device, DeviceBuffer, Reservation};
 
 use super::{
-    read::{Constant, HostTexts, Rows, byte_lengths, order, same, with_rows},
-    write::{bits, column, texts, valid_bits, validity, values},
+    compare::{before, maybe_same, order, same},
+    read::{Constant, HostTexts, Rows, byte_lengths, with_rows},
+    write::{bits, bits_of, column, texts, valid_bits, validity, values, words_of},
 };
 use crate::{
     column::DeviceColumn,
@@ -15,13 +19,9 @@ use crate::{
         view::{Bits, aligned_words},
     },
     error::{KernelError, Result},
-    hash::SEED,
     string::{Comparison, StringColumn},
     types::PhysType,
 };
-
-/// The multiplier of MurmurHash2.
-const M: u32 = 0x5bd1_e995;
 
 /// Whether a byte of UTF-8 begins a character.
 #[inline(always)]
@@ -66,21 +66,40 @@ pub(crate) fn compare(
     n: usize,
     comparison: Option<Comparison>,
 ) -> Result<DeviceColumn> {
-    let (a, b) = (HostTexts::new(operation, left)?, HostTexts::new(operation, right)?);
+    let texts = |c| HostTexts::unchecked(operation, c);
+    let (a, b, x, y) =
+        (texts(left)?, texts(right)?, Bits::of(&left.validity)?, Bits::of(&right.validity)?);
+    // What is written bit by bit checks the rows of a piece while they are in the cache.
+    let checks = [(&a, &x, left), (&b, &y, right)].map(|(texts, valid, c)| {
+        let early = comparison.is_none() || c.rows != n;
+        (texts, valid, c.rows, early, AtomicBool::new(true))
+    });
+    for (texts, valid, rows, _, _) in checks.iter().filter(|c| c.3) {
+        texts.check(operation, *rows, valid)?;
+    }
+    let check = |rows: Range<usize>| {
+        for (texts, valid, _, _, good) in checks.iter().filter(|c| !c.3) {
+            if !texts.good(rows.clone(), valid) {
+                good.store(false, Relaxed);
+            }
+        }
+    };
     let values = match (left.rows, right.rows) {
         (x, y) if x == y => {
-            with_rows!(&a, a => with_rows!(&b, b => compared(n, a, b, comparison)))
+            with_rows!(&a, a => with_rows!(&b, b => compared(n, a, b, comparison, check)))
         }
         (_, 1) => {
             let b = Constant::new(b.get(0));
-            with_rows!(&a, a => compared(n, a, &b, comparison))
+            with_rows!(&a, a => compared(n, a, &b, comparison, check))
         }
         _ => {
             let a = Constant::new(a.get(0));
-            with_rows!(&b, b => compared(n, &a, b, comparison))
+            with_rows!(&b, b => compared(n, &a, b, comparison, check))
         }
     };
-    let (x, y) = (Bits::of(&left.validity)?, Bits::of(&right.validity)?);
+    if let Some((texts, ..)) = checks.iter().find(|c| !c.4.load(Relaxed)) {
+        return Err(texts.wrong(operation));
+    }
     let validity = match (left.nullable() && left.rows == n, right.nullable() && right.rows == n) {
         (true, false) if !right.nullable() => validity(device, reservation, &left.validity, n)?,
         (false, true) if !left.nullable() => validity(device, reservation, &right.validity, n)?,
@@ -104,76 +123,49 @@ enum Compared {
     Orders(Vec<i8>),
 }
 
-fn compared(n: usize, a: &impl Rows, b: &impl Rows, comparison: Option<Comparison>) -> Compared {
+/// `check` is called with the rows of each piece before they are compared by bits.
+fn compared(
+    n: usize,
+    a: &impl Rows,
+    b: &impl Rows,
+    comparison: Option<Comparison>,
+    check: impl Fn(Range<usize>) + Sync,
+) -> Compared {
     Compared::Bits(match comparison {
         None => return Compared::Orders(values(n, |r| order(a, b, r) as i8)),
-        Some(Comparison::Equal) => bits(n, |r| same(a, b, r)),
-        Some(Comparison::NotEqual) => bits(n, |r| !same(a, b, r)),
-        Some(Comparison::Less) => bits(n, |r| order(a, b, r) == Ordering::Less),
-        Some(Comparison::LessOrEqual) => bits(n, |r| order(a, b, r) != Ordering::Greater),
-        Some(Comparison::Greater) => bits(n, |r| order(a, b, r) == Ordering::Greater),
-        Some(Comparison::GreaterOrEqual) => bits(n, |r| order(a, b, r) != Ordering::Less),
+        Some(Comparison::Equal) => equal(n, a, b, check, false),
+        Some(Comparison::NotEqual) => equal(n, a, b, check, true),
+        Some(Comparison::Less) => bits_of(n, check, |r| before(a, b, r)),
+        Some(Comparison::LessOrEqual) => bits_of(n, check, |r| !before(b, a, r)),
+        Some(Comparison::Greater) => bits_of(n, check, |r| before(b, a, r)),
+        Some(Comparison::GreaterOrEqual) => bits_of(n, check, |r| !before(a, b, r)),
     })
 }
 
-#[inline(always)]
-fn feed(lane: u32, word: u32) -> u32 {
-    let k = word.wrapping_mul(M);
-    lane.wrapping_mul(M) ^ (k ^ (k >> 24)).wrapping_mul(M)
-}
-
-/// MurmurHash64B of bytes, with the seed's and the result's low half first.
-#[inline(always)]
-fn murmur([mut h1, mut h2]: [u32; 2], text: &[u8]) -> [u32; 2] {
-    let word = |b: &[u8; 4]| u32::from_le_bytes(*b);
-    h1 ^= text.len() as u32;
-    let (words, tail) = text.as_chunks::<4>();
-    let mut pairs = words.chunks_exact(2);
-    for pair in &mut pairs {
-        h1 = feed(h1, word(&pair[0]));
-        h2 = feed(h2, word(&pair[1]));
-    }
-    if let [last] = pairs.remainder() {
-        h1 = feed(h1, word(last));
-    }
-    if !tail.is_empty() {
-        let tail = tail.iter().rev().fold(0, |word, b| word << 8 | u32::from(*b));
-        h2 = (h2 ^ tail).wrapping_mul(M);
-    }
-    h1 = (h1 ^ (h2 >> 18)).wrapping_mul(M);
-    h2 = (h2 ^ (h1 >> 22)).wrapping_mul(M);
-    h1 = (h1 ^ (h2 >> 17)).wrapping_mul(M);
-    h2 = (h2 ^ (h1 >> 19)).wrapping_mul(M);
-    [h2, h1]
-}
-
-/// Row hashes, folded into those of other columns where there are some.
-///
-/// # Errors
-/// As [`lengths`].
-pub(crate) fn hash(
-    operation: &'static str,
-    device: &dyn Device,
-    reservation: &mut Reservation,
-    c: &StringColumn,
-    (codes, n): (Option<&DeviceColumn>, usize),
-    before: Option<&DeviceBuffer>,
-) -> Result<DeviceBuffer> {
-    let (texts, valid) = (HostTexts::new(operation, c)?, Bits::of(&c.validity)?);
-    let before = before.map(|b| aligned_words(b, n * 2)).transpose()?;
-    let numbers = codes.map(|c| aligned_words(&c.values, n)).transpose()?;
-    let live = codes.map(|c| Bits::of(&c.validity)).transpose()?;
-    let text_row = |i: usize| match (&numbers, &live) {
-        (Some(numbers), Some(live)) => live.get(i)?.then(|| numbers[i] as usize),
-        _ => Some(i),
-    };
-    let hashes = with_rows!(&texts, rows => values(n, |i| {
-        let seed = before.as_ref().map_or([SEED, 0], |b| [b[i * 2], b[i * 2 + 1]]);
-        let row = text_row(i).filter(|r| *r < c.rows && valid.get(*r) == Some(true));
-        // A null is hashed as no bytes.
-        murmur(seed, row.map_or(&[][..], |r| rows.get(r)))
-    }));
-    adopt(device, reservation, hashes)
+/// Which texts are equal, or are not where `negated`. Bytes are looked at only of those whose
+/// lengths are equal, one by one.
+pub(super) fn equal(
+    n: usize,
+    a: &impl Rows,
+    b: &impl Rows,
+    check: impl Fn(Range<usize>) + Sync,
+    negated: bool,
+) -> Vec<u64> {
+    words_of(n, check, |first, n| {
+        let all = u64::MAX >> (64 - n);
+        let mut maybe = maybe_same(a, b, first, n);
+        let mut bits = 0;
+        if maybe == all {
+            bits = (0..n).fold(0, |w, i| w | u64::from(same(a, b, first + i)) << i);
+            maybe = 0;
+        }
+        while maybe != 0 {
+            let i = maybe.trailing_zeros();
+            bits |= u64::from(same(a, b, first + i as usize)) << i;
+            maybe &= maybe - 1;
+        }
+        if negated { bits ^ all } else { bits }
+    })
 }
 
 /// The part of a text that begins `skip` characters after its start and has up to `take`.
@@ -297,15 +289,6 @@ mod tests {
             }
         }
         assert_eq!(part("é".as_bytes(), 0, u32::MAX), "é".as_bytes());
-    }
-
-    /// The conformance tests compare with the published hash; here every byte must count.
-    #[test]
-    fn a_tail_is_hashed() {
-        let hashes: Vec<_> = (0..9).map(|n| murmur([SEED, 0], &b"abcdefgh"[..n])).collect();
-        for (i, a) in hashes.iter().enumerate() {
-            assert!(hashes[..i].iter().all(|b| a != b));
-        }
     }
 
     #[test]

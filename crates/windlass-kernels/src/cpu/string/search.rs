@@ -4,8 +4,9 @@ use memchr::memmem::Finder;
 use windlass_device::{Device, Reservation};
 
 use super::{
-    read::{Constant, HostTexts, OffsetRows, Rows, same, with_rows},
-    rows::begins,
+    head::{HEAD, Head},
+    read::{Constant, HostTexts, OffsetRows, Rows, with_rows},
+    rows::{begins, equal},
     write::{bit_pieces, bits, column, validity},
 };
 use crate::{
@@ -34,9 +35,15 @@ pub(crate) fn like(
     let mut out = with_rows!(&texts, rows => match &kind {
         Kind::Equal(text) => {
             let text = Constant::new(text);
-            bits(n, |r| same(rows, &text, r))
+            equal(n, rows, &text, |_| (), false)
         }
-        Kind::Prefix(text) => bits(n, |r| rows.get(r).starts_with(text)),
+        Kind::Prefix(text) => {
+            let head = Head::new(text.len() as u32, text);
+            bits(n, |r| {
+                rows.head(r).begins(text.len(), head)
+                    && (text.len() <= HEAD || rows.get(r).starts_with(text))
+            })
+        }
         Kind::Suffix(text) => bits(n, |r| rows.get(r).ends_with(text)),
         Kind::Part(finder) => match &texts {
             HostTexts::Offsets(all) => bit_pieces(n, |from, out| parts(all, finder, from, out, n)),

@@ -1,5 +1,7 @@
 //! What the twins write: words and bits for each row, and texts, in pieces that cores share.
 
+use std::ops::Range;
+
 use windlass_device::{Device, Reservation};
 
 use crate::{
@@ -21,24 +23,43 @@ pub(super) fn values<T: Copy + Send>(rows: usize, f: impl Fn(usize) -> T + Sync 
 
 /// A bit for each row.
 pub(super) fn bits(rows: usize, f: impl Fn(usize) -> bool + Sync + Send) -> Vec<u64> {
+    bits_of(rows, |_| (), f)
+}
+
+/// As [`bits`], where `before` is called with the rows of each piece before `f` is.
+pub(super) fn bits_of(
+    rows: usize,
+    before: impl Fn(Range<usize>) + Sync,
+    f: impl Fn(usize) -> bool + Sync,
+) -> Vec<u64> {
+    words_of(rows, before, |first, n| (0..n).fold(0, |w, i| w | u64::from(f(first + i)) << i))
+}
+
+/// As [`bits_of`], of which `f` makes a word: the bits of so many rows from one on.
+pub(super) fn words_of(
+    rows: usize,
+    before: impl Fn(Range<usize>) + Sync,
+    f: impl Fn(usize, usize) -> u64 + Sync,
+) -> Vec<u64> {
     bit_pieces(rows, |from, out| {
+        before(from..(from + out.len() * 64).min(rows));
         for (k, out) in out.iter_mut().enumerate() {
             let first = from + k * 64;
-            let n = (rows - first).min(64);
-            let bits = (0..n).fold(0, |bits, i| bits | u64::from(f(first + i)) << i);
-            *out = bits.to_le();
+            // Of a number that is known the compiler makes better code.
+            let word = if rows - first >= 64 { f(first, 64) } else { f(first, rows - first) };
+            *out = word.to_le();
         }
     })
 }
 
 /// Bits that `f` sets, for the rows of a piece from the given one on.
-pub(super) fn bit_pieces(rows: usize, f: impl Fn(usize, &mut [u64]) + Sync + Send) -> Vec<u64> {
+pub(super) fn bit_pieces(rows: usize, f: impl Fn(usize, &mut [u64]) + Sync) -> Vec<u64> {
     let mut out = vec![0u64; rows.div_ceil(64)];
     pieces(&mut out, PIECE / 64, |(piece, out)| f(piece * PIECE, out));
     out
 }
 
-fn pieces<T: Send>(out: &mut [T], size: usize, f: impl Fn((usize, &mut [T])) + Sync + Send) {
+fn pieces<T: Send>(out: &mut [T], size: usize, f: impl Fn((usize, &mut [T])) + Sync) {
     if out.len() <= size {
         f((0, out));
     } else {
