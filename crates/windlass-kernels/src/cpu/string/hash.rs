@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn blocks_hash_as_one_text_after_the_other() {
-        let bytes: Vec<u8> = (0..4000u32).map(|i| (i * 37 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..4000u32).map(|i| ((i * 37) >> 3) as u8).collect();
         // Lengths of up to 16 for two blocks, then some that are longer, then long ones alone.
         let lens = (0..300usize).map(|i| match i {
             0..130 => i % 17,

@@ -222,7 +222,7 @@ impl Counts {
         let row = high - 1;
         let ones = self.words[row as usize / 64].bits & (u64::MAX >> (63 - row % 64));
         if ones == 0 {
-            return self.from_last(low, high, 0);
+            return self.nth_last(low, high, 0);
         }
         let found = row / 64 * 64 + ones.ilog2();
         if found >= low { found } else { u32::MAX }
@@ -236,7 +236,7 @@ impl Counts {
         }
         let ones = self.words[low as usize / 64].bits >> (low % 64);
         if ones == 0 {
-            return self.from_first(low, high, 0);
+            return self.nth(low, high, 0);
         }
         let found = low + ones.trailing_zeros();
         if found < high { found } else { u32::MAX }
@@ -244,7 +244,7 @@ impl Counts {
 
     /// The row of a frame that has a 1 and `k` such rows of the frame before it, `u32::MAX`
     /// where there is none.
-    pub(super) fn from_first(&self, low: u32, high: u32, k: u32) -> u32 {
+    pub(super) fn nth(&self, low: u32, high: u32, k: u32) -> u32 {
         let (before, until) = (self.before(low), self.before(high));
         match until.checked_sub(before) {
             Some(ones) if k < ones => self.select(low, high, before + k, low),
@@ -252,8 +252,8 @@ impl Counts {
         }
     }
 
-    /// As [`Counts::from_first`], with `k` such rows behind it.
-    pub(super) fn from_last(&self, low: u32, high: u32, k: u32) -> u32 {
+    /// As [`Counts::nth`], with `k` such rows behind it.
+    pub(super) fn nth_last(&self, low: u32, high: u32, k: u32) -> u32 {
         let (before, until) = (self.before(low), self.before(high));
         match until.checked_sub(before) {
             Some(ones) if k < ones => self.select(low, high, until - 1 - k, high),
@@ -466,8 +466,8 @@ mod tests {
                             let first = ones.get(k).copied().unwrap_or(none);
                             let last = ones.iter().rev().nth(k).copied().unwrap_or(none);
                             let k = k as u32;
-                            assert_eq!(counts.from_first(low, high, k), first, "{low} {high} {k}");
-                            assert_eq!(counts.from_last(low, high, k), last, "{low} {high} {k}");
+                            assert_eq!(counts.nth(low, high, k), first, "{low} {high} {k}");
+                            assert_eq!(counts.nth_last(low, high, k), last, "{low} {high} {k}");
                         }
                     }
                 }

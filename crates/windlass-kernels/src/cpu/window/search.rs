@@ -30,8 +30,8 @@ pub(crate) fn pick_valid(
     let picked = match which {
         Pick::FromFirst(0) => each(&low, &high, |low, high| counts.first(low, high)),
         Pick::FromLast(0) => each(&low, &high, |low, high| counts.last(low, high)),
-        Pick::FromFirst(k) => each(&low, &high, |low, high| counts.from_first(low, high, k)),
-        Pick::FromLast(k) => each(&low, &high, |low, high| counts.from_last(low, high, k)),
+        Pick::FromFirst(k) => each(&low, &high, |low, high| counts.nth(low, high, k)),
+        Pick::FromLast(k) => each(&low, &high, |low, high| counts.nth_last(low, high, k)),
     };
     adopt(device, reservation, picked)
 }
