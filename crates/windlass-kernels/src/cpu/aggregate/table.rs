@@ -314,11 +314,21 @@ impl Table {
                 true => (packed.len(), 0),
                 false => (0, packed.len() + 2 * BLOCK),
             };
-            for (i, (key, g)) in (0..).zip(packed.iter().zip(&mut *gids)).take(near) {
-                let slot = slots[home(*key) & mask];
-                *g = slot.wrapping_sub(1);
-                missed[misses] = i;
-                misses += usize::from(!found(slot, *key));
+            for start in (0..near).step_by(BLOCK) {
+                let rows = block(packed, start).iter().zip(block_mut(gids, start));
+                for (key, g) in rows {
+                    *g = slots[home(*key) & mask].wrapping_sub(1);
+                }
+                // A bit for each row that misses, of which few do.
+                let rows = block(packed, start).iter().zip(block(gids, start)).enumerate();
+                let mut missing = rows.fold(0u64, |w, (k, (key, g))| {
+                    w | u64::from(keys[(*g as usize).min(last)] != *key) << k
+                });
+                while missing != 0 {
+                    missed[misses] = start as u32 + missing.trailing_zeros();
+                    misses += 1;
+                    missing &= missing - 1;
+                }
             }
             for start in (0..far).step_by(BLOCK) {
                 for key in block(packed, start) {
