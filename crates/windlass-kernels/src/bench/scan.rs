@@ -44,7 +44,8 @@ pub(super) fn benches() -> Vec<Bench> {
         ),
         Bench::new(
             "scan/exclusive_scan/words",
-            "sums of 32-bit counts in place; floor: 4 bytes a row read, 4 written",
+            "sums of 32-bit counts in place; floor: 4 bytes a row read, 4 written; on the host ours \
+             brings them from the device's memory and back, the loop sums where they lie",
             words,
         ),
         Bench::new(

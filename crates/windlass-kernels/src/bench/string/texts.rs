@@ -32,10 +32,11 @@ use crate::{
 
 pub(super) fn benches() -> Vec<Bench> {
     const GATHER: &str = "rows in random order as offsets and bytes; floor: 4 bytes of row number, \
-                          the text read and written";
+                          the text read and written; of views arrow copies no text, only views";
     const VIEWS: &str = "views in random order; floor: 4 bytes of row number, 16 read and written";
     const CONVERT: &str = "views as offsets and bytes; floor: the column read and written";
-    const CODES: &str = "the texts of dictionary codes; floor: 4 bytes a row read, texts written";
+    const CODES: &str = "the texts of dictionary codes; floor: 4 bytes a row read, texts written; \
+                         of views arrow copies no text, only views";
     const SUBSTRING: &str =
         "characters 3 to 8; floor: offsets or views and 8 bytes a row read, the result written";
     const CONCAT: &str = "a column, a constant and a column; floor: both read, the result written";

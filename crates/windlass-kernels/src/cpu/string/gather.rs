@@ -10,10 +10,19 @@ use super::{
 };
 use crate::{
     column::{DeviceColumn, Validity},
-    cpu::view::{Bits, aligned_words},
+    cpu::{
+        memory::prefetch,
+        view::{Bits, aligned_words},
+    },
     error::{KernelError, Result},
-    string::{ConcatNulls, StringColumn},
+    string::{ConcatNulls, StringColumn, Texts},
 };
+
+/// Rows whose memory is asked for ahead: see `cpu::gather`.
+const AHEAD: usize = 64;
+/// Up to so many rows nothing is asked for: their views, or offsets and short texts, take half a
+/// second-level cache of 1 MiB (a stated guess).
+const NEAR: usize = 1 << 15;
 
 /// Row `indices[i]` for each index; with `missing`, `u32::MAX` gives a null.
 ///
@@ -65,7 +74,8 @@ pub(crate) fn to_offsets(
     reservation: &mut Reservation,
     c: &StringColumn,
 ) -> Result<StringColumn> {
-    if let HostTexts::Offsets(rows) = HostTexts::new(operation, c)?
+    if matches!(c.texts, Texts::Offsets { .. })
+        && let HostTexts::Offsets(rows) = HostTexts::new(operation, c)?
         && c.rows > 0
         && rows.start(0) == 0
         && rows.start(c.rows) == rows.bytes.len()
@@ -89,13 +99,20 @@ fn pick(
     let host = HostTexts::new(operation, c)?;
     let outside = AtomicBool::new(false);
     let live = |row: &usize| valid.get(*row) == Some(true);
-    let found: Vec<&[u8]> = with_rows!(&host, rows => values(n, |i| match row_of(i) {
-        Some(row) if row >= c.rows => {
-            outside.store(true, Ordering::Relaxed);
-            &[]
+    // Texts of few rows stay in the cache.
+    let far = |i: usize| i + AHEAD < n && c.rows > NEAR;
+    let found: Vec<&[u8]> = with_rows!(&host, rows => values(n, |i| {
+        if far(i) && let Some(next) = row_of(i + AHEAD) {
+            rows.ask(next);
         }
-        Some(row) if live(&row) => rows.get(row),
-        _ => &[],
+        match row_of(i) {
+            Some(row) if row >= c.rows => {
+                outside.store(true, Ordering::Relaxed);
+                &[]
+            }
+            Some(row) if live(&row) => rows.get(row),
+            _ => &[],
+        }
     }));
     if outside.into_inner() {
         let got = (0..n).filter_map(row_of).find(|r| *r >= c.rows).unwrap_or(c.rows);
@@ -108,7 +125,12 @@ fn pick(
     } else {
         Validity::All
     };
-    let copy = |row: usize, place: &mut [u8]| place.copy_from_slice(found[row]);
+    let copy = |row: usize, place: &mut [u8]| {
+        if far(row) {
+            prefetch(found[row + AHEAD], 0);
+        }
+        place.copy_from_slice(found[row]);
+    };
     let rows = (|row: usize| found[row].len(), copy);
     texts(operation, device, reservation, n, validity, rows)
 }
@@ -155,4 +177,84 @@ pub(crate) fn concat(
     // A sum of lengths past 32 bits is as wrong as the largest word.
     let len = |row: usize| texts_of(row).map(<[u8]>::len).sum::<usize>().min(u32::MAX as usize);
     texts(operation, device, reservation, n, validity, (len, copy))
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_device::{DeviceBuffer, DeviceOptions, cpu::CpuDevice};
+
+    use super::*;
+    use crate::cpu::memory::adopt;
+
+    /// Texts of up to 20 bytes, of which the first four are their row's number.
+    fn text(row: usize) -> Vec<u8> {
+        let number = (row as u32).to_le_bytes();
+        number.into_iter().cycle().take(row % 21).collect()
+    }
+
+    fn bytes_of(buffer: &DeviceBuffer) -> &[u8] {
+        buffer.host_bytes().unwrap()
+    }
+
+    #[test]
+    fn texts_of_few_rows_and_of_many_are_taken() {
+        let device = CpuDevice::new(&DeviceOptions::default());
+        let mut r = device.pool().reserve(0).unwrap();
+        for rows in [1, 500, NEAR + 1000] {
+            let all: Vec<Vec<u8>> = (0..rows).map(text).collect();
+            let mut offsets = vec![0u32];
+            offsets.extend(all.iter().scan(0, |at, t| {
+                *at += t.len() as u32;
+                Some(*at)
+            }));
+            let views: Vec<u128> = all
+                .iter()
+                .zip(&offsets)
+                .map(|(t, start)| {
+                    let mut view = [0; 16];
+                    view[..4].copy_from_slice(&(t.len() as u32).to_le_bytes());
+                    let inside = if t.len() <= 12 { &t[..] } else { &t[..4] };
+                    view[4..4 + inside.len()].copy_from_slice(inside);
+                    if t.len() > 12 {
+                        view[12..].copy_from_slice(&start.to_le_bytes());
+                    }
+                    u128::from_le_bytes(view)
+                })
+                .collect();
+            let mut buffer = |bytes: Vec<u8>| adopt(&device, &mut r, bytes).unwrap();
+            let bytes = buffer(all.concat());
+            let offsets = buffer(offsets.iter().flat_map(|o| o.to_le_bytes()).collect());
+            let views = buffer(views.iter().flat_map(|v| v.to_le_bytes()).collect());
+            let forms = [
+                Texts::Offsets { offsets, bytes: bytes.clone() },
+                Texts::Views { views, data: vec![bytes] },
+            ];
+            for texts in forms {
+                let c = StringColumn { rows, texts, validity: Validity::All };
+                for n in [0, 1, AHEAD, 300] {
+                    let mut indices: Vec<u32> = (0..n as u32)
+                        .map(|i| i.wrapping_mul(2_654_435_761) % rows as u32)
+                        .collect();
+                    if let Some(last) = indices.last_mut() {
+                        *last = u32::MAX;
+                    }
+                    let got = gather("test", &device, &mut r, &c, &indices, true).unwrap();
+                    let Texts::Offsets { offsets, bytes } = &got.texts else { panic!("offsets") };
+                    let offsets = bytes_of(offsets).as_chunks::<4>().0;
+                    for (i, [start, end]) in indices.iter().zip(offsets.array_windows()) {
+                        let range =
+                            u32::from_le_bytes(*start) as usize..u32::from_le_bytes(*end) as usize;
+                        let want = if *i == u32::MAX { Vec::new() } else { text(*i as usize) };
+                        assert_eq!(bytes_of(bytes)[range], want, "{rows} {n} {i}");
+                    }
+                    assert_eq!((got.rows, offsets.len()), (n, n + 1));
+                    let strict = gather("test", &device, &mut r, &c, &indices, false);
+                    assert_eq!(strict.is_err(), n > 0, "a row that is not there");
+                }
+                let same = to_offsets("test", &device, &mut r, &c).unwrap();
+                let Texts::Offsets { bytes, .. } = &same.texts else { panic!("offsets") };
+                assert!(bytes_of(bytes) == all.concat(), "{rows}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 use super::head::{Head, KEPT};
 use crate::{
     cpu::{
+        memory::prefetch,
         pieces::{Group, PIECE, groups},
         tasks,
         view::{Bits, host, words_of},
@@ -26,6 +27,10 @@ pub(crate) const INLINE: u32 = 12;
 pub(super) trait Rows: Sync {
     /// The text of a row; an empty one where there is none.
     fn get(&self, row: usize) -> &[u8];
+
+    /// Asks for the cache line that tells where the text of a row lies, which is read soon.
+    #[inline(always)]
+    fn ask(&self, _row: usize) {}
 
     /// The head of the text of a row.
     fn head(&self, row: usize) -> Head;
@@ -73,6 +78,11 @@ impl Rows for OffsetRows<'_> {
             }
             _ => &[],
         }
+    }
+
+    #[inline(always)]
+    fn ask(&self, row: usize) {
+        prefetch(self.offsets, row);
     }
 
     #[inline(always)]
@@ -154,6 +164,11 @@ impl Rows for ViewRows<'_> {
     #[inline(always)]
     fn get(&self, row: usize) -> &[u8] {
         self.views.get(row).and_then(|v| self.of(v)).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn ask(&self, row: usize) {
+        prefetch(self.views, row);
     }
 
     #[inline(always)]
