@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use windlass_device::{Device, Reservation};
 
 use super::{
+    head::HEAD,
     read::{HostTexts, Rows, with_rows},
     write::{bits, texts, valid_bits, validity, values},
 };
@@ -43,7 +44,7 @@ pub(crate) fn gather(
         row => Some(row as usize),
     };
     let nullable = missing || c.nullable();
-    pick(operation, device, reservation, c, (&row_of, indices.len(), nullable), &valid)
+    pick(operation, device, reservation, c, (&row_of, indices.len(), nullable), (&valid, false))
 }
 
 /// The texts of codes.
@@ -61,7 +62,7 @@ pub(crate) fn from_codes(
     let (live, valid) = (Bits::of(&codes.validity)?, Bits::of(&values.validity)?);
     let row_of = |i: usize| (live.get(i) == Some(true)).then(|| numbers[i] as usize);
     let nullable = codes.nullable() || values.nullable();
-    pick(operation, device, reservation, values, (&row_of, n, nullable), &valid)
+    pick(operation, device, reservation, values, (&row_of, n, nullable), (&valid, false))
 }
 
 /// The same texts as offsets and bytes.
@@ -84,55 +85,74 @@ pub(crate) fn to_offsets(
         return Ok(c.clone());
     }
     let valid = Bits::of(&c.validity)?;
-    pick(operation, device, reservation, c, (&Some, c.rows, c.nullable()), &valid)
+    pick(operation, device, reservation, c, (&Some, c.rows, c.nullable()), (&valid, true))
 }
 
-/// The texts of rows: of none where `row_of` gives none.
+/// The texts of rows: of none where `row_of` gives none. `in_order`: rows follow each other.
 fn pick(
     operation: &'static str,
     device: &dyn Device,
     reservation: &mut Reservation,
     c: &StringColumn,
     (row_of, n, nullable): (&(impl Fn(usize) -> Option<usize> + Sync + Send), usize, bool),
-    valid: &Bits<'_>,
+    (valid, in_order): (&Bits<'_>, bool),
 ) -> Result<StringColumn> {
     let host = HostTexts::new(operation, c)?;
     let outside = AtomicBool::new(false);
-    let live = |row: &usize| valid.get(*row) == Some(true);
-    // Texts of few rows stay in the cache.
-    let far = |i: usize| i + AHEAD < n && c.rows > NEAR;
-    let found: Vec<&[u8]> = with_rows!(&host, rows => values(n, |i| {
-        if far(i) && let Some(next) = row_of(i + AHEAD) {
-            rows.ask(next);
+    let live = |row: usize| valid.get(row) == Some(true);
+    let there = |row: usize| {
+        if row >= c.rows {
+            outside.store(true, Ordering::Relaxed);
         }
-        match row_of(i) {
-            Some(row) if row >= c.rows => {
-                outside.store(true, Ordering::Relaxed);
-                &[]
+        row < c.rows && live(row)
+    };
+    let validity = if nullable {
+        let bits = bits(n, |i| row_of(i).is_some_and(live));
+        valid_bits(device, reservation, bits)?
+    } else {
+        Validity::All
+    };
+    let out = if in_order || c.rows <= NEAR {
+        // They are looked up twice, in the cache or one after the other.
+        with_rows!(&host, rows => {
+            let text = |i: usize| row_of(i).filter(|row| there(*row));
+            let len = |i: usize| text(i).map_or(0, |row| rows.get(row).len());
+            let copy = |i: usize, len: usize, place: &mut [u8]| {
+                text(i).into_iter().for_each(|row| put(rows, row, len, place));
+            };
+            texts(operation, device, reservation, n, validity, (len, copy))
+        })
+    } else {
+        let found: Vec<&[u8]> = with_rows!(&host, rows => values(n, |i| {
+            if let Some(next) = Some(i + AHEAD).filter(|i| *i < n).and_then(row_of) {
+                rows.ask(next);
             }
-            Some(row) if live(&row) => rows.get(row),
-            _ => &[],
-        }
-    }));
+            row_of(i).filter(|row| there(*row)).map_or(&[][..], |row| rows.get(row))
+        }));
+        let copy = |i: usize, len: usize, place: &mut [u8]| {
+            if let Some(next) = found.get(i + AHEAD) {
+                prefetch(next, 0);
+            }
+            place[..len].copy_from_slice(found[i]);
+        };
+        texts(operation, device, reservation, n, validity, (|i: usize| found[i].len(), copy))
+    };
     if outside.into_inner() {
         let got = (0..n).filter_map(row_of).find(|r| *r >= c.rows).unwrap_or(c.rows);
         let expected = format!("row numbers less than {}", c.rows);
         return Err(KernelError::Invalid { operation, expected, got: got.to_string() });
     }
-    let validity = if nullable {
-        let bits = bits(n, |i| row_of(i).is_some_and(|row| live(&row)));
-        valid_bits(device, reservation, bits)?
-    } else {
-        Validity::All
-    };
-    let copy = |row: usize, place: &mut [u8]| {
-        if far(row) {
-            prefetch(found[row + AHEAD], 0);
-        }
-        place.copy_from_slice(found[row]);
-    };
-    let rows = (|row: usize| found[row].len(), copy);
-    texts(operation, device, reservation, n, validity, rows)
+    out
+}
+
+/// Writes the text of a row, of `len` bytes, to the start of a place. A short one with all of its
+/// head, so that its length is no branch, where there is room for that.
+#[inline(always)]
+fn put(rows: &impl Rows, row: usize, len: usize, place: &mut [u8]) {
+    match place.first_chunk_mut::<HEAD>() {
+        Some(place) if len <= HEAD => *place = rows.head(row).bytes.to_le_bytes(),
+        _ => place[..len].copy_from_slice(rows.get(row)),
+    }
 }
 
 /// The texts of several columns, one behind the other.
@@ -167,7 +187,7 @@ pub(crate) fn concat(
         [one] => validity(device, reservation, &one.validity, n)?,
         _ => valid_bits(device, reservation, bits(n, whole))?,
     };
-    let copy = |row: usize, mut place: &mut [u8]| {
+    let copy = |row: usize, _: usize, mut place: &mut [u8]| {
         for text in texts_of(row) {
             let (to, after) = place.split_at_mut(text.len());
             to.copy_from_slice(text);

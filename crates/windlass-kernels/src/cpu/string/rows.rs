@@ -221,7 +221,7 @@ pub(crate) fn substring(
         false => &[],
     }));
     let validity = validity(device, reservation, &c.validity, c.rows)?;
-    let copy = |row: usize, place: &mut [u8]| place.copy_from_slice(parts[row]);
+    let copy = |row: usize, len: usize, place: &mut [u8]| place[..len].copy_from_slice(parts[row]);
     let rows = (|row: usize| parts[row].len(), copy);
     texts(operation, device, reservation, c.rows, validity, rows)
 }

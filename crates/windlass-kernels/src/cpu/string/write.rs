@@ -99,8 +99,9 @@ pub(super) fn valid_bits(
     Ok(Validity::Bits { bits: adopt(device, reservation, bits)?, bit_offset: 0 })
 }
 
-/// Texts of rows as offsets and bytes: row `r` has `len(r)` bytes, which `write` puts in a place
-/// of that length.
+/// Texts of rows as offsets and bytes: row `r` has `len(r)` bytes, which `write` puts at the start
+/// of a place, given the row and the length. The place goes on to the end of the piece: what is
+/// written behind the text is overwritten by the rows that follow.
 ///
 /// # Errors
 /// `Invalid` when they come to 4 GiB or more; `OutOfMemory`.
@@ -110,7 +111,10 @@ pub(super) fn texts(
     reservation: &mut Reservation,
     rows: usize,
     validity: Validity,
-    (len, write): (impl Fn(usize) -> usize + Sync + Send, impl Fn(usize, &mut [u8]) + Sync + Send),
+    (len, write): (
+        impl Fn(usize) -> usize + Sync + Send,
+        impl Fn(usize, usize, &mut [u8]) + Sync + Send,
+    ),
 ) -> Result<StringColumn> {
     // Lengths at first; those of texts that fit a column fit a word.
     let mut offsets = values(rows + 1, |row| if row < rows { len(row) as u32 } else { 0 });
@@ -134,9 +138,8 @@ pub(super) fn texts(
     let fill = |(from, to, mut part): (usize, usize, &mut [u8])| {
         for row in from..to {
             let length = (offsets[row + 1] - offsets[row]) as usize;
-            let (place, after) = part.split_at_mut(length);
-            write(row, place);
-            part = after;
+            write(row, length, part);
+            part = &mut part[length..];
         }
     };
     if parts.len() <= 1 {
