@@ -24,7 +24,6 @@ fn calls_of_every_arity_give_what_the_function_gives() {
 
 /// Both ways to run, for a loop over them.
 trait RunGraphDyn {
-    #[expect(clippy::type_complexity)]
     fn both(
         &self,
         what: (&Delayed<u8>, &Delayed<u64>, &Delayed<String>, &Delayed<u8>),

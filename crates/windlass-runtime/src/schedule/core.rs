@@ -238,7 +238,7 @@ impl Scheduler {
                     None => self.policy.as_ref().is_none_or(|p| p.accept(&task, device, &view)),
                 };
                 if let Some((to, reason)) = choice {
-                    self.devices[to].count_reason(&reason);
+                    self.devices[to].count_reason(reason);
                     if to != device {
                         self.queue_on(to, ready);
                         self.effects.wake.push(to as u32);
@@ -429,7 +429,7 @@ impl Scheduler {
                 {
                     self.devices[victim].queue.pop();
                     self.left_queue(victim, &ready);
-                    self.devices[device].count_reason(&Cow::Borrowed("it was idle and took it"));
+                    self.devices[device].count_reason(Cow::Borrowed("it was idle and took it"));
                     return Some(ready);
                 }
                 break;

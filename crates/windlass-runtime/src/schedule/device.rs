@@ -126,10 +126,10 @@ impl DeviceState {
         self.counts.peak_bytes = self.counts.peak_bytes.max(self.used);
     }
 
-    pub(crate) fn count_reason(&mut self, reason: &Cow<'static, str>) {
-        match self.counts.reasons.iter_mut().find(|(r, _)| r == reason) {
+    pub(crate) fn count_reason(&mut self, reason: Cow<'static, str>) {
+        match self.counts.reasons.iter_mut().find(|(r, _)| *r == reason) {
             Some((_, n)) => *n += 1,
-            None => self.counts.reasons.push((reason.clone(), 1)),
+            None => self.counts.reasons.push((reason, 1)),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Scheduler {
         });
         match chosen.flatten() {
             Some((to, reason)) => {
-                self.devices[to].count_reason(&reason);
+                self.devices[to].count_reason(reason);
                 self.queue_on(to, ready);
                 self.effects.wake.push(to as u32);
             }

@@ -290,7 +290,8 @@ fn unequal_devices_share_in_proportion() {
 
 #[test]
 fn another_device_never_makes_a_job_slower() {
-    let graphs: [(&str, fn() -> Graph); 5] = [
+    type Make = fn() -> Graph;
+    let graphs: [(&str, Make); 5] = [
         ("3 tasks", || independent(3, 1.0)),
         ("20 tasks", || independent(20, 1.0)),
         ("1000 tasks", || independent(1000, 1.0)),
