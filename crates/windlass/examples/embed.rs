@@ -9,23 +9,28 @@
 //! Hashing for Large Scale Multitask Learning*, 2009), so that the example needs no model. Without
 //! arguments it reads this repository's own sources.
 
-use std::{fs, hash::BuildHasher, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    hash::BuildHasher,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use windlass::prelude::*;
 
 /// Dimensions of an embedding.
 const DIMENSIONS: usize = 256;
 
-fn load(path: &PathBuf) -> Result<String, std::io::Error> {
+fn load(path: &Path) -> Result<String, std::io::Error> {
     fs::read_to_string(path)
 }
 
-fn tokenise(text: &String) -> Vec<String> {
+fn tokenise(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 2);
     words.map(str::to_lowercase).collect()
 }
 
-fn embed(tokens: &Vec<String>) -> Vec<f32> {
+fn embed(tokens: &[String]) -> Vec<f32> {
     let hasher = foldhash::fast::FixedState::with_seed(7);
     let mut sums = vec![0.0_f32; DIMENSIONS];
     for token in tokens {
@@ -38,7 +43,7 @@ fn embed(tokens: &Vec<String>) -> Vec<f32> {
 }
 
 /// For each embedding the nearest other one, and the cosine of their angle.
-fn nearest(all: &Vec<Arc<Vec<f32>>>) -> Vec<Option<(usize, f32)>> {
+fn nearest(all: &[Arc<Vec<f32>>]) -> Vec<Option<(usize, f32)>> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
     let of = |i: usize| {
         let others = (0..all.len()).filter(|&j| j != i).map(|j| (j, dot(&all[i], &all[j])));
@@ -55,13 +60,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // A file that is being written may fail to load once; it is tried again.
-    let load = try_delayed(load).retries(2);
-    let (tokenise, embed) = (delayed(tokenise), delayed(embed));
+    let load = try_delayed(|path: &PathBuf| load(path)).named("load").retries(2);
+    let tokenise = delayed(|text: &String| tokenise(text)).named("tokenise");
+    let embed = delayed(|tokens: &Vec<String>| embed(tokens)).named("embed");
     let embeddings: Vec<Delayed<Vec<f32>>> = paths
         .iter()
         .map(|path| embed.call((tokenise.call((load.call((path.clone(),)),)),)))
         .collect();
-    let nearest = delayed(nearest).call((Delayed::all(embeddings),));
+    let nearest = delayed(|all: &Vec<Arc<Vec<f32>>>| nearest(all)).named("nearest");
+    let nearest = nearest.call((Delayed::all(embeddings),));
 
     for (i, near) in nearest.compute()?.iter().enumerate() {
         match near {
