@@ -11,7 +11,7 @@
 //! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
 //! | [`schedule`] | what is ready, where it runs, what memory it may take |
 //! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
-//! | [`bench`] | what the scheduler takes for tasks that do nothing |
+//! | [`mod@bench`] | what the scheduler takes for tasks that do nothing |
 //! | [`delayed`] | functions whose calls are tasks |
 //! | [`futures`] | tasks that are begun at once, and waited for later |
 //! | [`bag`] | lists of any values in partitions, text files among them |
