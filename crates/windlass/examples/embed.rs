@@ -53,7 +53,8 @@ fn nearest(all: &[Arc<Vec<f32>>]) -> Vec<Option<(usize, f32)>> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let pattern = std::env::args().nth(1).unwrap_or_else(|| "crates/windlass-runtime/src/*/*.rs".into());
+    let pattern =
+        std::env::args().nth(1).unwrap_or_else(|| "crates/windlass-runtime/src/*/*.rs".into());
     let paths: Vec<PathBuf> = glob::glob(&pattern)?.collect::<Result<_, _>>()?;
     if paths.is_empty() {
         return Err(format!("no file matches {pattern}").into());

@@ -14,7 +14,7 @@ use super::{JobId, spill::SpillFile};
 use crate::{
     graph::{Graph, Value},
     schedule::{
-        Cause, RunError,
+        Cause, RunError, TaskFailure,
         core::{Assignment, Outcome, Scheduler},
         job::Job,
     },
@@ -62,8 +62,14 @@ impl Ended {
     pub(crate) fn tell(self) {
         let Self { mut job, result } = self;
         let result = result.and_then(|()| {
-            let wanted = job.graph.wanted().iter();
-            wanted.map(|w| value_of(&job.slots[w.index()], &job.graph, w.0)).collect()
+            let wanted = job.graph.wanted().to_vec();
+            // Only what cannot be read back is told by its name. The graph goes first, so that
+            // it and a list of as many results are not there at once.
+            let on_disk = wanted.iter().any(|w| matches!(job.slots[w.index()], Slot::Disk(_)));
+            let graph = mem::take(&mut job.graph);
+            let graph = on_disk.then_some(graph);
+            let name = |task| graph.as_ref().map_or_else(String::new, |g| g.name(task));
+            wanted.iter().map(|w| value_of(&job.slots[w.index()], || name(*w))).collect()
         });
         let on_end = job.on_end.take();
         // What the job held goes before its end is told: then it is gone.
@@ -250,10 +256,10 @@ fn timed(graph: &Graph) -> bool {
 }
 
 /// A wanted result. One that is on disk is read here: the job's end waits for it.
-fn value_of(slot: &Slot, graph: &Graph, task: u32) -> Result<Value, RunError> {
+fn value_of(slot: &Slot, name: impl Fn() -> String) -> Result<Value, RunError> {
     let failed = |cause| {
-        RunError::Task(Arc::new(crate::schedule::TaskFailure {
-            task: graph.name(crate::graph::TaskId(task)),
+        RunError::Task(Arc::new(TaskFailure {
+            task: name(),
             attempts: 1,
             inputs: Vec::new(),
             more_inputs: 0,

@@ -60,6 +60,7 @@ pub(crate) struct Group {
 
 /// Tasks and what each of them needs of others. 32 bytes a task, 4 an input, beside what the
 /// functions hold.
+#[derive(Default)]
 pub struct Graph {
     groups: Vec<Group>,
     tasks: Vec<Task>,

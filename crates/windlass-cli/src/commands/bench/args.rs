@@ -56,7 +56,7 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "none", value_parser = ["dask", "none"])]
     pub(crate) engines: Vec<String>,
     /// Tasks of Dask's graphs: it takes up to milliseconds for each
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_tasks)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = parse_tasks)]
     pub(crate) dask_tasks: usize,
     /// Simulate hosts under virtual time instead
     #[arg(long)]
