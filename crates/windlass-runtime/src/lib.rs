@@ -30,6 +30,7 @@ pub mod inventory;
 pub mod schedule;
 pub mod simulate;
 pub mod trace;
+mod whole_file;
 
 pub use calibration::{Calibration, CalibrationStore};
 pub use cost::{Cost, Work};

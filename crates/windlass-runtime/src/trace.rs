@@ -22,7 +22,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io::{self, BufWriter, Write},
     path::Path,
     sync::{
         Arc,
@@ -34,7 +34,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::events::{Event, EventKind, Events};
+use crate::{
+    events::{Event, EventKind, Events},
+    whole_file::write_whole,
+};
 
 /// How long the recorder waits for an event before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -139,17 +142,11 @@ impl Trace {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".windlass-").tempfile_in(folder)?;
-        serde_json::to_writer(io::BufWriter::new(file.as_file_mut()), &self.to_chrome())?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path)?;
-        Ok(())
+        write_whole(path, |file| {
+            let mut to = BufWriter::new(file);
+            serde_json::to_writer(&mut to, &self.to_chrome())?;
+            to.flush()
+        })
     }
 }
 

@@ -21,8 +21,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let counts = words.frequencies();
 
-    // The lists of each partition are brought together pair by pair; no list of all words is
-    // ever made.
+    // Each partition counts its own words, and the counts are brought together by word: no list
+    // of the words of all files is made.
     for (word, n) in counts.top_k(count, |(_, n)| *n).compute()?.iter() {
         println!("{n:8}  {word}");
     }

@@ -18,6 +18,7 @@ use crate::{
     execute::Executor,
     graph::{Value, Work},
     schedule::RunError,
+    whole_file::write_whole,
 };
 
 /// Why text files were not read or written.
@@ -252,32 +253,19 @@ impl<T: Any + Send + Sync + Display> Bag<T> {
 }
 
 fn write<T: Display>(path: &Path, elements: &[T]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".windlass-").tempfile_in(folder)?;
-    {
-        let to = BufWriter::new(file.as_file_mut());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    write_whole(path, |file| {
+        let mut to = BufWriter::new(file);
         if compressed(path) {
             let mut to = GzEncoder::new(to, Compression::default());
             write_lines(&mut to, elements)?;
-            to.finish()?.flush()?;
-        } else {
-            let mut to = to;
-            write_lines(&mut to, elements)?;
-            to.flush()?;
+            return to.finish()?.flush();
         }
-    }
-    // As other files are made, not only for their owner to read.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path)?;
-    Ok(())
+        write_lines(&mut to, elements)?;
+        to.flush()
+    })
 }
 
 fn write_lines<T: Display>(to: &mut impl Write, elements: &[T]) -> io::Result<()> {

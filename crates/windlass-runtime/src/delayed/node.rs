@@ -1,6 +1,10 @@
 //! The tasks behind delayed results, and the graph that is made of them.
 
-use std::{collections::HashMap, fmt, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt, mem,
+    sync::Arc,
+};
 
 use crate::{
     futures::Wanted,
@@ -107,18 +111,18 @@ impl Drop for Node {
 
 /// All nodes that some need, each behind its inputs, once.
 pub(crate) fn needed<'a>(wanted: impl IntoIterator<Item = &'a Arc<Node>>) -> Vec<&'a Arc<Node>> {
-    let mut seen: HashMap<*const Node, bool> = HashMap::new();
+    let mut seen: HashSet<*const Node> = HashSet::new();
     let mut order = Vec::new();
     let mut stack: Vec<(&Arc<Node>, usize)> = Vec::new();
     for w in wanted {
-        if seen.insert(Arc::as_ptr(w), true).is_none() {
+        if seen.insert(Arc::as_ptr(w)) {
             stack.push((w, 0));
         }
         while let Some((node, at)) = stack.last_mut() {
             match node.inputs().get(*at) {
                 Some(input) => {
                     *at += 1;
-                    if seen.insert(Arc::as_ptr(input), true).is_none() {
+                    if seen.insert(Arc::as_ptr(input)) {
                         stack.push((input, 0));
                     }
                 }

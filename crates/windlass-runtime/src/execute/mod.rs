@@ -361,11 +361,9 @@ impl JobHandle {
     /// # Errors
     /// As [`Executor::run`], and [`RunError::Cancelled`].
     pub fn wait(self) -> JobResult {
-        let mut result = self.outcome.result.lock();
-        while result.is_none() {
-            self.outcome.there.wait(&mut result);
-        }
-        result.take().expect("it was waited for")
+        // A limit beyond what the clock can tell is none.
+        self.wait_for(Duration::MAX);
+        self.outcome.result.lock().take().expect("it was waited for")
     }
 
     /// Waits at most that long; whether it ended.

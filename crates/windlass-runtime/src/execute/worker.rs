@@ -24,14 +24,15 @@ use crate::{
 };
 
 /// Most tasks that a thread takes at once: the lock is taken once for them. Only tasks of
-/// groups that were measured to be short are taken together. By `windlass bench tasks`.
+/// groups that were measured to be short are taken together. A guess.
 const BATCH: usize = 64;
 
-/// What is short, and how long a turn of short tasks may take before results are reported.
+/// What is short, and how long a turn of short tasks may take before results are reported:
+/// guesses, far above what the lock costs and far below what a person notices.
 const SHORT: Duration = Duration::from_micros(10);
 const TURN: Duration = Duration::from_millis(1);
 
-/// How long a thread looks for work before it sleeps: about what waking it would take.
+/// How long a thread looks for work before it sleeps: a guess of what waking it would take.
 const SPIN: Duration = Duration::from_micros(30);
 
 /// A task that a thread has taken.

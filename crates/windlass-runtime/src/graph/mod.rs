@@ -58,7 +58,7 @@ pub(crate) struct Group {
     pub(crate) options: TaskOptions,
 }
 
-/// Tasks and what each of them needs of others. 32 bytes a task, 4 an input, beside what the
+/// Tasks and what each of them needs of others. 28 bytes a task, 4 an input, beside what the
 /// functions hold.
 #[derive(Default)]
 pub struct Graph {

@@ -75,11 +75,11 @@ pub(crate) struct Effects {
 /// Devices that are alike.
 #[derive(Debug)]
 pub(super) struct Class {
-    kind: DeviceKind,
+    pub(super) kind: DeviceKind,
     pub(super) speed: f64,
     pub(super) slots: f64,
     /// The greatest limit of its devices.
-    memory: u64,
+    pub(super) memory: u64,
 }
 
 /// Where a ready task was found.
@@ -229,7 +229,7 @@ impl Scheduler {
                 break;
             };
             if from != From::Own && self.policy.is_some() {
-                let task = TaskView { job: self.job(ready.job), task: ready.task, ready };
+                let task = TaskView { job: self.job(ready.job), ready };
                 let view = View { scheduler: self };
                 let asking = Some(device);
                 let choice = (from == From::Source).then(|| self.chosen(&task, asking)).flatten();
@@ -420,7 +420,7 @@ impl Scheduler {
                     self.left_queue(victim, &ready);
                     continue;
                 }
-                let task = TaskView { job: self.job(ready.job), task: ready.task, ready };
+                let task = TaskView { job: self.job(ready.job), ready };
                 let view = View { scheduler: self };
                 let policy = self.policy.as_ref()?;
                 if view.may_run(&task, device)
@@ -468,59 +468,5 @@ impl Scheduler {
             started: now,
             estimate,
         }
-    }
-
-    /// Seconds of a group's task on a class of device: measured there, else scaled from
-    /// where it was measured, else told, else by the speed alone.
-    pub(super) fn seconds(&self, job: &Job, group: u32, class: usize) -> f64 {
-        let state = &job.groups[group as usize];
-        let speed = self.classes[class].speed;
-        if let Some(seconds) = state.seconds(class) {
-            return seconds;
-        }
-        if let Some((other, seconds)) = state.any() {
-            return seconds * self.classes[other].speed / speed;
-        }
-        job.graph.groups()[group as usize].options.needs.seconds.unwrap_or(1.0) / speed
-    }
-
-    /// Seconds that a task's group was measured to take on a device.
-    pub(crate) fn measured_seconds(&self, id: u32, task: u32, device: usize) -> Option<f64> {
-        let job = self.job(id);
-        let group = &job.groups[job.graph.group_of(task) as usize];
-        group.seconds(self.devices[device].class)
-    }
-
-    /// See [`View::sooner_elsewhere`].
-    pub(super) fn sooner_elsewhere(&self, task: &TaskView<'_>, device: usize) -> bool {
-        let view = View { scheduler: self };
-        let own = self.devices[device].class;
-        let mine = view.run_seconds(task, device) + view.move_seconds(task, device);
-        let group = task.job.graph.group_of(task.task);
-        let kinds = task.kinds();
-        let need = self.need_bytes(device, &task.ready);
-        // Tasks like this one a second that faster devices do, and the fastest one's time.
-        let (mut rate, mut fastest) = (0.0, f64::INFINITY);
-        for (c, class) in self.classes.iter().enumerate() {
-            let fits = class.memory >= need;
-            if c == own || class.slots == 0.0 || !fits || !kinds.contains(class.kind) {
-                continue;
-            }
-            let seconds = self.seconds(task.job, group, c);
-            if seconds < mine * 0.999 {
-                rate += class.slots / seconds.max(1e-9);
-                fastest = seconds.min(fastest);
-            }
-        }
-        if rate == 0.0 {
-            return false;
-        }
-        let backlog: f64 = match kinds {
-            DeviceKinds::Any => self.backlog.iter().sum(),
-            _ => self.backlog[kinds.index()] + self.backlog[DeviceKinds::Any.index()],
-        };
-        let work = task.job.groups[group as usize].work.max(1e-9);
-        let before = (backlog / work - 1.0).max(0.0);
-        before / rate + fastest < mine
     }
 }

@@ -158,7 +158,7 @@ impl Scheduler {
         self.backlog[kinds] += group.work;
         let ready = job.entry(id, task);
         let chosen = self.policy.is_some().then(|| {
-            let view = TaskView { job: self.job(id), task, ready };
+            let view = TaskView { job: self.job(id), ready };
             self.chosen(&view, None)
         });
         match chosen.flatten() {

@@ -117,7 +117,7 @@ impl Dependents {
     }
 }
 
-/// One graph that is run. About 45 bytes a task and 4 an input, beside the graph's own.
+/// One graph that is run. About 36 bytes a task and 4 an input, beside the graph's own.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) graph: Arc<Graph>,

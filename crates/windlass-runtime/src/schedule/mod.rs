@@ -21,12 +21,14 @@
 //! | `queue` | ready tasks, in the order of priority and rank |
 //! | `core` | the state machine: jobs that come, tasks that begin |
 //! | `finish`, `lost` | what becomes of tasks, and of what lost devices had |
+//! | `estimate` | how long tasks take |
 //! | `memory` | admission by bytes, and what goes to disk |
 //! | [`error`] | [`RunError`] |
 
 pub(crate) mod core;
 pub mod device;
 pub mod error;
+mod estimate;
 mod finish;
 pub(crate) mod job;
 mod lost;

@@ -56,31 +56,30 @@ pub trait Placement: fmt::Debug + Send {
 #[derive(Clone, Copy)]
 pub struct TaskView<'a> {
     pub(crate) job: &'a Job,
-    pub(crate) task: u32,
     pub(crate) ready: Ready,
 }
 
 impl TaskView<'_> {
     /// Its name.
     pub fn name(&self) -> String {
-        self.job.graph.name(TaskId(self.task))
+        self.job.graph.name(TaskId(self.ready.task))
     }
 
     /// The name of its group.
     pub fn group(&self) -> &str {
-        &self.job.graph.groups()[self.job.graph.group_of(self.task) as usize].name
+        &self.job.graph.groups()[self.job.graph.group_of(self.ready.task) as usize].name
     }
 
     /// The kinds of device that can run it.
     pub fn kinds(&self) -> DeviceKinds {
-        self.job.graph.options(TaskId(self.task)).needs.kinds
+        self.job.graph.options(TaskId(self.ready.task)).needs.kinds
     }
 
     /// Bytes of each of its inputs, and the device that has it.
     pub fn inputs(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         self.job
             .graph
-            .input_words(self.task)
+            .input_words(self.ready.task)
             .iter()
             .map(|&i| (self.job.homes[i as usize] as usize, self.job.bytes[i as usize]))
     }
@@ -137,7 +136,7 @@ impl View<'_> {
     /// Seconds that a task takes on a device: measured, told, or guessed by its speed.
     pub fn run_seconds(&self, task: &TaskView<'_>, device: usize) -> f64 {
         let class = self.scheduler.devices[device].class;
-        self.scheduler.seconds(task.job, task.job.graph.group_of(task.task), class)
+        self.scheduler.seconds(task.job, task.job.graph.group_of(task.ready.task), class)
     }
 
     /// Seconds until a task's inputs are on a device.
@@ -151,6 +150,12 @@ impl View<'_> {
         self.queued_seconds(device)
             + self.move_seconds(task, device)
             + self.run_seconds(task, device)
+    }
+
+    /// Whether a task in one device's queue would be done on another before its turn comes.
+    pub fn sooner_moved(&self, task: &TaskView<'_>, from: usize, to: usize) -> bool {
+        let there = self.move_seconds(task, to) + self.run_seconds(task, to);
+        there < self.queued_seconds(from)
     }
 
     /// Whether the faster devices would be through with all that waits, this task as the
@@ -238,8 +243,7 @@ impl Placement for CostBased {
     }
 
     fn may_move(&self, task: &TaskView<'_>, from: usize, to: usize, view: &View<'_>) -> bool {
-        let here = view.move_seconds(task, to) + view.run_seconds(task, to);
-        here < view.queued_seconds(from)
+        view.sooner_moved(task, from, to)
     }
 }
 
@@ -269,8 +273,7 @@ impl Placement for LocalityFirst {
     }
 
     fn may_move(&self, task: &TaskView<'_>, from: usize, to: usize, view: &View<'_>) -> bool {
-        let here = view.move_seconds(task, to) + view.run_seconds(task, to);
-        here < view.queued_seconds(from)
+        view.sooner_moved(task, from, to)
     }
 }
 
