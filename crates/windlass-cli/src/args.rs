@@ -66,6 +66,12 @@ pub(crate) struct SessionArgs {
     /// Most memory to use of each device
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) device_memory: Option<usize>,
+    /// Folder for what spills to disk [default: the system's for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) temp_dir: Option<PathBuf>,
+    /// Most disk space for what spills
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) temp_limit: Option<usize>,
 }
 
 /// What is told about a run.

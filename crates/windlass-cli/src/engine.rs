@@ -411,6 +411,8 @@ fn session(args: &SessionArgs) -> Result<Session> {
         devices: args.device.clone(),
         memory: args.memory,
         device_memory: args.device_memory,
+        temp_dir: args.temp_dir.clone(),
+        temp_limit: args.temp_limit.map(|bytes| bytes as u64),
         force_device: args.force_device,
         ..SessionOptions::default()
     };

@@ -26,18 +26,33 @@ pub struct PoolStats {
     pub allocations: u64,
 }
 
+/// Memory that a pool shares with others who count theirs: what it gives out is taken there too.
+pub trait Budget: Send + Sync + std::fmt::Debug {
+    /// Takes `bytes`, all or nothing; whether they were there.
+    fn take(&self, bytes: usize) -> bool;
+
+    /// Gives back what was taken.
+    fn give_back(&self, bytes: usize);
+}
+
 /// The accounting of one device's memory. Clones of its `Arc` share it.
 #[derive(Debug)]
 pub struct MemoryPool {
     device: DeviceName,
     stats: Mutex<PoolStats>,
+    budget: Option<Arc<dyn Budget>>,
 }
 
 impl MemoryPool {
     /// A pool of `cap` bytes for `device`.
     pub fn new(device: DeviceName, cap: usize) -> Arc<Self> {
+        Self::within(device, cap, None)
+    }
+
+    /// A pool of at most `cap` bytes for `device`, which takes them from `budget` too.
+    pub fn within(device: DeviceName, cap: usize, budget: Option<Arc<dyn Budget>>) -> Arc<Self> {
         let stats = Mutex::new(PoolStats { cap, ..PoolStats::default() });
-        Arc::new(Self { device, stats })
+        Arc::new(Self { device, stats, budget })
     }
 
     /// Reserves `bytes`, all or nothing.
@@ -74,7 +89,8 @@ impl MemoryPool {
 
     fn take(&self, bytes: usize) -> Result<()> {
         let mut s = self.stats.lock();
-        if s.in_use.checked_add(bytes).is_none_or(|n| n > s.cap) {
+        let within_cap = s.in_use.checked_add(bytes).is_some_and(|n| n <= s.cap);
+        if !within_cap || !self.budget.as_ref().is_none_or(|b| b.take(bytes)) {
             return Err(DeviceError::OutOfMemory {
                 device: self.device.clone(),
                 requested: bytes,
@@ -91,6 +107,9 @@ impl MemoryPool {
         let mut s = self.stats.lock();
         debug_assert!(s.in_use >= bytes, "more given back than taken");
         s.in_use = s.in_use.saturating_sub(bytes);
+        if let Some(budget) = &self.budget {
+            budget.give_back(bytes);
+        }
     }
 }
 
@@ -174,6 +193,33 @@ mod tests {
         drop(b);
         let s = pool.stats();
         assert_eq!((s.in_use, s.peak, s.allocations), (0, 80, 2));
+    }
+
+    #[test]
+    fn what_is_given_out_is_taken_from_the_budget_too() {
+        #[derive(Debug)]
+        struct Left(Mutex<usize>);
+        impl Budget for Left {
+            fn take(&self, bytes: usize) -> bool {
+                let mut left = self.0.lock();
+                let enough = bytes <= *left;
+                *left -= if enough { bytes } else { 0 };
+                enough
+            }
+
+            fn give_back(&self, bytes: usize) {
+                *self.0.lock() += bytes;
+            }
+        }
+        let budget = Arc::new(Left(Mutex::new(50)));
+        let pool = MemoryPool::within("cpu".parse().unwrap(), 100, Some(Arc::clone(&budget) as _));
+        let mut r = pool.reserve(40).unwrap();
+        assert!(matches!(r.grow(20), Err(DeviceError::OutOfMemory { requested: 20, .. })));
+        let a = r.allocate(45).unwrap();
+        assert!(pool.reserve(60).is_err());
+        assert_eq!((*budget.0.lock(), pool.stats().in_use), (5, 45));
+        drop((a, r));
+        assert_eq!((*budget.0.lock(), pool.stats().in_use), (50, 0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     error::{DeviceError, Result},
     fault::FaultPlan,
     info::{Backend, DeviceClass, DeviceInfo},
+    pool::Budget,
     spec::{DeviceName, DeviceSpec, SpecItem},
     wgpu,
 };
@@ -24,6 +25,8 @@ pub struct DeviceOptions {
     pub memory_cap: Option<usize>,
     /// Cap of the `cpu` device's pool in bytes; `None`: the host's memory.
     pub host_memory_cap: Option<usize>,
+    /// What the `cpu` device's pool shares its memory with; `None`: nothing.
+    pub host_budget: Option<Arc<dyn Budget>>,
     /// Where compiled kernels are kept; `None`: `windlass/kernels` in the user's cache folder.
     pub kernel_cache: Option<PathBuf>,
     /// How the emulator runs.

@@ -302,6 +302,18 @@ pub(crate) fn device_failure(error: &DataFusionError) -> Option<String> {
     find_source::<DeviceError>(error).map(|e| e.to_string())
 }
 
+/// The memory limit that an operator on the host has reached, in words.
+pub(crate) fn out_of_host_memory(error: &DataFusionError) -> Option<String> {
+    match error {
+        DataFusionError::ResourcesExhausted(text) => Some(text.clone()),
+        DataFusionError::Context(_, e) => out_of_host_memory(e),
+        DataFusionError::Shared(e) => out_of_host_memory(e),
+        DataFusionError::Collection(all) => all.first().and_then(out_of_host_memory),
+        DataFusionError::External(e) => out_of_host_memory(e.downcast_ref::<DataFusionError>()?),
+        _ => None,
+    }
+}
+
 fn diagnostic(error: &DataFusionError) -> Option<&Diagnostic> {
     match error {
         DataFusionError::Diagnostic(d, _) => Some(d),

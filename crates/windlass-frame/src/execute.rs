@@ -19,7 +19,7 @@ use datafusion::{
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use crate::{
-    error::{FrameError, Result, device_failure},
+    error::{FrameError, Result, device_failure, out_of_host_memory},
     progress::Watch,
     read::diagnose,
     session::Session,
@@ -34,6 +34,17 @@ pub(crate) struct Started {
     pub(crate) stream: SendableRecordBatchStream,
 }
 
+/// What runs a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// The devices, and DataFusion's operators on the host.
+    Devices,
+    /// DataFusion's operators on the host.
+    Host,
+    /// Those that need little memory, which are slower: joins sort and merge.
+    Frugal,
+}
+
 /// Plans and starts a query. Every execution of a plan in this crate comes through here.
 ///
 /// # Errors
@@ -41,15 +52,29 @@ pub(crate) struct Started {
 pub(crate) fn start<'a>(
     session: &'a Session,
     plan: &'a LogicalPlan,
-    devices: bool,
+    engine: Engine,
 ) -> BoxFuture<'a, Result<Started, DataFusionError>> {
-    async move { start_with(&session.state(devices), plan).await }.boxed()
+    async move { start_with(&session.state(engine), plan).await }.boxed()
 }
 
 async fn start_with(state: &SessionState, plan: &LogicalPlan) -> Result<Started, DataFusionError> {
     let physical = state.create_physical_plan(plan).await?;
     let stream = execute_stream(Arc::clone(&physical), state.task_ctx())?;
     Ok(Started { physical, stream })
+}
+
+/// What runs a query after an error, and why; `None` where nothing else may succeed. Only for a
+/// query of which no row was passed on.
+pub(crate) fn otherwise(
+    session: &Session,
+    engine: Engine,
+    error: &DataFusionError,
+) -> Option<(Engine, String)> {
+    if let (Some(_), Some(reason)) = (session.options().memory, out_of_host_memory(error)) {
+        return (engine != Engine::Frugal).then_some((Engine::Frugal, reason));
+    }
+    let reason = device_failure(error).filter(|_| engine == Engine::Devices)?;
+    Some((Engine::Host, reason))
 }
 
 /// All rows of a query on the CPU under settings of its own, without figures.
@@ -85,6 +110,7 @@ struct Job<'a> {
     run: &'a RunOptions,
     began: Instant,
     bytes_before: u64,
+    spilled_before: u64,
     rows: u64,
     /// Takes the rows, if the caller wants them as they come.
     sink: Option<Arc<dyn RowSink>>,
@@ -97,9 +123,17 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(session: &'a Session, run: &'a RunOptions, sink: Option<Arc<dyn RowSink>>) -> Self {
         session.pool().reset_peak();
-        let bytes_before = session.bytes_read();
-        let began = Instant::now();
-        Self { session, run, began, bytes_before, rows: 0, sink, begun: false, physical: None }
+        Self {
+            session,
+            run,
+            began: Instant::now(),
+            bytes_before: session.bytes_read(),
+            spilled_before: session.bytes_spilled(),
+            rows: 0,
+            sink,
+            begun: false,
+            physical: None,
+        }
     }
 
     /// Whether every device that may work for the query is the host: then nothing but an
@@ -122,14 +156,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// One attempt: on the devices, or on the CPU alone.
+    /// One attempt.
     async fn attempt(
         &mut self,
         plan: &LogicalPlan,
-        devices: bool,
+        engine: Engine,
     ) -> Result<(Arc<dyn ExecutionPlan>, Finished), DataFusionError> {
         self.rows = 0;
-        let Started { physical, mut stream } = start(self.session, plan, devices).await?;
+        let Started { physical, mut stream } = start(self.session, plan, engine).await?;
         self.physical = Some(Arc::clone(&physical));
         let schema = stream.schema();
         let direct = self.sink.is_some() && self.only_host();
@@ -159,17 +193,17 @@ impl<'a> Job<'a> {
         Ok((physical, Finished { schema, batches }))
     }
 
-    /// Runs to the end; again on the CPU when a device fails. The figures are kept either
-    /// way.
+    /// Runs to the end; again on the CPU when a device fails, and again with operators that need
+    /// less memory where the limit was too low for the others. The figures are kept either way.
     async fn finish(&mut self, plan: &LogicalPlan) -> Result<Finished> {
         let cancel = self.run.cancel.clone();
-        let mut fallback = None;
+        let mut fallback: Option<String> = None;
+        let mut engine = Engine::Devices;
         let error = loop {
-            let devices = fallback.is_none();
             let attempt = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break FrameError::Cancelled,
-                attempt = self.attempt(plan, devices) => attempt,
+                attempt = self.attempt(plan, engine) => attempt,
             };
             match attempt {
                 Ok((physical, finished)) => {
@@ -183,14 +217,17 @@ impl<'a> Job<'a> {
                     self.record(&physical, rows, fallback);
                     return Ok(finished);
                 }
-                Err(e) if devices && !self.begun => match device_failure(&e) {
-                    Some(reason) => {
-                        tracing::warn!(%reason, "a device failed; the query runs on the CPU");
-                        fallback = Some(reason);
+                Err(e) => match otherwise(self.session, engine, &e).filter(|_| !self.begun) {
+                    Some((next, reason)) => {
+                        tracing::warn!(%reason, "the query runs again on the CPU");
+                        engine = next;
+                        fallback = Some(match fallback {
+                            Some(before) => format!("{before}; then {reason}"),
+                            None => reason,
+                        });
                     }
                     None => break diagnose::explain(self.session, plan, e).await,
                 },
-                Err(e) => break diagnose::explain(self.session, plan, e).await,
             }
         };
         if let Some(physical) = &self.physical {
@@ -218,7 +255,7 @@ impl<'a> Job<'a> {
             bytes_read: self.session.bytes_read() - self.bytes_before,
             peak_host_bytes: self.session.pool().peak() as u64,
             peak_device_bytes,
-            spilled_bytes: operators.iter().map(|o| o.spilled_bytes).sum(),
+            spilled_bytes: self.session.bytes_spilled() - self.spilled_before,
             fallback,
             operators,
             decisions,

@@ -6,6 +6,7 @@ use datafusion::{logical_expr::LogicalPlan, physical_plan::displayable};
 
 use crate::{
     error::{FrameError, Result},
+    execute::Engine,
     plan::Decision,
     session::Session,
     statement::Statement,
@@ -40,7 +41,7 @@ impl Session {
             let what = "a definition or setting has no plan to explain; give a query";
             return Err(FrameError::Plan(what.to_string()));
         }
-        let state = self.state(true);
+        let state = self.state(Engine::Devices);
         let logical = state.optimize(&plan)?;
         let physical = state.create_physical_plan(&plan).await?;
         Ok(Explained {

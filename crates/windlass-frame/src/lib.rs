@@ -14,6 +14,7 @@
 //! | `execute` | the one place where queries run |
 //! | `explain` | plans that are not run |
 //! | `progress` | figures while a query runs |
+//! | `memory`, `spill` | the limit of host memory; rows on disk |
 //! | [`plan`] | placement |
 //! | [`nodes`] | device operators as plan nodes |
 //! | [`lower`] | expressions and plans as device programs |
@@ -36,6 +37,7 @@ pub mod plan;
 mod progress;
 pub mod read;
 pub mod session;
+mod spill;
 pub mod statement;
 pub mod stats;
 mod store;

@@ -24,6 +24,8 @@ pub struct SessionOptions {
     pub batch_rows: Option<usize>,
     /// Where operators spill. `None`: the system's folder for temporary files.
     pub temp_dir: Option<PathBuf>,
+    /// Most bytes that operators may have there at a time. `None`: as many as there is room.
+    pub temp_limit: Option<u64>,
     /// Settings of object stores by the names of their environment variables, such as
     /// `AWS_ENDPOINT`. They win over the environment.
     pub storage: Vec<(String, String)>,

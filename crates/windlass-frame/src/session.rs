@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     catalog::TableProvider,
-    common::TableReference,
+    common::{TableReference, config::SpillCompression},
     datasource::provider_as_source,
     execution::{
         SessionState, SessionStateBuilder,
@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use crate::{
     dataframe::DataFrame,
     error::{FrameError, Position, Result, nearest},
-    execute,
+    execute::{self, Engine},
     memory::PeakPool,
     nodes::TellReaders,
     options::SessionOptions,
@@ -35,6 +35,7 @@ use crate::{
         PlacementOptions, ReadLate, SharingPlanner,
     },
     read,
+    spill::SpillStore,
     statement::{self, Outcome, RunOptions, Statement},
     stats::JobStats,
     store::{self, Stores},
@@ -55,6 +56,7 @@ struct Inner {
     options: SessionOptions,
     pool: Arc<PeakPool>,
     stores: Arc<Stores>,
+    spilled: Arc<SpillStore>,
     rule: Arc<PlaceOnDevice>,
     last: Mutex<Option<JobStats>>,
 }
@@ -98,8 +100,13 @@ impl Session {
         store::check_settings(&options.storage)?;
         let silence = options.storage_silence.unwrap_or(SILENCE);
         let stores = Arc::new(Stores::new(options.storage.clone(), silence));
-        let runtime = runtime(&options, &pool, &stores)?;
-        let (devices, mut placement) = devices(&options);
+        let folder = options.temp_dir.clone().unwrap_or_else(std::env::temp_dir);
+        if options.temp_dir.is_some() {
+            std::fs::create_dir_all(&folder).map_err(|e| FrameError::write(&folder, &e))?;
+        }
+        let spilled = Arc::new(SpillStore::new(folder, options.temp_limit));
+        let runtime = runtime(&pool, &stores, &spilled)?;
+        let (devices, mut placement) = devices(&options, &pool);
         placement.footers = Some(Footers(runtime.cache_manager.get_file_metadata_cache()));
         let rule = Arc::new(PlaceOnDevice::new(devices, placement));
         let state = SessionStateBuilder::new_with_default_features()
@@ -116,7 +123,7 @@ impl Session {
             .build();
         let context = read::enable_paths(SessionContext::new_with_state(state));
         let last = Mutex::new(None);
-        let inner = Inner { context, options, pool, stores, rule, last };
+        let inner = Inner { context, options, pool, stores, spilled, rule, last };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -247,10 +254,10 @@ impl Session {
         &self.inner.context
     }
 
-    /// DataFusion's state; without the placement rule where `devices` is false.
-    pub(crate) fn state(&self, devices: bool) -> SessionState {
+    /// DataFusion's state for what is to run a query.
+    pub(crate) fn state(&self, engine: Engine) -> SessionState {
         let state = self.context().state();
-        if devices {
+        if engine == Engine::Devices {
             return state;
         }
         let rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = state
@@ -259,7 +266,14 @@ impl Session {
             .filter(|rule| rule.name() != self.inner.rule.name())
             .map(Arc::clone)
             .collect();
-        SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build()
+        let mut config = state.config().clone();
+        if engine == Engine::Frugal {
+            frugal(&mut config, self.options().memory.unwrap_or(usize::MAX));
+        }
+        SessionStateBuilder::new_from_existing(state)
+            .with_config(config)
+            .with_physical_optimizer_rules(rules)
+            .build()
     }
 
     pub(crate) fn pool(&self) -> &PeakPool {
@@ -269,6 +283,11 @@ impl Session {
     /// Bytes read from files and object stores since the session began.
     pub fn bytes_read(&self) -> u64 {
         self.inner.stores.bytes_read()
+    }
+
+    /// Bytes that operators have written to disk since the session began.
+    pub fn bytes_spilled(&self) -> u64 {
+        self.inner.spilled.written()
     }
 
     pub(crate) fn stores(&self) -> &Stores {
@@ -385,6 +404,20 @@ fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
+/// Least memory of a partition whose operators sort, for the runs that they merge. A guess.
+const PARTITION_MEMORY: usize = 128 << 20;
+
+/// DataFusion's settings for queries that went past a limit of host memory.
+fn frugal(config: &mut SessionConfig, limit: usize) {
+    let settings = config.options_mut();
+    settings.optimizer.prefer_hash_join = false;
+    let partitions = settings.execution.target_partitions.min(limit / PARTITION_MEMORY).max(1);
+    settings.execution.target_partitions = partitions;
+    // What each sort keeps to merge with: a small part of what its partition has.
+    let merge = settings.execution.sort_spill_reservation_bytes;
+    settings.execution.sort_spill_reservation_bytes = merge.min(limit / partitions / 16);
+}
+
 /// DataFusion's settings.
 fn config(options: &SessionOptions) -> SessionConfig {
     let mut config = SessionConfig::new().with_information_schema(true);
@@ -395,6 +428,7 @@ fn config(options: &SessionOptions) -> SessionConfig {
         config = config.with_batch_size(n);
     }
     let settings = config.options_mut();
+    settings.execution.spill_compression = SpillCompression::Lz4Frame;
     settings.sql_parser.collect_spans = true;
     // The check refuses sound plans: `b IS NOT TRUE`, which is never null, may be null by its
     // physical expression (DataFusion 55.2), so that a query whose group key and aggregate share
@@ -405,17 +439,11 @@ fn config(options: &SessionOptions) -> SessionConfig {
 
 /// Memory, spill folder and object stores.
 fn runtime(
-    options: &SessionOptions,
     pool: &Arc<PeakPool>,
     stores: &Arc<Stores>,
+    spilled: &Arc<SpillStore>,
 ) -> Result<Arc<RuntimeEnv>> {
-    let mode = match &options.temp_dir {
-        None => DiskManagerMode::OsTmpDirectory,
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(|e| FrameError::write(folder, &e))?;
-            DiskManagerMode::Directories(vec![folder.clone()])
-        }
-    };
+    let mode = DiskManagerMode::Custom(Arc::clone(spilled) as _);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::clone(pool) as _)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
@@ -426,10 +454,11 @@ fn runtime(
 }
 
 /// The devices, unopened, and how placement uses them.
-fn devices(options: &SessionOptions) -> (DeviceSet, PlacementOptions) {
+fn devices(options: &SessionOptions, pool: &Arc<PeakPool>) -> (DeviceSet, PlacementOptions) {
     let mut device = options.device.clone();
     device.memory_cap = options.device_memory.or(device.memory_cap);
     device.host_memory_cap = options.memory.or(device.host_memory_cap);
+    device.host_budget = Some(Arc::clone(pool) as _);
     let placement = PlacementOptions {
         force_device: options.force_device.then(|| first_named(&options.devices)).flatten(),
         ..Default::default()

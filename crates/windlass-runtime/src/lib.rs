@@ -15,6 +15,7 @@
 //! | [`delayed`] | functions whose calls are tasks |
 //! | [`futures`] | tasks that are begun at once, and waited for later |
 //! | [`bag`] | lists of any values in partitions, text files among them |
+//! | [`scratch`] | folders for what does not fit in memory |
 //! | [`simulate`] | the same scheduler under virtual time, with simulated devices and faults |
 
 pub mod bag;
@@ -28,6 +29,7 @@ pub mod futures;
 pub mod graph;
 pub mod inventory;
 pub mod schedule;
+pub mod scratch;
 pub mod simulate;
 pub mod trace;
 mod whole_file;

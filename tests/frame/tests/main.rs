@@ -6,6 +6,7 @@ mod events;
 mod frames;
 mod moved;
 mod nested_loop;
+mod out_of_core;
 mod planning;
 mod reading;
 mod remote_reading;

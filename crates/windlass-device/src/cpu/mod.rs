@@ -46,7 +46,8 @@ impl CpuDevice {
             },
             features: Features { int64: true, int64_atomics: true, float64: true, int128: true },
         };
-        Self { info, pool: MemoryPool::new(DeviceName::cpu(), cap) }
+        let budget = options.host_budget.clone();
+        Self { info, pool: MemoryPool::within(DeviceName::cpu(), cap, budget) }
     }
 }
 

@@ -12,8 +12,8 @@ use futures::{FutureExt, Stream, StreamExt};
 
 use super::DataFrame;
 use crate::{
-    error::{FrameError, Result, device_failure},
-    execute::{self, Started},
+    error::{FrameError, Result},
+    execute::{self, Engine, Started},
     read::diagnose,
     statement::RunOptions,
 };
@@ -38,8 +38,8 @@ impl DataFrame {
         Ok(execute::collect(&self.session, &self.plan, run).await?.batches)
     }
 
-    /// The batches as they are made. A device's failure before the first batch is
-    /// answered by a second run on the CPU; after it, it is an error.
+    /// The batches as they are made. A device's failure, or a memory limit that was reached,
+    /// before the first batch is answered by a second run on the CPU; after it, it is an error.
     ///
     /// # Errors
     /// Those of planning; the stream's items carry those of execution.
@@ -48,9 +48,9 @@ impl DataFrame {
             let batches = self.collect().await?;
             return Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed());
         }
-        let mut devices = true;
+        let mut engine = Engine::Devices;
         loop {
-            let started = execute::start(&self.session, &self.plan, devices).await;
+            let started = execute::start(&self.session, &self.plan, engine).await;
             let error = match started {
                 Ok(Started { mut stream, .. }) => match stream.next().await {
                     Some(Err(e)) => e,
@@ -74,12 +74,12 @@ impl DataFrame {
                 },
                 Err(e) => e,
             };
-            match device_failure(&error) {
-                Some(reason) if devices => {
-                    tracing::warn!(%reason, "a device failed; the query runs on the CPU");
-                    devices = false;
+            match execute::otherwise(&self.session, engine, &error) {
+                Some((next, reason)) => {
+                    tracing::warn!(%reason, "the query runs again on the CPU");
+                    engine = next;
                 }
-                _ => return Err(diagnose::explain(&self.session, &self.plan, error).await),
+                None => return Err(diagnose::explain(&self.session, &self.plan, error).await),
             }
         }
     }

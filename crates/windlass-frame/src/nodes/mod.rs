@@ -78,6 +78,7 @@ pub mod resident;
 pub(crate) mod resident_sort;
 pub(crate) mod shared;
 pub mod sort;
+mod sort_runs;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;

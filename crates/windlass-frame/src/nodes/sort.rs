@@ -18,7 +18,7 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
         PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
-        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
         sorts::sort::SortExec,
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
@@ -31,7 +31,14 @@ use windlass_kernels::{
     sort::{SortKey, sort_indices, top_k},
 };
 
-use super::{Placed, chain::one_line, failure::failed, metrics::DeviceMetrics, upload::coalesce};
+use super::{
+    Placed,
+    chain::one_line,
+    failure::{failed, is_out_of_memory},
+    metrics::DeviceMetrics,
+    sort_runs::Runs,
+    upload::coalesce,
+};
 use crate::{
     batch::{DictionaryLimits, SharedDictionary, array_bytes, read_words, upload_array},
     lower::{
@@ -55,9 +62,10 @@ const KEPT_ROWS: usize = 1 << 16;
 ///
 /// Text keys become their rank among the texts at hand. With a limit each batch gives its
 /// first rows, and the order of those decides: no more than a few times the limit is kept.
-/// Rows that are equal in all keys keep their order, so the result is determined. A
-/// device's failure is a [`DeviceFailure`](super::DeviceFailure), and so is a sort that does not fit the memory
-/// limit: DataFusion's operator spills.
+/// Rows that are equal in all keys keep their order, so the result is determined. Rows that do
+/// not fit the memory limit go to disk in sorted runs, rows whose order does not fit the device
+/// are sorted in halves, and DataFusion's operator merges the runs. Another failure of a device
+/// is a [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceSortExec {
     sort: Arc<SortExec>,
@@ -108,85 +116,158 @@ struct Sorter {
     placed: Placed,
     metrics: DeviceMetrics,
     memory: MemoryReservation,
+    context: Arc<TaskContext>,
+    partition: usize,
+    counts: ExecutionPlanMetricsSet,
     queue: Option<Box<dyn Queue>>,
     batches: Vec<RecordBatch>,
     rows: usize,
+    /// What is sorted already, where not all rows fit at once.
+    runs: Runs,
     /// Rows taken in so far; only to check the result.
     taken: usize,
 }
+
+/// How often the rows of a batch are in memory until they are sorted: as they came, in one
+/// batch, and in order.
+const COPIES: usize = 3;
+
+/// Rows whose order is not found in halves when the device has no memory for it. DataFusion's
+/// batch size.
+const LEAST_ROWS: usize = 8192;
 
 impl Sorter {
     /// Takes a batch in.
     async fn add(mut self, batch: RecordBatch) -> Result<Self> {
         self.taken += batch.num_rows();
         let Some(fetch) = self.sort.fetch() else {
-            self.hold(batch)?;
-            return Ok(self);
+            return self.hold(batch).await;
         };
-        let placed = self.placed.clone();
-        let (this, first) = placed
-            .run(move || {
-                let first = self.first(&batch, fetch);
-                (self, first)
-            })
-            .await?;
-        self = this;
-        let first = first?;
-        self.hold(first)?;
-        if self.rows > fetch.saturating_mul(4).max(KEPT_ROWS) {
-            let (mut this, all) = self.ordered().await?;
-            this.hold(all)?;
-            return Ok(this);
+        let (this, first) = placed_run(self, move |this| this.first(&batch, fetch)).await?;
+        let this = this.hold(first).await?;
+        if this.rows > fetch.saturating_mul(4).max(KEPT_ROWS) {
+            let (this, all) = this.all()?;
+            let (this, first) = placed_run(this, move |this| this.first(&all, fetch)).await?;
+            this.memory.free();
+            return this.hold(first).await;
         }
-        Ok(self)
+        Ok(this)
     }
 
-    /// Keeps a batch, with its memory.
-    fn hold(&mut self, batch: RecordBatch) -> Result<()> {
-        if self.memory.try_grow(batch.get_array_memory_size()).is_err() {
-            let reason = "the rows to sort pass the memory limit, and only the CPU spills".into();
-            return Err(
-                self.failed(KernelError::Unsupported { device: self.placed.name(), reason })
-            );
+    /// Keeps a batch, with its memory. Where there is none left, what is held becomes a run.
+    async fn hold(mut self, batch: RecordBatch) -> Result<Self> {
+        let bytes = COPIES * batch.get_array_memory_size();
+        if let Err(e) = self.memory.try_grow(bytes) {
+            if self.sort.fetch().is_some() {
+                return Err(e);
+            }
+            self = self.spill().await?;
+            if self.memory.try_grow(bytes).is_err() {
+                // The batch is in memory anyway.
+                self.rows += batch.num_rows();
+                self.batches.push(batch);
+                return self.spill().await;
+            }
         }
         self.rows += batch.num_rows();
         self.batches.push(batch);
-        Ok(())
+        Ok(self)
+    }
+
+    /// All rows held, in one batch, and none held any more.
+    fn all(mut self) -> Result<(Self, RecordBatch)> {
+        self.rows = 0;
+        let all = concat_batches(&self.sort.schema(), &std::mem::take(&mut self.batches))?;
+        Ok((self, all))
+    }
+
+    /// The rows held, as sorted runs on disk.
+    async fn spill(self) -> Result<Self> {
+        let (this, all) = self.all()?;
+        if all.num_rows() == 0 {
+            return Ok(this);
+        }
+        let (mut this, runs) = placed_run(this, move |this| this.sorted(&all)).await?;
+        for run in runs {
+            let counts = SpillMetrics::new(&this.counts, this.partition);
+            this.runs.spill(&run, &this.context, counts)?;
+        }
+        this.memory.free();
+        Ok(this)
+    }
+
+    /// The whole result.
+    async fn finish(self) -> Result<SendableRecordBatchStream> {
+        let (fetch, taken) = (self.sort.fetch(), self.taken);
+        let (schema, context) = (self.sort.schema(), Arc::clone(&self.context));
+        let this = if self.runs.is_empty() {
+            let (this, all) = self.all()?;
+            let (mut this, mut sorted) = placed_run(this, move |this| match fetch {
+                Some(fetch) => this.first(&all, fetch).map(|first| vec![first]),
+                None => this.sorted(&all),
+            })
+            .await?;
+            if sorted.len() == 1 {
+                let all = sorted.remove(0);
+                this.memory.free();
+                let expected = taken.min(fetch.unwrap_or(usize::MAX));
+                debug_assert_eq!(all.num_rows(), expected, "a sort keeps its rows");
+                let pieces = super::download::slices(all, context.session_config().batch_size());
+                let pieces = stream::iter(pieces.map(Ok).collect::<Vec<_>>());
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, pieces)));
+            }
+            sorted.into_iter().for_each(|run| this.runs.hold(run));
+            this
+        } else {
+            self.spill().await?
+        };
+        debug_assert_eq!(this.runs.rows(), taken, "a sort keeps its rows");
+        // Runs in memory are held until they are merged.
+        let Self { runs, memory, .. } = this;
+        let merged = runs.merged(context)?.inspect_ok(move |_| _ = &memory);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, merged)))
+    }
+
+    /// The rows of a batch in order: in one run, or in those that the device has memory for.
+    fn sorted(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        let rows = batch.num_rows();
+        match self.order(batch, usize::MAX)? {
+            Ok(order) => Ok(vec![taken(batch, &order)?]),
+            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
+                let half = rows / 2;
+                let mut runs = self.sorted(&batch.slice(0, half))?;
+                runs.extend(self.sorted(&batch.slice(half, rows - half))?);
+                Ok(runs)
+            }
+            Err(e) => Err(self.failed(e)),
+        }
     }
 
     fn failed(&self, e: KernelError) -> DataFusionError {
         failed(&self.placed, &self.metrics, OPERATOR, e)
     }
 
-    /// The rows held, in order, and none held any more.
-    async fn ordered(mut self) -> Result<(Self, RecordBatch)> {
-        let batches = std::mem::take(&mut self.batches);
-        self.rows = 0;
-        let all = concat_batches(&self.sort.schema(), &batches)?;
-        drop(batches);
-        let placed = self.placed.clone();
-        let (this, all) = placed
-            .run(move || {
-                let fetch = self.sort.fetch().unwrap_or(usize::MAX);
-                let all = self.first(&all, fetch);
-                (self, all)
-            })
-            .await?;
-        this.memory.free();
-        Ok((this, all?))
-    }
-
     /// The first rows of a batch, in order.
     fn first(&mut self, batch: &RecordBatch, k: usize) -> Result<RecordBatch> {
-        let order = self.order(batch, k)?;
-        let columns = batch.columns().iter().map(|c| Ok(take(c.as_ref(), &order, None)?));
-        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(order.len()));
-        Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+        let rows = batch.num_rows();
+        match self.order(batch, k)? {
+            Ok(order) => taken(batch, &order),
+            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
+                let half = rows / 2;
+                let a = self.first(&batch.slice(0, half), k)?;
+                let b = self.first(&batch.slice(half, rows - half), k)?;
+                let both = concat_batches(&batch.schema(), [&a, &b])?;
+                match both.num_rows() < rows {
+                    true => self.first(&both, k),
+                    false => Err(self.failed(e)),
+                }
+            }
+            Err(e) => Err(self.failed(e)),
+        }
     }
 
-    /// The numbers of the first `k` rows, in order.
-    fn order(&mut self, batch: &RecordBatch, k: usize) -> Result<UInt32Array> {
+    /// The numbers of the first `k` rows, in order. The inner error is the device's.
+    fn order(&mut self, batch: &RecordBatch, k: usize) -> Result<Result<UInt32Array, KernelError>> {
         let began = Instant::now();
         let (mut keys, mut arrays) = (Vec::new(), Vec::new());
         for (column, key) in self.sort.expr().iter().enumerate() {
@@ -196,8 +277,9 @@ impl Sorter {
             arrays.push(values);
         }
         let order = self.on_device(arrays, batch.num_rows(), &keys, k);
-        let order = order.map_err(|e| self.failed(e))?;
-        self.metrics.kernel(&self.placed, "sort", began, batch.num_rows());
+        if order.is_ok() {
+            self.metrics.kernel(&self.placed, "sort", began, batch.num_rows());
+        }
         Ok(order)
     }
 
@@ -221,6 +303,29 @@ impl Sorter {
         let words = read_words(&mut **queue, &order, n)?;
         Ok(UInt32Array::new(ScalarBuffer::new(words, 0, n), None))
     }
+}
+
+/// Work of a sort on its device.
+async fn placed_run<T: Send + 'static>(
+    mut sorter: Sorter,
+    work: impl FnOnce(&mut Sorter) -> Result<T> + Send + 'static,
+) -> Result<(Sorter, T)> {
+    let placed = sorter.placed.clone();
+    let (sorter, result) = placed
+        .run(move || {
+            let result = work(&mut sorter);
+            (sorter, result)
+        })
+        .await?;
+    Ok((sorter, result?))
+}
+
+/// Rows of a batch by their numbers.
+fn taken(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
+    let columns = batch.columns().iter().map(|c| Ok(take(c.as_ref(), rows, None)?));
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
 }
 
 /// Key columns on the device, texts as their ranks among those at hand; and the reservation
@@ -335,31 +440,32 @@ impl ExecutionPlan for DeviceSortExec {
             phys_type(&ty).map_or(16, |ty| ty.wide_bytes() + 1)
         });
         let mut input = coalesce(input, &self.placed, widths.collect());
-        let batch_rows = context.session_config().batch_size();
         let metrics = DeviceMetrics::new(&self.metrics, partition);
+        let consumer = MemoryConsumer::new(OPERATOR).with_can_spill(self.sort.fetch().is_none());
         let mut sorter = Sorter {
             sort: Arc::clone(&self.sort),
             placed: self.placed.clone(),
             metrics: metrics.clone(),
-            memory: MemoryConsumer::new(OPERATOR).register(context.memory_pool()),
+            memory: consumer.register(context.memory_pool()),
+            context,
+            partition,
+            counts: self.metrics.clone(),
             queue: None,
             batches: Vec::new(),
             rows: 0,
+            runs: Runs::new(schema, self.sort.expr().clone()),
             taken: 0,
         };
-        let fetch = self.sort.fetch();
         let rows = stream::once(async move {
             while let Some(batch) = input.try_next().await? {
                 sorter = sorter.add(batch).await?;
             }
-            let (sorter, all) = sorter.ordered().await?;
-            let expected = sorter.taken.min(fetch.unwrap_or(usize::MAX));
-            debug_assert_eq!(all.num_rows(), expected, "a sort keeps its rows");
-            metrics.baseline.output_rows().add(all.num_rows());
-            let pieces: Vec<_> = super::download::slices(all, batch_rows).map(Ok).collect();
-            Ok::<_, DataFusionError>(stream::iter(pieces))
+            sorter.finish().await
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows.try_flatten())))
+        let rows = rows.try_flatten().inspect_ok(move |batch| {
+            metrics.baseline.output_rows().add(batch.num_rows());
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -308,7 +308,10 @@ impl ExecutionPlan for DeviceTopKPerGroupExec {
             placed: self.placed.clone(),
             dropped: metrics.counter("dropped_rows".to_string()),
             metrics: metrics.clone(),
-            memory: MemoryConsumer::new(OPERATOR).register(context.memory_pool()),
+            // Rows that are held can be passed on.
+            memory: MemoryConsumer::new(OPERATOR)
+                .with_can_spill(true)
+                .register(context.memory_pool()),
             queue: None,
             pending: Vec::new(),
             rows: 0,

@@ -18,7 +18,7 @@ use datafusion::{
 use super::copy::count;
 use crate::{
     error::{FrameError, Result},
-    execute,
+    execute::{self, Engine},
     read::{self, FileFormat, ReadOptions},
     session::Session,
     statement::RunOptions,
@@ -89,7 +89,7 @@ async fn cut_one(
         Arc::clone(sink.file_type),
         options,
     );
-    let state = in_order(session.state(false), each);
+    let state = in_order(session.state(Engine::Host), each);
     let finished = execute::with_state(&state, &LogicalPlan::Copy(copy), run).await?;
     let written = count(&finished);
     if written != rows {

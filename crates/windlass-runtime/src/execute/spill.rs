@@ -5,28 +5,19 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
-use tempfile::TempDir;
-
-use crate::graph::{Value, value::Codec};
+use crate::{
+    graph::{Value, value::Codec},
+    scratch::ScratchFolder,
+};
 
 /// How the folders of executors begin.
 const PREFIX: &str = "windlass-tasks-";
 
-/// The file in such a folder that its process has locked. Locks go with their process, on
-/// other hosts and in other containers too.
-const LOCK: &str = "lock";
-
 /// The folder of one executor.
 #[derive(Debug)]
-pub(crate) struct SpillFolder {
-    folder: TempDir,
-    /// Held as long as the folder is in use.
-    _lock: File,
-    next: AtomicU64,
-}
+pub(crate) struct SpillFolder(ScratchFolder);
 
 /// A result on disk; the file goes with it.
 #[derive(Debug)]
@@ -39,19 +30,13 @@ pub(crate) struct SpillFile {
 impl SpillFolder {
     /// A new folder in `parent`, from which those of dead processes are removed.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
-        fs::create_dir_all(parent)?;
-        remove_abandoned(parent)?;
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        let lock = File::create_new(folder.path().join(LOCK))?;
-        lock.lock()?;
-        Ok(Self { folder, _lock: lock, next: AtomicU64::new(0) })
+        ScratchFolder::new(parent, PREFIX).map(Self)
     }
 
     /// Writes a value.
     pub(crate) fn write(&self, value: &Value) -> Result<SpillFile, String> {
         let codec = value.codec().ok_or("a value that cannot spill was to be written")?;
-        let name = format!("{}.bin", self.next.fetch_add(1, Ordering::Relaxed));
-        let file = SpillFile { path: self.folder.path().join(name), codec, bytes: value.bytes() };
+        let file = SpillFile { path: self.0.file("bin"), codec, bytes: value.bytes() };
         match write(&file.path, value) {
             Ok(()) => Ok(file),
             Err(e) => Err(format!(
@@ -138,23 +123,6 @@ fn write(path: &Path, value: &Value) -> io::Result<()> {
     })
 }
 
-/// Removes the folders of processes that are gone.
-fn remove_abandoned(parent: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(parent)? {
-        let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX)) {
-            continue;
-        }
-        // One without a lock is being made.
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
-        if lock.try_lock().is_ok() {
-            // Another process may do the same; that it is gone is what counts.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,19 +176,5 @@ mod tests {
             fs::write(&file.path, &bytes[..damage]).unwrap();
             assert!(file.read().unwrap_err().contains(".bin"));
         }
-    }
-
-    #[test]
-    fn folders_of_dead_processes_go() {
-        let parent = tempfile::tempdir().unwrap();
-        let dead = parent.path().join(format!("{PREFIX}dead"));
-        fs::create_dir(&dead).unwrap();
-        fs::write(dead.join(LOCK), "").unwrap();
-        fs::write(dead.join("0.bin"), "left").unwrap();
-        let other = parent.path().join("other");
-        fs::create_dir(&other).unwrap();
-        let first = SpillFolder::new(parent.path()).unwrap();
-        let _second = SpillFolder::new(parent.path()).unwrap();
-        assert!(!dead.exists() && other.exists() && first.folder.path().exists());
     }
 }

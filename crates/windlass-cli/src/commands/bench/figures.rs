@@ -99,6 +99,8 @@ pub(crate) struct QuestionFigures {
     pub(crate) fastest_peer: Option<String>,
     /// Why the query ran again on the CPU, if it did.
     pub(crate) fallback: Option<String>,
+    /// Bytes that went to disk in our last run.
+    pub(crate) spilled_bytes: u64,
     /// Our operators in the last run.
     pub(crate) operators: Vec<Operator>,
 }

@@ -145,7 +145,7 @@ fn one_question(
 ) -> Result<QuestionFigures> {
     let mut out = QuestionFigures { question: question.name.to_string(), ..Default::default() };
     let mut ours = EngineFigures { engine: OURS.to_string(), ..Default::default() };
-    let here = match ours::run(engine, question, common.runs) {
+    let here = match ours::run(engine, question, common.runs, path) {
         Ok(ran) => {
             ran.write(path)?;
             note_ours(&mut out, &mut ours, &ran);
@@ -202,9 +202,10 @@ fn note_ours(out: &mut QuestionFigures, ours: &mut EngineFigures, ran: &Ran) {
     ours.seconds = ran.seconds.iter().copied().min_by(f64::total_cmp);
     ours.all_seconds.clone_from(&ran.seconds);
     ours.cpu_seconds = ran.cpu_seconds.iter().copied().min_by(f64::total_cmp);
-    ours.rows = Some(ran.rows());
+    ours.rows = Some(ran.rows);
     ours.peak_bytes = ran.peak_bytes;
     out.fallback.clone_from(&ran.stats.fallback);
+    out.spilled_bytes = ran.stats.spilled_bytes;
     let operator = |o: &windlass::OperatorStats| Operator {
         name: o.name.clone(),
         device: o.device.clone(),

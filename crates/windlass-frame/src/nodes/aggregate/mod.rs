@@ -18,7 +18,10 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 
-use self::run::{Again, Output, Run, Worker};
+use self::{
+    run::{Again, Output, Run, Worker},
+    spilled::Divided,
+};
 use super::{
     DeviceItem, DeviceNode, DeviceStream, HostChain, Placed, Uploaded, download::to_host,
     metrics::DeviceMetrics,
@@ -26,6 +29,7 @@ use super::{
 use crate::{batch::DictionarySet, lower::AggregatePlan};
 
 mod run;
+mod spilled;
 
 /// What an aggregation on a device stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +66,9 @@ impl fmt::Display for Stage {
 ///   (source)
 /// ```
 ///
-/// The groups come out on the host. When the device fails, the CPU operators start again
-/// from the source; where only one of several partitions is aggregated here the source
+/// The groups come out on the host. Where they do not fit in the device's memory, or in what is
+/// left of the memory limit, the rows are read again and go to disk by their keys. When the
+/// device fails otherwise, the CPU operators start again from the source; where only one of several partitions is aggregated here the source
 /// cannot be read again (its partitions share their work), nor where a join on the device
 /// gives the rows, and the node fails with [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
@@ -77,6 +82,8 @@ pub struct DeviceAggregateExec {
     limit: Option<usize>,
     properties: Arc<PlanProperties>,
     dictionaries: OnceLock<Arc<DictionarySet>>,
+    /// Times that the rows were divided by their keys already.
+    round: usize,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -113,6 +120,7 @@ impl DeviceAggregateExec {
             limit,
             properties,
             dictionaries,
+            round: 0,
             metrics,
         })
     }
@@ -194,7 +202,11 @@ impl DeviceNode for DeviceAggregateExec {
         let run = Run { worker, uploads };
         let again = self.again()?;
         let limit = self.limit.unwrap_or(usize::MAX);
-        let items = stream::once(run.finish(again, partition, context)).try_flatten();
+        let divided = match &again {
+            Some(again) => Divided::of(self, again)?,
+            None => None,
+        };
+        let items = stream::once(run.finish(again, divided, partition, context)).try_flatten();
         // No more groups than wanted; which of them is free.
         let items = items.scan(limit, |left, item| {
             future::ready(match item {

@@ -26,6 +26,7 @@ use super::{
         metrics::DeviceMetrics, upload::upload_one,
     },
     Stage,
+    spilled::Divided,
 };
 use crate::{batch::DictionarySet, lower::AggregatePlan};
 
@@ -48,6 +49,7 @@ impl Run {
     pub(super) async fn finish(
         self,
         again: Option<Again>,
+        divided: Option<Divided>,
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
@@ -61,9 +63,13 @@ impl Run {
             let batch = self.worker.aggregate(uploads).await?;
             batch.map(|batch| stream::once(future::ready(Ok(batch))).boxed())
         };
-        match result {
-            Ok(batches) => Ok(batches),
-            Err(e) => {
+        match (result, divided) {
+            (Ok(batches), _) => Ok(batches),
+            (Err(e), Some(divided)) if is_out_of_memory(&e) => {
+                tracing::debug!(error = %e, "DeviceAggregateExec: through files");
+                divided.groups(context).await
+            }
+            (Err(e), _) => {
                 metrics.fallback(&placed, "DeviceAggregateExec", &e);
                 let Some((chain, source)) = again else {
                     return Err(failure(&placed, e).into());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, compute::concat_batches};
 use datafusion::{
     error::Result,
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
@@ -15,9 +15,14 @@ use windlass_kernels::{
 use super::{
     OPERATOR, Parts,
     shape::Shape,
-    shared::{Visited, all_rows},
+    shared::Visited,
+    spilled::{Spilled, ToDisk},
 };
-use crate::nodes::{failure::failed, keys::KeyEvaluator, metrics::DeviceMetrics};
+use crate::nodes::{
+    failure::{failed, is_out_of_memory},
+    keys::KeyEvaluator,
+    metrics::DeviceMetrics,
+};
 
 /// The build side, made once and shared by the partitions that probe it.
 #[derive(Debug)]
@@ -33,21 +38,79 @@ pub(super) struct Built {
     _memory: MemoryReservation,
 }
 
-/// Builds from the streams of the build side's partitions, for `probing` partitions.
+/// What is made of a build side.
+#[derive(Debug)]
+pub(super) enum BuildSide {
+    Held(Arc<Built>),
+    Spilled(Arc<Spilled>),
+}
+
+/// Rows of a batch on their way to disk that were one batch already. DataFusion's batch size.
+const PIECE_ROWS: usize = 8192;
+
+/// Reads the streams of the build side's partitions, for `probing` partitions: into a table, or
+/// into files where memory has no room for it.
 pub(super) async fn build(
     parts: Parts,
     streams: Vec<SendableRecordBatchStream>,
     memory: MemoryReservation,
     metrics: DeviceMetrics,
     probing: usize,
-) -> Result<Built> {
-    let batch = all_rows(streams, &parts.join.left().schema(), &memory).await?;
+    to_disk: ToDisk,
+) -> Result<BuildSide> {
+    let batch = match to_disk.collect_all(streams, &memory).await? {
+        Ok((batches, kept)) => {
+            let batch = concat_batches(&parts.join.left().schema(), &batches)?;
+            // The rows are held once: the pieces go.
+            drop((batches, kept));
+            match memory.try_grow(batch.get_array_memory_size()) {
+                Ok(()) => batch,
+                Err(_) if to_disk.can() => return through_files(&to_disk, &batch),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(files) => return Ok(BuildSide::Spilled(Arc::new(Spilled::new(files)))),
+    };
+    let (join, tells) = (Arc::clone(&parts.join), parts.tells);
+    match table(parts, &batch, &metrics).await? {
+        Ok((table, keys, visited)) => {
+            tells.publish_of(&join, &batch)?;
+            let probing = AtomicUsize::new(probing);
+            let rows = batch.num_rows();
+            tracing::debug!(rows, "{OPERATOR}: built");
+            let built = Built { batch, table, keys, visited, probing, _memory: memory };
+            Ok(BuildSide::Held(Arc::new(built)))
+        }
+        Err(e) if is_out_of_memory(&e) && to_disk.can() => {
+            tracing::debug!(error = %e, "{OPERATOR}: through files");
+            through_files(&to_disk, &batch)
+        }
+        Err(e) => Err(failed(&to_disk.parts().placed, &metrics, OPERATOR, e)),
+    }
+}
+
+/// Rows that were in one batch already.
+fn through_files(to_disk: &ToDisk, batch: &RecordBatch) -> Result<BuildSide> {
+    let rows = batch.num_rows();
+    let pieces = (0..rows).step_by(PIECE_ROWS);
+    let files = to_disk.all(pieces.map(|at| batch.slice(at, PIECE_ROWS.min(rows - at))))?;
+    Ok(BuildSide::Spilled(Arc::new(Spilled::new(files))))
+}
+
+/// A table, the keys of the probe side, and which rows have a pair.
+type Table = (JoinTable, KeyEvaluator, Option<Visited>);
+
+/// The table of a build side. The outer error is not the device's.
+async fn table(
+    parts: Parts,
+    batch: &RecordBatch,
+    metrics: &DeviceMetrics,
+) -> Result<Result<Table, KernelError>> {
     let shape = Arc::clone(&parts.shape);
     let placed = parts.placed.clone();
     let host = batch.clone();
-    let (join, metrics_of) = (Arc::clone(&parts.join), metrics.clone());
-    let tells = parts.tells;
-    let made = placed
+    let metrics_of = metrics.clone();
+    placed
         .run(move || {
             let began = std::time::Instant::now();
             let keys = KeyEvaluator::new(&parts.placed, &parts.left_keys);
@@ -74,12 +137,7 @@ pub(super) async fn build(
             let visited = by_filter.then(|| Visited::none(host.num_rows()));
             Ok::<_, KernelError>((table, keys, visited))
         })
-        .await?;
-    let (table, keys, visited) = made.map_err(|e| failed(&placed, &metrics, OPERATOR, e))?;
-    tells.publish_of(&join, &batch)?;
-    let probing = AtomicUsize::new(probing);
-    tracing::debug!(rows = batch.num_rows(), device = %placed.name(), "{OPERATOR}: built");
-    Ok(Built { batch, table, keys, visited, probing, _memory: memory })
+        .await
 }
 
 /// Which build rows the table marks: where the join's filter decides, the host does.

@@ -10,6 +10,7 @@
 //! | `probe` | its probe side |
 //! | `shape` | what a join gives: its kind and columns |
 //! | `shared` | a side made once, and the batches of the other |
+//! | `spilled` | both sides in files, where memory has no room for the build side |
 //! | [`resident`] | [`ResidentHashJoinExec`]: the rows on the device too |
 //! | `tell` | what the scans of the probe side are told of the keys |
 
@@ -34,7 +35,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use parking_lot::Mutex;
 
 use super::{Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, upload::coalesce};
@@ -48,16 +49,18 @@ mod probe;
 pub mod resident;
 mod shape;
 mod shared;
+mod spilled;
 mod tell;
 
 pub use nested_loop::DeviceNestedLoopJoinExec;
 pub use pair_test::PairTest;
 pub use resident::ResidentHashJoinExec;
 
-use build::Built;
+use build::BuildSide;
 use probe::Prober;
 use shape::Shape;
 use shared::{Making, Worker, making, results};
+use spilled::{Ticket, ToDisk, Writing};
 use tell::Tells;
 
 /// The node's name, in errors and events.
@@ -81,7 +84,8 @@ const GPU_PAIRS: usize = 1 << 20;
 /// side is read from all its partitions and shared by all that
 /// probe. Only where the plan keeps its exchanges by key (`PlacementOptions::collapse` off)
 /// and unmatched build rows come out has each partition a table of its own. The join's
-/// filter is evaluated on the host for the pairs found.
+/// filter is evaluated on the host for the pairs found. A build side that the memory limit, or
+/// the device's memory, has no room for goes to disk, and so does the probe side then.
 ///
 /// Its rows are those of DataFusion's `HashJoinExec` in the order of the probe side; float
 /// keys match by value (-0.0 and 0.0, any NaN and any NaN). A device's failure is a
@@ -89,8 +93,15 @@ const GPU_PAIRS: usize = 1 << 20;
 #[derive(Debug)]
 pub struct DeviceHashJoinExec {
     parts: Parts,
-    shared: Mutex<Option<Making<Built>>>,
+    shared: Mutex<Option<Building>>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// A build side in the making, and the partitions that are to probe it.
+#[derive(Debug, Clone)]
+struct Building {
+    side: Making<BuildSide>,
+    writing: Arc<Writing>,
 }
 
 /// What a build needs, cheap to clone.
@@ -105,6 +116,8 @@ struct Parts {
     max_pairs: usize,
     /// What the scans of the probe side take of the keys of the build side.
     tells: Tells,
+    /// Times that the rows were divided by their keys already.
+    round: usize,
 }
 
 /// An inner join of all pairs with equal keys, and a filter over it.
@@ -178,7 +191,8 @@ impl DeviceHashJoinExec {
         let JoinKeys { left: left_keys, right: right_keys } = keys;
         let tells = Tells::of(&join);
         let join = Arc::new(join);
-        let parts = Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells };
+        let parts =
+            Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells, round: 0 };
         Self { parts, shared: Mutex::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 
@@ -243,14 +257,17 @@ impl DeviceHashJoinExec {
         partitions: std::ops::Range<usize>,
         probing: usize,
         metrics: &DeviceMetrics,
+        to_disk: ToDisk,
         context: &Arc<TaskContext>,
-    ) -> Result<Making<Built>> {
+    ) -> Result<Building> {
         let left = self.parts.join.left();
         let streams = partitions.map(|p| left.execute(p, Arc::clone(context)));
-        let memory = MemoryConsumer::new(OPERATOR).register(context.memory_pool());
+        let consumer = MemoryConsumer::new(OPERATOR).with_can_spill(true);
+        let memory = consumer.register(context.memory_pool());
         let streams = streams.collect::<Result<_>>()?;
-        let built = build::build(self.parts.clone(), streams, memory, metrics.clone(), probing);
-        Ok(making(built))
+        let (parts, metrics) = (self.parts.clone(), metrics.clone());
+        let built = build::build(parts, streams, memory, metrics, probing, to_disk);
+        Ok(Building { side: making(built), writing: Writing::new(probing) })
     }
 
     /// The build side for a partition.
@@ -258,13 +275,14 @@ impl DeviceHashJoinExec {
         &self,
         partition: usize,
         metrics: &DeviceMetrics,
+        to_disk: ToDisk,
         context: &Arc<TaskContext>,
-    ) -> Result<Making<Built>> {
+    ) -> Result<Building> {
         let join = &self.parts.join;
         let apart = *join.partition_mode() == PartitionMode::Partitioned
             && self.parts.shape.ends_with_build_rows();
         if apart {
-            return self.start(partition..partition + 1, 1, metrics, context);
+            return self.start(partition..partition + 1, 1, metrics, to_disk, context);
         }
         let mut shared = self.shared.lock();
         if let Some(building) = &*shared {
@@ -272,26 +290,35 @@ impl DeviceHashJoinExec {
         }
         let left = join.left().output_partitioning().partition_count();
         let probing = join.right().output_partitioning().partition_count();
-        let building = self.start(0..left, probing, metrics, context)?;
+        let building = self.start(0..left, probing, metrics, to_disk, context)?;
         Ok(shared.insert(building).clone())
     }
 }
 
 /// The result of one partition, batch by batch.
 async fn probe(
-    parts: Parts,
-    building: Making<Built>,
+    side: Making<BuildSide>,
+    ticket: Ticket,
     right: SendableRecordBatchStream,
     metrics: DeviceMetrics,
     batch_rows: usize,
-) -> Result<impl futures::Stream<Item = Result<RecordBatch>>> {
-    let built = building.await.map_err(DataFusionError::Shared)?;
+    to_disk: ToDisk,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let side = side.await.map_err(DataFusionError::Shared)?;
+    let parts = to_disk.parts();
+    let built = match &*side {
+        BuildSide::Held(built) => Arc::clone(built),
+        BuildSide::Spilled(spilled) => {
+            let spilled = Arc::clone(spilled);
+            return Ok(to_disk.probe(spilled, right, ticket).await?.boxed());
+        }
+    };
     let idle = built.batch.num_rows() == 0 && parts.shape.needs_build_rows();
     let widths = parts.right_keys.input.columns.iter().map(|c| c.ty.wide_bytes() + 1);
     let right = coalesce(right, &parts.placed, widths.collect());
-    let worker = Worker::new(parts.placed, metrics, OPERATOR, batch_rows);
-    let prober = Prober { worker, shape: parts.shape, built };
-    Ok(results(right, (!idle).then_some(prober)))
+    let worker = Worker::new(parts.placed.clone(), metrics, OPERATOR, batch_rows);
+    let prober = Prober { worker, shape: Arc::clone(&parts.shape), built };
+    Ok(results(right, (!idle).then_some(prober)).boxed())
 }
 
 impl DisplayAs for DeviceHashJoinExec {
@@ -371,10 +398,12 @@ impl ExecutionPlan for DeviceHashJoinExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = DeviceMetrics::new(&self.metrics, partition);
-        let building = self.building(partition, &metrics, &context)?;
+        let to_disk = ToDisk::new(&self.parts, &self.metrics, partition, &context);
+        let building = self.building(partition, &metrics, to_disk.clone(), &context)?;
+        let ticket = building.writing.ticket();
         let right = self.parts.join.right().execute(partition, Arc::clone(&context))?;
         let batch_rows = context.session_config().batch_size();
-        let rows = probe(self.parts.clone(), building, right, metrics, batch_rows);
+        let rows = probe(building.side, ticket, right, metrics, batch_rows, to_disk);
         let rows = stream::once(rows).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }

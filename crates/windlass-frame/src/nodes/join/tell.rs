@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::{
+    common::ScalarValue,
     error::Result,
     functions_aggregate::min_max::{MaxAccumulator, MinAccumulator},
     logical_expr::{Accumulator, Operator},
@@ -32,6 +33,19 @@ pub(super) enum Tells {
 /// The scans' filter that a join tells its keys to, where DataFusion has planned for one.
 fn target(produced: &[Arc<dyn PhysicalExpr>]) -> Option<&DynamicFilterPhysicalExpr> {
     produced.iter().find_map(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>())
+}
+
+/// Keys with the same bounds as these, and a null if there is one.
+pub(super) fn bounds(keys: &ArrayRef) -> Result<ArrayRef> {
+    let ty = keys.data_type();
+    let (mut min, mut max) = (MinAccumulator::try_new(ty)?, MaxAccumulator::try_new(ty)?);
+    min.update_batch(&[Arc::clone(keys)])?;
+    max.update_batch(&[Arc::clone(keys)])?;
+    let mut values = vec![min.evaluate()?, max.evaluate()?];
+    if keys.null_count() > 0 {
+        values.push(ScalarValue::try_new_null(ty)?);
+    }
+    ScalarValue::iter_to_array(values)
 }
 
 impl Tells {

@@ -11,7 +11,8 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
-    compute::concat_batches,
+    compute::{concat_batches, partition},
+    datatypes::SchemaRef,
 };
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
@@ -22,17 +23,19 @@ use datafusion::{
     },
     physical_expr::OrderingRequirements,
     physical_plan::{
-        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
-        PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
+        ExecutionPlanProperties, InputDistributionRequirements, PhysicalExpr, PlanProperties,
+        ReplaceChildrenOptions,
         metrics::{ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use windlass_kernels::KernelError;
 
 use super::{Placed, chain::one_line, failure::failed, metrics::DeviceMetrics};
+use crate::spill::{rest::rest, rows::one_form};
 
 mod compute;
 mod plan;
@@ -43,6 +46,10 @@ pub use plan::WindowPlan;
 use compute::Failure;
 
 const OPERATOR: &str = "DeviceWindowExec";
+
+/// How often the rows of a batch are in memory until their windows are computed: as they came,
+/// in one batch, and their keys and new columns.
+const COPIES: usize = 3;
 
 /// Window functions over rows that are sorted by the partitions' keys and the window's order.
 ///
@@ -58,8 +65,9 @@ const OPERATOR: &str = "DeviceWindowExec";
 ///
 /// Only keys and arguments travel; a value of another row (`LAG`, `FIRST_VALUE`) comes back as
 /// its row's number, so arguments of any type do. The rows of a partition of the plan are held
-/// until all are there. A device's failure is a [`DeviceFailure`](super::DeviceFailure), and so are rows that do not
-/// fit the memory limit: DataFusion's operator may need fewer at a time.
+/// until all are there, or as many windows' partitions of them as memory has room for; where it
+/// has none for one of these, DataFusion's operator takes over, which may need fewer rows at a
+/// time. A device's failure is a [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceWindowExec {
     window: Arc<dyn ExecutionPlan>,
@@ -98,32 +106,128 @@ impl Collector {
         failed(&self.placed, &self.metrics, OPERATOR, e)
     }
 
-    fn add(&mut self, batch: RecordBatch) -> Result<()> {
-        if self.memory.try_grow(batch.get_array_memory_size()).is_err() {
-            let reason = "the rows of its partitions pass the memory limit".into();
-            return Err(
-                self.failed(KernelError::Unsupported { device: self.placed.name(), reason })
-            );
-        }
+    /// Holds a batch; whether there was memory for it.
+    fn hold(&mut self, batch: RecordBatch) -> bool {
+        let room = self.memory.try_grow(COPIES * batch.get_array_memory_size()).is_ok();
         self.batches.push(batch);
-        Ok(())
+        room
     }
 
-    /// All rows with the columns of the functions; `None` without rows.
-    fn columns(&self) -> Result<Option<(RecordBatch, Vec<ArrayRef>)>> {
-        let Some(first) = self.batches.first() else { return Ok(None) };
-        let all = concat_batches(&first.schema(), &self.batches)?;
+    /// All rows held, in one batch, and none held any more.
+    fn all(&mut self) -> Result<Option<RecordBatch>> {
+        let batches = std::mem::take(&mut self.batches);
+        let Some(first) = batches.first() else { return Ok(None) };
+        Ok(Some(concat_batches(&first.schema(), &batches)?))
+    }
+
+    /// Takes the rows whose windows' partitions are whole; those of the last, to which more may
+    /// come, stay. `None` where there is no other.
+    fn whole(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(all) = self.all()? else { return Ok(None) };
+        let keys = self.plan.partition.iter().map(|key| {
+            let key = key.evaluate(&all)?.into_array(all.num_rows())?;
+            Ok(one_form(key))
+        });
+        let keys: Vec<ArrayRef> = keys.collect::<Result<_>>()?;
+        let last = match keys.is_empty() {
+            true => 0,
+            false => partition(&keys)?.ranges().last().map_or(0, |last| last.start),
+        };
+        let rest = all.slice(last, all.num_rows() - last);
+        self.memory.free();
+        // A copy: a slice would hold all rows.
+        self.batches.push(concat_batches(&all.schema(), [&rest])?);
+        Ok((last > 0).then(|| all.slice(0, last)))
+    }
+
+    /// The rows with the columns of the functions.
+    fn columns(&self, all: RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
         let began = Instant::now();
         let mut queue =
             self.placed.device.queue().map_err(|e| self.failed(KernelError::from(e)))?;
-        let columns = compute::columns(&self.placed, &mut *queue, &self.plan, &all);
-        let columns = columns.map_err(|e| match e {
+        let new = compute::columns(&self.placed, &mut *queue, &self.plan, &all);
+        let new = new.map_err(|e| match e {
             Failure::Device(e) => self.failed(e),
             Failure::Query(e) => e,
         })?;
-        self.metrics.kernel(&self.placed, "window", began, all.num_rows());
-        Ok(Some((all, columns)))
+        let rows = all.num_rows();
+        self.metrics.kernel(&self.placed, "window", began, rows);
+        self.metrics.baseline.output_rows().add(rows);
+        let columns = all.columns().iter().cloned().chain(new).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
+}
+
+/// What comes next of a partition's result.
+enum Next {
+    /// Rows are read and held.
+    Read(SendableRecordBatchStream, Collector),
+    /// DataFusion's operator gives the rest.
+    TakenOver(SendableRecordBatchStream),
+    End,
+}
+
+/// The rows of one partition, as many at a time as there is memory for.
+fn windows(
+    input: SendableRecordBatchStream,
+    collector: Collector,
+    window: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let schema = window.schema();
+    let batch_rows = context.session_config().batch_size();
+    let next = Next::Read(input, collector);
+    let batches = stream::try_unfold(next, move |next| {
+        let (schema, window) = (Arc::clone(&schema), Arc::clone(&window));
+        let context = Arc::clone(&context);
+        async move {
+            let (mut input, mut collector) = match next {
+                Next::End => return Ok(None),
+                Next::TakenOver(mut rest) => {
+                    let batch = rest.try_next().await?;
+                    return Ok(batch.map(|batch| (batch, Next::TakenOver(rest))));
+                }
+                Next::Read(input, collector) => (input, collector),
+            };
+            let whole = loop {
+                match input.try_next().await? {
+                    Some(batch) if batch.num_rows() == 0 => {}
+                    Some(batch) => {
+                        if collector.hold(batch) {
+                            continue;
+                        }
+                        if let Some(whole) = collector.whole()? {
+                            break Some((whole, true));
+                        }
+                        let order = window.children()[0].output_ordering().cloned();
+                        let rest = rest(std::mem::take(&mut collector.batches), input, order)?;
+                        tracing::debug!("{OPERATOR}: a window's partition does not fit");
+                        let over = window.replace_children(vec![rest], recomputed())?;
+                        let rest = over.execute(0, context)?;
+                        let none = RecordBatch::new_empty(schema);
+                        return Ok(Some((none, Next::TakenOver(rest))));
+                    }
+                    None => break collector.all()?.map(|all| (all, false)),
+                }
+            };
+            let Some((whole, more)) = whole else { return Ok(None) };
+            let placed = collector.placed.clone();
+            let computed = move || (collector.columns(whole, schema), collector);
+            let (batch, collector) = placed.run(computed).await?;
+            let next = if more { Next::Read(input, collector) } else { Next::End };
+            Ok::<_, DataFusionError>(Some((batch?, next)))
+        }
+    });
+    let pieces = batches.map_ok(move |batch| {
+        let pieces: Vec<_> = super::download::slices(batch, batch_rows).map(Ok).collect();
+        stream::iter(pieces)
+    });
+    pieces.try_flatten()
+}
+
+fn recomputed() -> ReplaceChildrenOptions {
+    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
 }
 
 impl DisplayAs for DeviceWindowExec {
@@ -198,37 +302,18 @@ impl ExecutionPlan for DeviceWindowExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let mut input = self.window.children()[0].execute(partition, Arc::clone(&context))?;
-        let metrics = DeviceMetrics::new(&self.metrics, partition);
-        let mut collector = Collector {
+        let input = self.window.children()[0].execute(partition, Arc::clone(&context))?;
+        // Rows that are held can be given up.
+        let consumer = MemoryConsumer::new(OPERATOR).with_can_spill(true);
+        let collector = Collector {
             plan: Arc::clone(&self.plan),
             placed: self.placed.clone(),
-            metrics: metrics.clone(),
-            memory: MemoryConsumer::new(OPERATOR).register(context.memory_pool()),
+            metrics: DeviceMetrics::new(&self.metrics, partition),
+            memory: consumer.register(context.memory_pool()),
             batches: Vec::new(),
         };
-        let (schema, batch_rows) = (self.schema(), context.session_config().batch_size());
-        let rows = stream::once(async move {
-            while let Some(batch) = input.try_next().await? {
-                if batch.num_rows() > 0 {
-                    collector.add(batch)?;
-                }
-            }
-            let placed = collector.placed.clone();
-            let columns = placed.run(move || (collector.columns(), collector)).await?;
-            let (columns, _held) = columns;
-            let mut pieces = Vec::new();
-            if let Some((all, new)) = columns? {
-                let rows = all.num_rows();
-                metrics.baseline.output_rows().add(rows);
-                let columns = all.columns().iter().cloned().chain(new).collect();
-                let options = RecordBatchOptions::new().with_row_count(Some(rows));
-                let all = RecordBatch::try_new_with_options(schema, columns, &options)?;
-                pieces.extend(super::download::slices(all, batch_rows).map(Ok));
-            }
-            Ok::<_, DataFusionError>(stream::iter(pieces))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows.try_flatten())))
+        let rows = windows(input, collector, Arc::clone(&self.window), context);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -1,0 +1,237 @@
+//! Joins, group-bys and sorts of more rows than memory has room for: the rows of a session
+//! without a limit, through files of which none is left.
+
+use std::sync::Arc;
+
+use frame_tests::{folder, rows};
+use windlass::{
+    DeviceSpec, FrameError, JobStats, Session, SessionOptions,
+    arrow::{
+        array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray},
+        compute::concat_batches,
+    },
+};
+
+/// Pseudo-random numbers (Knuth's MMIX generator).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// Rows with a number, keys with nulls (`k` one of `keys`, half of `hot` one value), a text and a
+/// float, of which some are zeros of both signs.
+fn table(n: usize, keys: u64, seed: u64) -> RecordBatch {
+    let mut r = Random(seed);
+    let id: Int64Array = (0..n as i64).map(Some).collect();
+    let some = |r: &mut Random| (r.below(50) > 0).then(|| r.below(keys) as i64);
+    let k: Int64Array = (0..n).map(|_| some(&mut r)).collect();
+    let hot = (0..n).map(|_| if r.below(2) == 0 { 1 } else { r.below(keys) as i64 });
+    let hot: Int64Array = hot.map(Some).collect();
+    let text = |v: i64| format!("a text of more than twelve bytes, {v}");
+    let t: StringArray = (0..n).map(|_| some(&mut r).map(text)).collect();
+    let f = (0..n).map(|_| match r.below(keys) {
+        0 => Some(0.0),
+        1 => Some(-0.0),
+        2 => Some(f64::NAN),
+        3 => None,
+        v => Some(v as f64 / 8.0),
+    });
+    let f: Float64Array = f.collect();
+    let columns: [(&str, ArrayRef); 5] = [
+        ("id", Arc::new(id)),
+        ("k", Arc::new(k)),
+        ("hot", Arc::new(hot)),
+        ("t", Arc::new(t)),
+        ("f", Arc::new(f)),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true))).unwrap()
+}
+
+/// A session on `device` with the tables `a` and `b`, in batches of 1,000 rows.
+fn session(device: &str, rows: [usize; 2], options: SessionOptions) -> Session {
+    let devices: DeviceSpec = device.parse().unwrap();
+    let options =
+        SessionOptions { devices, force_device: true, target_partitions: Some(2), ..options };
+    let session = Session::with_options(options).unwrap();
+    for (name, rows, seed) in [("a", rows[0], 1), ("b", rows[1], 2)] {
+        let all = table(rows, (rows as u64 / 2).max(10), seed);
+        let pieces = (0..rows).step_by(1000).map(|at| all.slice(at, 1000.min(rows - at)));
+        let pieces = pieces.map(|p| concat_batches(&p.schema(), [&p]).unwrap()).collect();
+        session.register(name, &session.from_batches(pieces).unwrap()).unwrap();
+    }
+    session
+}
+
+/// The rows of a query and its figures.
+async fn run(session: &Session, sql: &str) -> (Vec<String>, JobStats) {
+    let frame = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let found = frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    (rows(&found), session.last_stats().unwrap())
+}
+
+/// Joins of every kind, on keys of several types, with and without a condition on pairs.
+const JOINS: &[&str] = &[
+    "select a.id, b.id from a join b on a.k = b.k",
+    "select a.id, b.id, a.t from a join b on a.t = b.t and a.id % 3 < b.id % 4",
+    "select a.id, b.id, a.f from a join b on a.f = b.f",
+    "select a.id, b.id from a left join b on a.k = b.k and a.t < b.t",
+    "select a.id, b.id from a right join b on a.k = b.k and a.id < b.id",
+    "select a.id, b.t from a full join b on a.k = b.k and a.f = b.f",
+    "select id from a where exists (select 1 from b where a.k = b.k and a.id < b.id) or id < 50",
+];
+
+/// Of which little is held.
+const NARROW: &[&str] = &[
+    "select id, t from a where not exists (select 1 from b where a.k = b.k and b.id % 3 = 0)",
+    "select id, t from a where k in (select k from b where id % 2 = 0)",
+    "select id, f from a where k not in (select k from b where k is not null and id % 2 = 0)",
+    "select count(*) from a where hot in (select hot from b where id % 5 > 0)",
+];
+
+const GROUPS: &[&str] = &[
+    "select k, count(*), sum(id), min(t), max(hot) from a group by k",
+    "select t, count(*), avg(id), count(distinct hot) from a where id % 7 > 0 group by t",
+    "select abs(f), count(*) from a group by f",
+    "select k + 1 as n, t, sum(id), median(id) from a group by k + 1, t",
+    "select distinct k, hot from a",
+];
+
+async fn check(queries: &[&str], device: &str, rows: [usize; 2], limited: SessionOptions) {
+    let temp = folder();
+    let expected = session("cpu", rows, SessionOptions::default());
+    let limited = SessionOptions { temp_dir: Some(temp.path().to_path_buf()), ..limited };
+    let limited = session(device, rows, limited);
+    for sql in queries {
+        let (mut want, _) = run(&expected, sql).await;
+        let (mut got, stats) = run(&limited, sql).await;
+        want.sort_unstable();
+        got.sort_unstable();
+        assert!(want == got, "{sql}: {} rows, expected {}", got.len(), want.len());
+        assert!(stats.spilled_bytes > 0, "{sql} did not spill:\n{}", stats.plan);
+        assert_eq!(stats.fallback, None, "{sql}");
+        if let Some(limit) = limited.options().memory {
+            assert!(stats.peak_host_bytes <= limit as u64, "{sql}: {}", stats.peak_host_bytes);
+        }
+    }
+    drop(limited);
+    no_file_is_left(&temp).await;
+}
+
+/// Tasks that were cancelled, and blocking reads that had begun, end by themselves.
+async fn no_file_is_left(temp: &tempfile::TempDir) {
+    let files = || std::fs::read_dir(temp.path()).unwrap().count();
+    let began = std::time::Instant::now();
+    while files() > 0 && began.elapsed().as_secs() < 20 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(files(), 0, "files are left");
+}
+
+fn memory(bytes: usize) -> SessionOptions {
+    SessionOptions { memory: Some(bytes), ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_of_every_kind_go_through_files() {
+    check(JOINS, "cpu", [40_000, 40_000], memory(2 << 20)).await;
+    check(NARROW, "cpu", [40_000, 40_000], memory(300 << 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_bys_go_through_files() {
+    check(GROUPS, "cpu", [100_000, 1], memory(4 << 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_half_of_the_rows_have_is_sorted() {
+    // All pairs of the hot key are a billion, of which few pass.
+    let sql = ["select a.id, a.t, b.id from a join b on a.hot = b.hot and a.id = b.id + 7 \
+         where a.id % 100 < 2 and b.id % 100 < 95"];
+    check(&sql, "cpu", [60_000, 60_000], memory(1 << 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sorts_go_through_files_and_keep_the_order_of_equal_rows() {
+    let temp = folder();
+    let rows = [100_000, 1];
+    let expected = session("cpu", rows, SessionOptions::default());
+    let limited = memory(6 << 20);
+    let limited = SessionOptions { temp_dir: Some(temp.path().to_path_buf()), ..limited };
+    let limited = session("cpu", rows, limited);
+    for by in ["k, id", "t desc nulls last, id", "f, k, id", "hot, t nulls first, id desc"] {
+        let sql = format!("select id, t from a order by {by}");
+        let ((want, _), (got, stats)) = (run(&expected, &sql).await, run(&limited, &sql).await);
+        assert!(want == got, "{sql}");
+        assert!(stats.spilled_bytes > 0 && stats.fallback.is_none(), "{sql}: {stats:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_with_little_memory_goes_through_files() {
+    let cap = |bytes| SessionOptions { device_memory: Some(bytes), ..Default::default() };
+    check(&JOINS[..4], "cuda-emulated:0", [20_000, 20_000], cap(400 << 10)).await;
+    check(&GROUPS[..2], "cuda-emulated:0", [20_000, 1], cap(600 << 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_order_a_device_cannot_hold_are_sorted_in_parts() {
+    let rows = [60_000, 1];
+    let expected = session("cpu", rows, SessionOptions::default());
+    let options = SessionOptions { device_memory: Some(1 << 20), ..Default::default() };
+    let limited = session("cuda-emulated:0", rows, options);
+    for sql in ["select id from a order by k, id", "select id from a order by f, id limit 900"] {
+        let ((want, _), (got, stats)) = (run(&expected, sql).await, run(&limited, sql).await);
+        assert!(want == got, "{sql}");
+        assert_eq!(stats.fallback, None, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_put_on_disk_is_said() {
+    let temp = folder();
+    let options = SessionOptions {
+        temp_dir: Some(temp.path().to_path_buf()),
+        temp_limit: Some(100 << 10),
+        ..memory(2 << 20)
+    };
+    let limited = session("cpu", [40_000, 40_000], options);
+    for sql in [JOINS[0], "select t from a order by t, id", GROUPS[1]] {
+        let error = limited.sql(sql).await.unwrap().collect().await.unwrap_err();
+        assert!(error.to_string().contains("--temp-limit"), "{sql}: {error}");
+        assert!(!matches!(error, FrameError::Memory(_)), "{sql}: {error:?}");
+    }
+    drop(limited);
+    no_file_is_left(&temp).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_is_dropped_leaves_no_file() {
+    let temp = folder();
+    let options = SessionOptions { temp_dir: Some(temp.path().to_path_buf()), ..memory(2 << 20) };
+    let limited = session("cpu", [40_000, 40_000], options);
+    let files = || {
+        let folders = std::fs::read_dir(temp.path()).unwrap();
+        folders.map(|f| std::fs::read_dir(f.unwrap().path()).unwrap().count()).sum::<usize>()
+    };
+    for sql in [JOINS[0], JOINS[4], GROUPS[1]] {
+        let frame = limited.sql(sql).await.unwrap();
+        let job = tokio::spawn(async move { frame.collect().await.map(drop) });
+        // Until there are files, or it has ended.
+        while files() < 3 && !job.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        job.abort();
+        let _ = job.await;
+        // Blocking reads that had begun end by themselves.
+        let began = std::time::Instant::now();
+        while files() > 1 && began.elapsed().as_secs() < 20 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // The lock.
+        assert_eq!(files(), 1, "{sql}");
+    }
+}
