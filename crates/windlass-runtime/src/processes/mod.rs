@@ -335,3 +335,15 @@ impl RunGraph for ProcessExecutor {
         self.run(graph)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_never_asked_is_told_before_anything_is_started() {
+        let error = ProcessExecutor::new(ProcessOptions::default(), &Functions::new()).unwrap_err();
+        assert!(matches!(error, StartError::NotServed));
+        assert!(error.to_string().contains("Call it at the start of `main`"), "{error}");
+    }
+}

@@ -63,19 +63,60 @@ impl fmt::Display for Size {
     }
 }
 
+/// A death for tests.
+#[cfg(test)]
+pub(crate) fn example() -> WorkerDeath {
+    WorkerDeath {
+        worker: 3,
+        ending: Ending::Signal(9),
+        task: "load[7]".into(),
+        peak_bytes: 1_912_345_678,
+        last_words: String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        graph::{DeviceKind, GraphBuilder, TaskOptions},
+        schedule::{
+            Cause, DeviceProfile,
+            core::{Outcome, Scheduler},
+            job::Job,
+        },
+    };
+
+    #[test]
+    fn deaths_and_retries_are_counted_apart() {
+        let mut g = GraphBuilder::new();
+        let load = g.group("load", TaskOptions::default().retries(2));
+        let task = g.simulated(load, &[]);
+        let mut s = Scheduler::new(None);
+        s.deaths_allowed = 2;
+        let device = s.add_device(DeviceProfile::new("cpu", DeviceKind::Cpu));
+        let job = s.submit(Job::new(Arc::new(g.build(&[task]))));
+        let mut fail = |cause| {
+            let a = s.next(device, 0).expect("it is tried again");
+            s.finish(&a, Outcome::Failed(cause), 0);
+            s.job(job).ended.clone()
+        };
+        let crash = || Cause::Crashed(vec![Arc::new(example())]);
+        for cause in [crash(), Cause::Panicked("no".into()), crash(), Cause::Panicked("no".into())]
+        {
+            assert!(fail(cause).is_none());
+        }
+        let error = fail(crash()).unwrap().unwrap_err().to_string();
+        let one = "worker 3 was killed by signal 9 while running load[7], at 1.9 GB";
+        let all = format!("3 workers died of it, and 2 may: {one}; {one}; {one}");
+        assert_eq!(error, format!("task load[0] failed 5 times: {all}"));
+    }
 
     #[test]
     fn a_death_tells_the_worker_the_signal_the_task_and_the_memory() {
-        let mut death = WorkerDeath {
-            worker: 3,
-            ending: Ending::Signal(9),
-            task: "load[7]".into(),
-            peak_bytes: 1_912_345_678,
-            last_words: String::new(),
-        };
+        let mut death = example();
         let killed = "worker 3 was killed by signal 9 while running load[7], at 1.9 GB";
         assert_eq!(death.to_string(), killed);
         death.last_words = "no such page".into();
