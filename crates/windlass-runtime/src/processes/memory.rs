@@ -49,6 +49,21 @@ fn own_resident() -> Option<u64> {
     Some(text.split(' ').nth(1)?.parse::<u64>().ok()? * page)
 }
 
+/// Where the system ends processes for want of memory, it takes this one before the executor,
+/// which has all results.
+pub(crate) fn be_first_to_go() {
+    /// Half of the scale. A guess: the executor may have more memory than a worker.
+    const SCORE: i32 = 500;
+    const FILE: &str = "/proc/self/oom_score_adj";
+    if cfg!(target_os = "linux")
+        && let Ok(score) = std::fs::read_to_string(FILE)
+        && score.trim().parse::<i32>().is_ok_and(|s| s < SCORE)
+    {
+        // Any process may raise it; where that is forbidden, it stays as it is.
+        let _ = std::fs::write(FILE, SCORE.to_string());
+    }
+}
+
 /// Most bytes of memory that another process, which runs, had.
 pub(crate) fn peak_of(pid: u32) -> u64 {
     let peak = || {

@@ -189,7 +189,13 @@ impl Pool {
             if stopped() {
                 return Err(StartError::Stopped);
             }
-            if let Some(process) = state.idle.pop() {
+            if let Some(mut process) = state.idle.pop() {
+                // One that died since its last task is not this task's affair.
+                if process.has_ended() {
+                    state.pids.remove(&process.number);
+                    state.live -= 1;
+                    continue;
+                }
                 return Ok(Lent { pool: self, process: Some(process) });
             }
             if state.live < self.options.workers {

@@ -113,6 +113,7 @@ impl Functions {
         match channel::connect(&place.to_string_lossy()) {
             Ok(stream) => {
                 forget_variable();
+                memory::be_first_to_go();
                 self.serve(stream)
             }
             Err(why) => {

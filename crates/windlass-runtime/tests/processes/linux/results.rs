@@ -8,7 +8,7 @@ use windlass_runtime::{
     futures::gather,
 };
 
-use crate::{all, executor, options};
+use super::{all, executor, options};
 
 /// A graph of calls with inputs by chance, and what it comes to.
 fn random(seed: u64, run: &impl RunGraph) -> Vec<u64> {
@@ -105,7 +105,7 @@ pub(crate) fn futures_run_in_processes_too() {
     let both = |i: u64| all().mix.call(vec![Delayed::from(i), (&first).into()]);
     let sums: Vec<_> = (0..5).map(|i| client.submit(&both(i))).collect();
     let sums: Vec<u64> = gather(sums).unwrap().iter().map(|x| **x).collect();
-    let expected = |i: u64| crate::functions::mixed(&[i.into(), 3.into()]);
+    let expected = |i: u64| super::functions::mixed(&[i.into(), 3.into()]);
     assert_eq!(sums, (0..5).map(expected).collect::<Vec<_>>());
     // A client keeps the workers.
     drop(executor);
@@ -130,8 +130,8 @@ pub(crate) fn over_tcp_it_is_the_same() {
     assert!(error.contains("was killed by signal 6 while running abort[0], at "), "{error}");
     let pids = executor.workers();
     drop(executor);
-    assert!(pids.iter().all(|(_, pid)| crate::ended(*pid)));
-    assert!(crate::children().is_empty());
+    assert!(pids.iter().all(|(_, pid)| super::ended(*pid)));
+    assert!(super::children().is_empty());
 }
 
 /// Prints what a task costs that does nothing.

@@ -8,7 +8,7 @@ use windlass_runtime::{
     schedule::{Cause, Ending, RunError},
 };
 
-use crate::{all, deaths, executor, kill, number_in, options, until};
+use super::{all, deaths, executor, kill, number_in, options, until};
 
 fn path(folder: &tempfile::TempDir, name: &str) -> String {
     folder.path().join(name).display().to_string()
@@ -26,7 +26,7 @@ pub(crate) fn one_abort_costs_one_try() {
     assert_eq!(*once, 8);
     let mut expected: Vec<_> = (0..20).map(|i: u64| (2 * i).into()).collect();
     expected.push(8.into());
-    assert_eq!(*sum, crate::functions::mixed(&expected));
+    assert_eq!(*sum, super::functions::mixed(&expected));
     let deaths = deaths(&mut events);
     assert_eq!(deaths.len(), 1);
     let (worker, name) = (deaths[0].lane, &deaths[0].name);
@@ -86,7 +86,7 @@ pub(crate) fn a_kill_from_outside_is_told_in_the_exact_form() {
     let (worker, _) = executor.workers().into_iter().find(|w| w.1 == pid).unwrap();
     kill(pid, 9);
     let expected: Vec<_> = (0..10).map(|i: u64| (i * i).into()).collect();
-    assert_eq!(*future.result().unwrap(), crate::functions::mixed(&expected));
+    assert_eq!(*future.result().unwrap(), super::functions::mixed(&expected));
     let deaths = deaths(&mut events);
     assert_eq!(deaths.len(), 1);
     let name = deaths[0].name.clone();
@@ -102,6 +102,16 @@ pub(crate) fn last_words_are_quoted() {
     let error = all().last_words.call(()).compute_on(&executor).unwrap_err().to_string();
     let end = "; its last words were: the disk is on fire | goodbye";
     assert!(error.ends_with(end), "{error}");
+}
+
+pub(crate) fn a_worker_that_dies_with_nothing_to_do_is_no_tasks_fault() {
+    let executor = executor(1);
+    let (worker, pid) = executor.workers()[0];
+    kill(pid, 9);
+    until("its end", || super::ended(pid));
+    assert_eq!(*all().add.call((1, 1)).compute_on(&executor).unwrap(), 2);
+    assert_eq!(executor.counts().failures, 0);
+    assert_eq!(executor.workers()[0].0, worker + 1);
 }
 
 pub(crate) fn an_exit_is_told_by_its_code() {
@@ -131,10 +141,10 @@ pub(crate) fn errors_and_retries_are_as_on_threads() {
     assert_eq!(failure.source().unwrap().to_string(), "no such file");
 
     let options = windlass_runtime::graph::TaskOptions::default().retries(2);
-    let functions = crate::functions::All::new();
+    let functions = super::functions::All::new();
     let (fail, functions) = (functions.fail.options(options), functions.functions);
     let fail = fail.call(("again".to_string(),));
-    let processes = ProcessExecutor::new(crate::options(1), &functions).unwrap();
+    let processes = ProcessExecutor::new(super::options(1), &functions).unwrap();
     let error = fail.compute_on(&processes).unwrap_err().to_string();
     assert_eq!(error, "task fail[0] failed 3 times: again; its inputs: value[0]");
 }
@@ -169,6 +179,6 @@ pub(crate) fn a_worker_with_too_much_memory_is_replaced() {
     // The task that takes too much is done; the worker goes behind it.
     assert_eq!(run(&much), first);
     assert_ne!(run(&little), first);
-    assert!(crate::ended(first));
+    assert!(super::ended(first));
     assert_eq!(executor.counts().failures, 0);
 }

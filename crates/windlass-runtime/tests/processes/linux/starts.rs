@@ -7,7 +7,7 @@ use windlass_runtime::{
     processes::{Functions, ProcessExecutor, ProcessOptions, StartError},
 };
 
-use crate::{all, children, executor, options};
+use super::{all, children, executor, options};
 
 /// What this program does where it should be a worker.
 pub(crate) fn unlike_a_worker(role: &str) -> ExitCode {

@@ -10,7 +10,7 @@ use windlass_runtime::{
     delayed::delayed, graph::TaskOptions, processes::ProcessExecutor, schedule::RunError,
 };
 
-use crate::{all, children, ended, executor, functions::All, kill, number_in, options, until};
+use super::{all, children, ended, executor, functions::All, kill, number_in, options, until};
 
 /// A time-out that is met, and that what is quick does not meet on a busy machine.
 const LIMIT: Duration = Duration::from_millis(2000);
