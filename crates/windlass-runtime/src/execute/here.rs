@@ -20,7 +20,7 @@ use crate::{
 /// Time-outs are tested when a task is done, as nothing can interrupt it.
 ///
 /// # Errors
-/// As [`Executor::run`].
+/// As [`Executor::run`](super::Executor::run).
 pub fn run_synchronous(graph: Graph) -> JobResult {
     run_here(graph, vec![DeviceProfile::new("cpu", DeviceKind::Cpu)], None)
 }

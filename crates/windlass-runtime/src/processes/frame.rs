@@ -57,20 +57,29 @@ pub(crate) struct Frame {
 pub(crate) enum FrameError {
     /// The other side closed the channel.
     Closed,
+    /// It closed it before it read all that was sent; systems that do not tell say `Closed`.
+    Unread,
     /// The channel failed.
     Io(io::Error),
     /// What came is no frame.
     Garbled(String),
 }
 
+impl FrameError {
+    /// Whether the other side is gone.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Closed | Self::Unread)
+    }
+}
+
 impl From<io::Error> for FrameError {
     fn from(e: io::Error) -> Self {
         // The other side may be gone in the middle of a frame, or before all of one was read.
         match e.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::BrokenPipe
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted => Self::Closed,
+            | io::ErrorKind::ConnectionAborted => Self::Unread,
             _ => Self::Io(e),
         }
     }

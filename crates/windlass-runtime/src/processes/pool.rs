@@ -31,6 +31,10 @@ use crate::{
 /// How long a wait for a free worker goes on before it looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(20);
 
+/// Workers in a row that may die before they take a task. A guess: one that is always met is a
+/// fault of the program.
+const UNREAD: u32 = 3;
+
 /// What a pool is made of.
 #[derive(Debug)]
 pub(crate) struct PoolOptions {
@@ -148,14 +152,24 @@ impl Pool {
         let mut parts: Vec<&[u8]> = vec![&length, &head];
         parts.extend(packets.iter().map(Packet::bytes));
         let stopped = || context.cancelled() || self.closed.load(Ordering::Relaxed);
-        let mut lent = self.lend(&stopped).map_err(|e| error(e.to_string()))?;
-        let process = lent.process.as_mut().expect("a worker that is lent");
-        process.words.forget();
-        // What is waited for so far, a worker that starts, is not the task's time. A limit beyond
-        // what the clock can tell is none.
-        let deadline = context.timeout.and_then(|limit| Instant::now().checked_add(limit));
-        let sent = process.send(Kind::Call, &parts, deadline, &stopped);
-        match sent.and_then(|()| process.receive(deadline, &stopped)) {
+        let mut unread = 0;
+        let (lent, answer) = loop {
+            let mut lent = self.lend(&stopped).map_err(|e| error(e.to_string()))?;
+            let process = lent.process.as_mut().expect("a worker that is lent");
+            process.words.forget();
+            // What is waited for so far, a worker that starts, is not the task's time. A limit
+            // beyond what the clock can tell is none.
+            let deadline = context.timeout.and_then(|limit| Instant::now().checked_add(limit));
+            let answer = process.send(Kind::Call, &parts, deadline, &stopped);
+            let answer = answer.and_then(|()| process.receive(deadline, &stopped));
+            // It died before it took the task: then that is not the task's affair.
+            if matches!(answer, Err(Broken::Frame(FrameError::Unread))) && unread < UNREAD {
+                unread += 1;
+                continue;
+            }
+            break (lent, answer);
+        };
+        match answer {
             Ok(Frame { kind: Kind::Done, note, payload }) => {
                 self.give_back(lent, note);
                 Ok((function.result)(payload))
@@ -174,7 +188,9 @@ impl Pool {
             }
             Err(Broken::Stopped) => Err(error("it is not wanted any more".into())),
             Err(Broken::Late) => Err(Cause::TimedOut(context.timeout.unwrap_or_default())),
-            Err(Broken::Frame(FrameError::Closed)) => Err(self.died(lent, None, name())),
+            Err(Broken::Frame(FrameError::Closed | FrameError::Unread)) => {
+                Err(self.died(lent, None, name()))
+            }
             Err(Broken::Frame(FrameError::Garbled(why))) => Err(self.died(lent, Some(why), name())),
             Err(Broken::Frame(FrameError::Io(e))) => {
                 Err(self.died(lent, Some(e.to_string()), name()))

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     channel::{self, Stream},
-    frame::{self, Frame, FrameError, Kind},
+    frame::{self, Frame, Kind},
     functions::{Function, Functions},
     memory,
 };
@@ -140,7 +140,7 @@ impl Functions {
             match frame::read(&reader) {
                 Ok(Frame { kind: Kind::Welcome, .. }) => Ok(reader),
                 Ok(frame) => Err(format!("{:?} came where a welcome should", frame.kind)),
-                Err(FrameError::Closed) => leave(1),
+                Err(e) if e.is_end() => leave(1),
                 Err(e) => Err(format!("{e:?}")),
             }
         });
@@ -158,7 +158,7 @@ impl Functions {
             // A large call is not kept beside the wait for the next one.
             drop(call);
             if let Err(e) = frame::write(&stream, kind, memory::own(), &[&reply]) {
-                if !matches!(e, FrameError::Closed) {
+                if !e.is_end() {
                     tell(&format!("a result could not be sent: {e:?}"));
                 }
                 leave(1);
@@ -181,7 +181,7 @@ fn read_calls(stream: &Stream, calls: &mpsc::Sender<Vec<u8>>) {
                 leave(1);
             }
             Err(e) => {
-                if !matches!(e, FrameError::Closed) {
+                if !e.is_end() {
                     tell(&format!("no call could be read: {e:?}"));
                 }
                 leave(1);

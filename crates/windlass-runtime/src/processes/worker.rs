@@ -152,7 +152,9 @@ impl Starting {
             Ok(frame) => Err(format!("{:?}", frame.kind)),
             Err(Broken::Stopped) => return Err(StartError::Stopped),
             Err(Broken::Late) => return Err(process.silent(start.limit)),
-            Err(Broken::Frame(FrameError::Closed)) => return Err(process.no_answer()),
+            Err(Broken::Frame(FrameError::Closed | FrameError::Unread)) => {
+                return Err(process.no_answer());
+            }
             Err(Broken::Frame(FrameError::Garbled(why))) => Err(why),
             Err(Broken::Frame(FrameError::Io(e))) => return Err(io(e)),
         };

@@ -97,6 +97,25 @@ pub(crate) fn a_kill_from_outside_is_told_in_the_exact_form() {
     assert!(["kB", "MB", "GB"].contains(&unit), "{name}");
 }
 
+pub(crate) fn the_peak_of_memory_is_the_workers_own() {
+    // The system counts what the executor has when it starts a worker as the worker's.
+    let taken = std::hint::black_box(vec![1_u8; 512 << 20]);
+    let none = options(1).crashes_allowed(0);
+    let executor = ProcessExecutor::new(none, &all().functions).unwrap();
+    let peak = |error: RunError| {
+        let RunError::Task(failure) = &error else { panic!("{error}") };
+        let Cause::Crashed(deaths) = &failure.cause else { panic!("{error}") };
+        deaths[0].peak_bytes
+    };
+    let little = peak(all().abort.call((1,)).compute_on(&executor).unwrap_err());
+    assert!(little > 0 && little < 200 << 20, "{little}");
+    let kept = 300 << 20;
+    all().keep.call((kept,)).compute_on(&executor).unwrap();
+    let much = peak(all().abort.call((1,)).compute_on(&executor).unwrap_err());
+    assert!(much >= kept && much < 500 << 20, "{much}");
+    drop(taken);
+}
+
 pub(crate) fn last_words_are_quoted() {
     let executor = ProcessExecutor::new(options(1).crashes_allowed(0), &all().functions).unwrap();
     let error = all().last_words.call(()).compute_on(&executor).unwrap_err().to_string();

@@ -109,6 +109,7 @@ const TESTS: &[Test] = tests! {
         one_abort_costs_one_try
         a_task_that_always_aborts_fails_and_names_all_deaths
         a_kill_from_outside_is_told_in_the_exact_form
+        the_peak_of_memory_is_the_workers_own
         last_words_are_quoted
         an_exit_is_told_by_its_code
         a_worker_that_dies_with_nothing_to_do_is_no_tasks_fault
@@ -134,6 +135,7 @@ const TESTS: &[Test] = tests! {
         other_functions_are_told
         a_greeting_of_garbage_is_told
         a_program_that_is_not_there_is_told
+        a_worker_that_cannot_be_replaced_is_told
         a_worker_starts_no_workers
         functions_of_others_are_refused;
 };

@@ -99,6 +99,20 @@ pub(crate) fn a_program_that_is_not_there_is_told() {
     assert!(error.to_string().contains("/no/such/program"), "{error}");
 }
 
+pub(crate) fn a_worker_that_cannot_be_replaced_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("worker");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let options = options(1).command(&program, [""; 0]);
+    let executor = ProcessExecutor::new(options, &all().functions).unwrap();
+    std::fs::remove_file(&program).unwrap();
+    let error = all().abort.call((1,)).compute_on(&executor).unwrap_err().to_string();
+    // One try crashed, the next had nowhere to run.
+    let begin = "task abort[0] failed 2 times: worker 2 could not be started, which is the program";
+    assert!(error.starts_with(begin), "{error}");
+    assert!(children().is_empty() && executor.workers().is_empty());
+}
+
 pub(crate) fn a_worker_starts_no_workers() {
     let error = all().nested.call(()).compute_on(&executor(1)).unwrap();
     assert!(error.contains("this process is a worker itself"), "{error}");
