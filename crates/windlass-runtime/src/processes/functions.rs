@@ -225,7 +225,8 @@ impl Functions {
     }
 
     /// As [`Functions::register`], of a function that takes any number of results of one type:
-    /// it is called with a vector, or a slice, of them.
+    /// it is called with a vector, or a slice, of them. They go to its worker one by one, as they
+    /// came; the list that [`Delayed::all`] makes would be made here first, and written anew.
     ///
     /// # Panics
     /// If there is a function of that name.

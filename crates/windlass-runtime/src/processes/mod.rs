@@ -96,7 +96,8 @@ pub struct ProcessOptions {
     /// How long a worker may take to start.
     pub start_timeout: Duration,
     /// The program that workers are, and its arguments; without it, this program with none. It
-    /// has to register the same functions and to serve them.
+    /// has to register the same functions and to serve them, in the process that is started: a
+    /// script that starts the program ends with `exec`.
     pub command: Option<(PathBuf, Vec<String>)>,
     /// Whether to talk with workers over 127.0.0.1 where there is something better.
     pub over_tcp: bool,

@@ -313,8 +313,12 @@ impl Process {
         }
         #[cfg(unix)]
         if let Ok(pid) = libc::pid_t::try_from(self.child.id()) {
-            // SAFETY: the process was not waited for yet, so the number of its group is its own.
-            unsafe { libc::kill(-pid, libc::SIGKILL) };
+            // SAFETY: the process was not waited for yet, so its number, which its group has too,
+            // is still its own. It may have left the group.
+            unsafe {
+                libc::kill(-pid, libc::SIGKILL);
+                libc::kill(pid, libc::SIGKILL);
+            }
         }
         #[cfg(not(unix))]
         let _ = self.child.kill();

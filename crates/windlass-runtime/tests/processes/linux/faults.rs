@@ -99,7 +99,7 @@ pub(crate) fn a_kill_from_outside_is_told_in_the_exact_form() {
 
 pub(crate) fn the_peak_of_memory_is_the_workers_own() {
     // The system counts what the executor has when it starts a worker as the worker's.
-    let taken = std::hint::black_box(vec![1_u8; 512 << 20]);
+    let taken = std::hint::black_box(vec![1_u8; 256 << 20]);
     let none = options(1).crashes_allowed(0);
     let executor = ProcessExecutor::new(none, &all().functions).unwrap();
     let peak = |error: RunError| {
@@ -108,11 +108,11 @@ pub(crate) fn the_peak_of_memory_is_the_workers_own() {
         deaths[0].peak_bytes
     };
     let little = peak(all().abort.call((1,)).compute_on(&executor).unwrap_err());
-    assert!(little > 0 && little < 200 << 20, "{little}");
-    let kept = 300 << 20;
+    assert!(little > 0 && little < 100 << 20, "{little}");
+    let kept = 150 << 20;
     all().keep.call((kept,)).compute_on(&executor).unwrap();
     let much = peak(all().abort.call((1,)).compute_on(&executor).unwrap_err());
-    assert!(much >= kept && much < 500 << 20, "{much}");
+    assert!(much >= kept && much < 250 << 20, "{much}");
     drop(taken);
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn garbage_on_the_channel_ends_the_worker() {
 }
 
 pub(crate) fn a_worker_with_too_much_memory_is_replaced() {
-    let limit = 256 << 20;
+    let limit = 128 << 20;
     let executor = ProcessExecutor::new(options(1).worker_memory(limit), &all().functions).unwrap();
     let (little, much) = (all().keep.call((1_u64,)), all().keep.call((limit,)));
     let run = |d: &windlass_runtime::delayed::Delayed<u32>| *d.compute_on(&executor).unwrap();
