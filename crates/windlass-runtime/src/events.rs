@@ -36,6 +36,8 @@ pub enum EventKind {
     Memory,
     /// A device failed, and the work went to the CPU.
     Fallback,
+    /// A worker process died before its task was done.
+    Crash,
 }
 
 /// Something that happened.
@@ -150,16 +152,21 @@ impl Events {
     /// Publishes a point in time.
     pub fn point(&self, kind: EventKind, device: &dyn fmt::Display, name: &str) {
         if self.wanted() {
-            self.publish(Event {
-                at: self.inner.started.elapsed(),
-                duration: Duration::ZERO,
-                kind,
-                device: device.to_string(),
-                lane: 0,
-                name: name.to_string(),
-                rows: 0,
-                bytes: 0,
-            });
+            self.publish(self.now(kind, device, name));
+        }
+    }
+
+    /// An event that happens now, to be published.
+    pub(crate) fn now(&self, kind: EventKind, device: &dyn fmt::Display, name: &str) -> Event {
+        Event {
+            at: self.inner.started.elapsed(),
+            duration: Duration::ZERO,
+            kind,
+            device: device.to_string(),
+            lane: 0,
+            name: name.to_string(),
+            rows: 0,
+            bytes: 0,
         }
     }
 

@@ -11,6 +11,7 @@
 //! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
 //! | [`schedule`] | what is ready, where it runs, what memory it may take |
 //! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
+//! | [`processes`] | the same with worker processes: a crash ends a try, not the job |
 //! | [`mod@bench`] | what the scheduler takes for tasks that do nothing |
 //! | [`delayed`] | functions whose calls are tasks |
 //! | [`futures`] | tasks that are begun at once, and waited for later |
@@ -28,6 +29,7 @@ pub mod execute;
 pub mod futures;
 pub mod graph;
 pub mod inventory;
+pub mod processes;
 pub mod schedule;
 pub mod scratch;
 pub mod simulate;

@@ -47,15 +47,17 @@ pub use windlass_runtime::{
     },
     execute::{Executor, ExecutorOptions, JobHandle, run_synchronous},
     futures::{Client, TaskFuture, as_completed, gather, wait},
+    processes::{Functions, ProcessExecutor, ProcessOptions, StartError},
     schedule::{DeviceProfile, Placement, RunError},
 };
 
 /// What most programs need: the session, frames, options and expressions; delayed functions,
-/// futures and bags.
+/// futures and bags; worker processes.
 pub mod prelude {
     pub use crate::{
-        Bag, Client, CsvOptions, DataFrame, Delayed, DeviceSpec, FileFormat, FrameError,
-        JsonOptions, Outcome, ReadOptions, RunOptions, Session, SessionOptions, ToDataFrame,
-        WriteMode, WriteOptions, compute, delayed, expr::*, try_delayed,
+        Bag, Client, CsvOptions, DataFrame, Delayed, DeviceSpec, FileFormat, FrameError, Functions,
+        JsonOptions, Outcome, ProcessExecutor, ProcessOptions, ReadOptions, RunOptions, Session,
+        SessionOptions, ToDataFrame, WriteMode, WriteOptions, compute, delayed, expr::*,
+        try_delayed,
     };
 }

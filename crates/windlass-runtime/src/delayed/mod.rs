@@ -36,7 +36,8 @@ pub(crate) use self::node::{GroupDef, Node};
 use crate::{
     execute::{Executor, JobResult, run_synchronous},
     graph::{BoxError, DeviceKinds, Graph, Spill, TaskContext, TaskOptions, Value, Work},
-    schedule::RunError,
+    processes::Function,
+    schedule::{Cause, RunError},
 };
 
 /// What runs graphs: an [`Executor`], or [`Synchronous`].
@@ -70,7 +71,7 @@ impl RunGraph for Synchronous {
     }
 }
 
-type Run<R> = Arc<dyn Fn(&TaskContext<'_>) -> Result<R, BoxError> + Send + Sync>;
+pub(crate) type Run<R> = Arc<dyn Fn(&TaskContext<'_>) -> Result<R, BoxError> + Send + Sync>;
 
 /// A function whose calls are tasks. `A` is the tuple of its arguments' types, `R` that of
 /// its result.
@@ -117,10 +118,10 @@ fn short_name<F>() -> &'static str {
 }
 
 impl<A, R: Any + Send + Sync> DelayedFn<A, R> {
-    fn new(name: &'static str, run: Run<R>) -> Self {
+    pub(crate) fn new(name: impl Into<Arc<str>>, run: Run<R>) -> Self {
         let own = Arc::clone(&run);
         Self {
-            group: GroupDef { name: name.into(), options: TaskOptions::default() },
+            group: GroupDef { name: name.into(), options: TaskOptions::default(), function: None },
             work: Arc::new(move |context| own(context).map(Value::new)),
             run,
             shared: std::sync::OnceLock::new(),
@@ -133,6 +134,11 @@ impl<A, R: Any + Send + Sync> DelayedFn<A, R> {
         change(&mut self.group);
         self.shared = std::sync::OnceLock::new();
         self
+    }
+
+    /// The same, able to run in other processes too.
+    pub(crate) fn in_processes(self, function: Arc<Function>) -> Self {
+        self.with(|g| g.function = Some(function))
     }
 
     /// The same with a name: its calls are `name[0]`, `name[1]` and so on.
@@ -281,8 +287,14 @@ impl<T: Any + Send + Sync> Delayed<T> {
 }
 
 /// The result of `T` that a value holds.
-pub(crate) fn typed<T: Any + Send + Sync>(value: &Value, node: &Node) -> Result<Arc<T>, RunError> {
-    value.downcast().ok_or_else(|| RunError::Type { task: node.name(), wanted: type_name::<T>() })
+pub(crate) fn typed<T: Any + Send + Sync>(
+    value: &Value,
+    name: impl Fn() -> String,
+) -> Result<Arc<T>, RunError> {
+    value.downcast().ok_or_else(|| match value.undecodable() {
+        Some(why) => RunError::of_task(name(), Cause::error(why.into())),
+        None => RunError::Type { task: name(), wanted: type_name::<T>() },
+    })
 }
 
 /// Several delayed results that are computed together: a tuple of them, a slice or a vector.
@@ -311,7 +323,7 @@ impl<T: Any + Send + Sync> Computed for [Delayed<T>] {
     }
 
     fn results(&self, values: &[Value]) -> Result<Self::Results, RunError> {
-        self.iter().zip(values).map(|(d, v)| typed(v, &d.node)).collect()
+        self.iter().zip(values).map(|(d, v)| typed(v, || d.node.name())).collect()
     }
 }
 
@@ -349,7 +361,7 @@ macro_rules! computed_tuples {
             }
 
             fn results(&self, values: &[Value]) -> Result<Self::Results, RunError> {
-                Ok(($(typed::<$t>(&values[$i], &self.$i.node)?,)+))
+                Ok(($(typed::<$t>(&values[$i], || self.$i.node.name())?,)+))
             }
         }
     )+};

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     futures::Wanted,
     graph::{Graph, GraphBuilder, GroupId, TaskId, TaskOptions, Value, Work},
+    processes::Function,
     schedule::RunError,
 };
 
@@ -17,12 +18,14 @@ use crate::{
 pub(crate) struct GroupDef {
     pub(crate) name: Arc<str>,
     pub(crate) options: TaskOptions,
+    /// What a call is where it runs in another process.
+    pub(crate) function: Option<Arc<Function>>,
 }
 
 impl GroupDef {
     /// A group with the default options.
     pub(crate) fn named(name: &'static str) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), options: TaskOptions::default() })
+        Arc::new(Self { name: name.into(), options: TaskOptions::default(), function: None })
     }
 }
 
@@ -149,9 +152,10 @@ pub(crate) fn graph_of<'a>(
     for node in needed(wanted.iter().copied()) {
         let id = match &node.what {
             What::Call { group, work, inputs: own } => {
-                let id = *groups
-                    .entry(Arc::as_ptr(group))
-                    .or_insert_with(|| g.group(Arc::clone(&group.name), group.options.clone()));
+                let id = *groups.entry(Arc::as_ptr(group)).or_insert_with(|| {
+                    let (name, options) = (Arc::clone(&group.name), group.options.clone());
+                    g.group_with(name, options, group.function.clone())
+                });
                 inputs.clear();
                 inputs.extend(own.iter().map(|i| ids[&Arc::as_ptr(i)]));
                 g.shared(id, &inputs, Arc::clone(work))

@@ -27,11 +27,12 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod here;
 mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
-mod worker;
+pub(crate) mod worker;
 
 use std::{
     cell::Cell,
@@ -47,7 +48,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::state::JobResult;
+pub use self::{here::run_synchronous, state::JobResult};
 
 use self::{
     spill::SpillFolder,
@@ -55,11 +56,10 @@ use self::{
 };
 use crate::{
     events::Events,
-    graph::{DeviceKind, Graph, Value},
+    graph::{DeviceKind, Graph},
+    processes::Pool,
     schedule::{
-        Cause, CostBased, DeviceProfile, Placement, RunError,
-        core::{Outcome, Scheduler},
-        device::DeviceCounts,
+        CostBased, DeviceProfile, Placement, RunError, core::Scheduler, device::DeviceCounts,
         job::Job,
     },
 };
@@ -121,6 +121,8 @@ struct Shared {
     /// Tasks that wait to be taken, as of the last look: what idle threads watch.
     left: AtomicUsize,
     spill: Option<SpillFolder>,
+    /// Where tasks run that can run in other processes.
+    pool: Option<Pool>,
     events: Events,
     began: Instant,
     threads: usize,
@@ -154,11 +156,17 @@ impl Executor {
     /// If there is no device, the folder for results cannot be used, or the system gives no
     /// thread.
     pub fn new(options: ExecutorOptions) -> io::Result<Self> {
+        Self::with_pool(options, None)
+    }
+
+    /// As [`Executor::new`]; tasks that can run in other processes run in those of the pool.
+    pub(crate) fn with_pool(options: ExecutorOptions, pool: Option<Pool>) -> io::Result<Self> {
         if options.devices.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "an executor needs a device"));
         }
         let policy = (options.devices.len() > 1).then_some(options.policy);
         let mut scheduler = Scheduler::new(policy);
+        scheduler.deaths_allowed = pool.as_ref().map_or(0, Pool::deaths_allowed);
         let mut slots = Vec::new();
         for profile in options.devices {
             slots.push(profile.slots.max(1));
@@ -173,6 +181,7 @@ impl Executor {
             clock: Condvar::new(),
             left: AtomicUsize::new(0),
             spill,
+            pool,
             events: options.events,
             began: Instant::now(),
             threads: slots.iter().sum::<u32>() as usize,
@@ -213,7 +222,7 @@ impl Executor {
             let devices: Vec<_> =
                 state.scheduler.devices.iter().map(|d| d.profile.clone()).collect();
             drop(state);
-            return run_here(graph, devices);
+            return here::run_here(graph, devices, self.pool());
         }
         self.submit(graph).wait()
     }
@@ -274,6 +283,10 @@ impl Executor {
         devices.map(|d| (d.profile.name.to_string(), d.counts.clone())).collect()
     }
 
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.shared.pool.as_ref()
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.shared.threads
@@ -291,6 +304,9 @@ impl Drop for Executor {
                 m.notify_all();
             });
             self.shared.clock.notify_all();
+        }
+        if let Some(pool) = self.pool() {
+            pool.close();
         }
         worker::finish_outside(&self.shared, &mut outside);
         let own = std::thread::current().id();
@@ -315,6 +331,9 @@ impl Drop for Executor {
             if !held {
                 let _ = handle.join();
             }
+        }
+        if let Some(pool) = self.pool() {
+            pool.end();
         }
     }
 }
@@ -435,59 +454,4 @@ fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
     })?;
     shared.handles.lock().push((worker, handle));
     Ok(())
-}
-
-/// Runs a graph on this thread, one task after another, in the order of the scheduler.
-/// Time-outs are tested when a task is done, as nothing can interrupt it.
-///
-/// # Errors
-/// As [`Executor::run`].
-pub fn run_synchronous(graph: Graph) -> JobResult {
-    run_here(graph, vec![DeviceProfile::new("cpu", DeviceKind::Cpu)])
-}
-
-/// Runs a graph on this thread, in the names of some devices.
-fn run_here(graph: Graph, devices: Vec<DeviceProfile>) -> JobResult {
-    let graph = Arc::new(graph);
-    let mut scheduler = Scheduler::new(None);
-    let names: Vec<_> = devices.iter().map(|d| Arc::clone(&d.name)).collect();
-    for device in devices {
-        scheduler.add_device(DeviceProfile { memory: None, link: None, ..device });
-    }
-    let id = scheduler.submit(Job::new(Arc::clone(&graph)));
-    let mut values: Vec<Option<Value>> = vec![None; graph.len()];
-    let (cancelled, began) = (AtomicBool::new(false), Instant::now());
-    let mut inputs: Vec<Value> = Vec::new();
-    let nanos = || began.elapsed().as_nanos() as u64;
-    while let Some(a) = (0..names.len()).find_map(|d| scheduler.next(d, nanos())) {
-        let words = graph.input_words(a.task);
-        inputs.extend(words.iter().filter_map(|&i| values[i as usize].clone()));
-        let attempt = u32::from(scheduler.job(id).attempts[a.task as usize]);
-        let started = Instant::now();
-        let result = worker::try_task(
-            &graph,
-            a.task,
-            &inputs,
-            (attempt, &names[a.device as usize]),
-            &cancelled,
-        );
-        inputs.clear();
-        let timeout = graph.options(crate::graph::TaskId(a.task)).timeout;
-        let late = timeout.filter(|limit| started.elapsed() > *limit);
-        let outcome = match result {
-            Ok(_) if late.is_some() => Outcome::Failed(Cause::TimedOut(late.unwrap_or_default())),
-            Ok(value) => {
-                let bytes = value.bytes();
-                values[a.task as usize] = Some(value);
-                Outcome::Done { bytes, spillable: false }
-            }
-            Err(cause) => Outcome::Failed(cause),
-        };
-        scheduler.finish(&a, outcome, nanos());
-        for (_, task) in scheduler.effects.freed.drain(..) {
-            values[task as usize] = None;
-        }
-    }
-    scheduler.job(id).ended.clone().unwrap_or(Err(RunError::ShutDown))?;
-    Ok(graph.wanted().iter().filter_map(|w| values[w.index()].clone()).collect())
 }

@@ -14,7 +14,7 @@ use super::{JobId, spill::SpillFile};
 use crate::{
     graph::{Graph, Value},
     schedule::{
-        Cause, RunError, TaskFailure,
+        Cause, RunError,
         core::{Assignment, Outcome, Scheduler},
         job::Job,
     },
@@ -257,16 +257,7 @@ fn timed(graph: &Graph) -> bool {
 
 /// A wanted result. One that is on disk is read here: the job's end waits for it.
 fn value_of(slot: &Slot, name: impl Fn() -> String) -> Result<Value, RunError> {
-    let failed = |cause| {
-        RunError::Task(Arc::new(TaskFailure {
-            task: name(),
-            attempts: 1,
-            inputs: Vec::new(),
-            more_inputs: 0,
-            ancestors: Vec::new(),
-            cause,
-        }))
-    };
+    let failed = |cause| RunError::of_task(name(), cause);
     match slot {
         Slot::Memory(value) => Ok(value.clone()),
         Slot::Disk(file) => file.read().map_err(|e| failed(Cause::Spill(e))),

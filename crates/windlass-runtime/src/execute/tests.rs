@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::graph::{DeviceKinds, GraphBuilder, Spill, TaskId, TaskOptions};
+use crate::graph::{DeviceKinds, GraphBuilder, Spill, TaskId, TaskOptions, Value};
 
 fn executor(threads: usize) -> Executor {
     Executor::new(ExecutorOptions::default().threads(threads)).unwrap()

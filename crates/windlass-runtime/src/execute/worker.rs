@@ -20,6 +20,7 @@ use super::{
 use crate::{
     events::EventKind,
     graph::{Graph, TaskContext, TaskId, Value},
+    processes::Pool,
     schedule::{Cause, core::Assignment},
 };
 
@@ -142,7 +143,9 @@ fn take(shared: &Shared, state: &mut State, device: usize, desk: &mut Desk) {
         let attempt = u32::from(known.attempts[task as usize]);
         let seconds = state.scheduler.measured_seconds(id, task, device);
         let job = state.jobs[id as usize].as_ref().expect("a job with a task to run");
-        let timeout = job.graph.options(TaskId(task)).timeout;
+        // One in another process is ended with it, and by who waits for it.
+        let elsewhere = shared.pool.is_some() && job.graph.function(task).is_some();
+        let timeout = job.graph.options(TaskId(task)).timeout.filter(|_| !elsewhere);
         let short = timeout.is_none() && seconds.is_some_and(|s| s < SHORT.as_secs_f64());
         let begin = desk.inputs.len();
         let mut on_disk = Vec::new();
@@ -314,6 +317,7 @@ fn work(shared: &Shared, device: &str, worker: u64, desk: &mut Desk) {
                     &desk.inputs[t.inputs.clone()],
                     (t.attempt, device),
                     &t.cancelled,
+                    shared.pool.as_ref(),
                 )
             }))
         };
@@ -361,6 +365,7 @@ pub(super) fn try_task(
     inputs: &[Value],
     (attempt, device): (u32, &str),
     cancelled: &AtomicBool,
+    pool: Option<&Pool>,
 ) -> Result<Value, Cause> {
     let Some(work) = graph.work(task) else {
         return Err(Cause::error("it has no function: the graph was made to be simulated".into()));
@@ -373,13 +378,18 @@ pub(super) fn try_task(
         cancelled,
         timeout: graph.options(TaskId(task)).timeout,
     };
-    match catch_unwind(AssertUnwindSafe(|| work(&context))) {
-        Ok(result) => result.map_err(Cause::error),
+    let elsewhere = pool.and_then(|p| Some((p, graph.function(task)?)));
+    let run = || match elsewhere {
+        Some((pool, function)) => pool.call(function, &context, || graph.name(TaskId(task))),
+        None => work(&context).map_err(Cause::error),
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result,
         Err(panic) => Err(Cause::Panicked(message(&*panic))),
     }
 }
 
-pub(super) fn message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "with something that is no text".into())

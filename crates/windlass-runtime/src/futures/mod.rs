@@ -21,7 +21,7 @@
 //! is not takes its result.
 
 use std::{
-    any::{Any, type_name},
+    any::Any,
     cell::RefCell,
     collections::VecDeque,
     fmt,
@@ -40,7 +40,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    delayed::{Arguments, Delayed, DelayedFn, Node},
+    delayed::{Arguments, Delayed, DelayedFn, Node, typed},
     execute::{Executor, JobId},
     graph::Value,
     schedule::RunError,
@@ -234,10 +234,7 @@ impl<T: Any + Send + Sync> TaskFuture<T> {
     }
 
     fn typed(&self, result: Result<Value, RunError>) -> Result<Arc<T>, RunError> {
-        result?.downcast().ok_or_else(|| RunError::Type {
-            task: self.wanted.name().to_string(),
-            wanted: type_name::<T>(),
-        })
+        typed(&result?, || self.wanted.name().to_string())
     }
 }
 

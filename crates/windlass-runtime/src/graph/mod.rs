@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`options`] | [`TaskOptions`]: priority, retries, time-out, [`Needs`] |
 //! | [`order`] | the order of the tasks that keeps few results at once |
+//! | `packed` | values from other processes, as bytes; [`Portable`] |
 //! | [`value`] | [`Value`]: what a task gives; [`TaskContext`]: what it sees |
 //!
 //! A [`Graph`] is made by a [`GraphBuilder`]. A task's inputs are tasks that were added
@@ -11,12 +12,16 @@
 
 pub mod options;
 pub mod order;
+pub(crate) mod packed;
 pub mod value;
 
 use std::{any::TypeId, fmt, sync::Arc};
 
 pub use options::{DeviceKind, DeviceKinds, Needs, TaskOptions};
+pub use packed::Portable;
 pub use value::{Spill, TaskContext, Value};
+
+use crate::processes::Function;
 
 /// The error of a task's function, whatever it is.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -56,6 +61,8 @@ pub(crate) struct Task {
 pub(crate) struct Group {
     pub(crate) name: Arc<str>,
     pub(crate) options: TaskOptions,
+    /// What its tasks call where they run in other processes.
+    pub(crate) function: Option<Arc<Function>>,
 }
 
 /// Tasks and what each of them needs of others. 28 bytes a task, 4 an input, beside what the
@@ -112,6 +119,11 @@ impl Graph {
 
     pub(crate) fn number(&self, task: u32) -> u32 {
         self.tasks[task as usize].number
+    }
+
+    /// What a task calls where it runs in another process.
+    pub(crate) fn function(&self, task: u32) -> Option<&Arc<Function>> {
+        self.groups[self.group_of(task) as usize].function.as_ref()
     }
 
     pub(crate) fn work(&self, task: u32) -> Option<&Work> {
@@ -198,7 +210,17 @@ impl GraphBuilder {
 
     /// A new group of tasks of that name, with those options. Names need not differ.
     pub fn group(&mut self, name: impl Into<Arc<str>>, options: TaskOptions) -> GroupId {
-        self.groups.push(Group { name: name.into(), options });
+        self.group_with(name.into(), options, None)
+    }
+
+    /// As [`GraphBuilder::group`], of tasks that can run in other processes.
+    pub(crate) fn group_with(
+        &mut self,
+        name: Arc<str>,
+        options: TaskOptions,
+        function: Option<Arc<Function>>,
+    ) -> GroupId {
+        self.groups.push(Group { name, options, function });
         self.sizes.push(0);
         GroupId(self.groups.len() as u32 - 1)
     }

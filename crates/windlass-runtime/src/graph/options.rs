@@ -76,7 +76,8 @@ pub struct TaskOptions {
     /// How often a task that failed is tried again.
     pub retries: u8,
     /// How long one try may take. On threads a function cannot be stopped: its result is
-    /// thrown away when it comes, and another thread takes the place of the one it holds.
+    /// thrown away when it comes, and another thread takes the place of the one it holds. A
+    /// worker process is killed.
     pub timeout: Option<Duration>,
     /// What it takes.
     pub needs: Needs,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::BoxError;
+use super::{BoxError, packed::Packed};
 
 /// A result that can wait on disk for its consumers.
 pub trait Spill: Any + Send + Sync + Sized {
@@ -82,19 +82,42 @@ impl Value {
         Self { bytes: size_of::<T>() as u64, data: value, codec: None }
     }
 
+    /// A value with the codec of its type.
+    pub(super) fn coded(
+        data: Arc<dyn Any + Send + Sync>,
+        bytes: u64,
+        codec: &'static Codec,
+    ) -> Self {
+        Self { data, bytes, codec: Some(codec) }
+    }
+
     /// Bytes that it takes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The value, if it is of that type.
+    /// The value, if it is of that type. What came from another process is decoded the first
+    /// time.
     pub fn downcast<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::clone(&self.data).downcast().ok()
+        let own = Arc::clone(&self.data).downcast().ok();
+        own.or_else(|| Arc::clone(self.as_packed()?.value().ok()?).downcast().ok())
     }
 
-    /// The value, if it is of that type.
+    /// The value, if it is of that type. What came from another process is decoded the first
+    /// time.
     pub fn downcast_ref<T: Any + Send + Sync>(&self) -> Option<&T> {
+        let own = self.data.downcast_ref();
+        own.or_else(|| self.as_packed()?.value().ok()?.downcast_ref())
+    }
+
+    /// The bytes from another process that it is.
+    pub(crate) fn as_packed(&self) -> Option<&Packed> {
         self.data.downcast_ref()
+    }
+
+    /// Why it cannot be decoded, if it came from another process and cannot.
+    pub(crate) fn undecodable(&self) -> Option<String> {
+        self.as_packed()?.value().err().map(str::to_string)
     }
 
     pub(crate) fn codec(&self) -> Option<&'static Codec> {
@@ -146,8 +169,9 @@ impl TaskContext<'_> {
         let have = self.inputs.len();
         let value =
             self.inputs.get(i).ok_or_else(|| format!("input {i} of {have} was asked for"))?;
-        let value = value.downcast_ref();
-        Ok(value.ok_or_else(|| format!("input {i} is no {}", type_name::<T>()))?)
+        let told = || format!("input {i} is no {}", type_name::<T>());
+        let failed = || value.undecodable().map_or_else(told, |e| format!("input {i}: {e}"));
+        Ok(value.downcast_ref().ok_or_else(failed)?)
     }
 
     /// One of them, shared, as its type.
@@ -164,7 +188,7 @@ impl TaskContext<'_> {
         self.number as usize
     }
 
-    /// Which try this is; the first is 1.
+    /// Which try this is; the first is 1. Tries in which a worker process died do not count.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }

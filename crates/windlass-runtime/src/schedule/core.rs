@@ -116,6 +116,8 @@ pub(crate) struct Scheduler {
     victim: usize,
     /// Whether a result ever went to disk.
     pub(super) any_spilled: bool,
+    /// Worker processes that may die of one task before it fails.
+    pub(crate) deaths_allowed: usize,
     pub(crate) effects: Effects,
     aside: Vec<(Ready, From)>,
 }

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
+use super::death::WorkerDeath;
 use crate::graph::BoxError;
 
 /// Why one try of a task came to nothing.
@@ -17,6 +18,8 @@ pub enum Cause {
     TimedOut(Duration),
     /// Its result could not be written to disk, or read back.
     Spill(String),
+    /// The worker process died in which it ran: once, or in the end as often as told.
+    Crashed(Vec<Arc<WorkerDeath>>),
 }
 
 impl Cause {
@@ -32,6 +35,16 @@ impl fmt::Display for Cause {
             Self::Panicked(message) => write!(f, "it panicked: {message}"),
             Self::TimedOut(limit) => write!(f, "it took longer than {limit:?}"),
             Self::Spill(message) => f.write_str(message),
+            Self::Crashed(deaths) => {
+                if deaths.len() > 1 {
+                    let (n, allowed) = (deaths.len(), deaths.len() - 1);
+                    write!(f, "{n} workers died of it, and {allowed} may: ")?;
+                }
+                for (i, death) in deaths.iter().enumerate() {
+                    write!(f, "{}{death}", if i > 0 { "; " } else { "" })?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -44,7 +57,7 @@ const LISTED: usize = 8;
 pub struct TaskFailure {
     /// The task's name, as `load[7]`.
     pub task: String,
-    /// How often it was tried.
+    /// How often it was tried, tries among them in which a worker process died.
     pub attempts: u32,
     /// The names of its inputs, in their order; the first 64 of them.
     pub inputs: Vec<String>,
@@ -141,4 +154,18 @@ pub enum RunError {
         /// The type that was asked for.
         wanted: &'static str,
     },
+}
+
+impl RunError {
+    /// A failure of a task of which only the name is known.
+    pub(crate) fn of_task(task: String, cause: Cause) -> Self {
+        Self::Task(Arc::new(TaskFailure {
+            task,
+            attempts: 1,
+            inputs: Vec::new(),
+            more_inputs: 0,
+            ancestors: Vec::new(),
+            cause,
+        }))
+    }
 }

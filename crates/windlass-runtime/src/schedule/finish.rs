@@ -2,7 +2,7 @@
 
 use super::{
     core::{Assignment, Outcome, Scheduler},
-    error::RunError,
+    error::{Cause, RunError},
     job::State,
     policy::TaskView,
 };
@@ -37,6 +37,20 @@ impl Scheduler {
             Outcome::Done { bytes, spillable } => {
                 self.measured(a, class, nanos as f64 * 1e-9, bytes);
                 self.done(a, bytes, spillable, limited);
+            }
+            Outcome::Failed(Cause::Crashed(deaths)) => {
+                self.devices[a.device as usize].counts.failures += 1;
+                // Counted by themselves: a task without retries is not to blame for its worker.
+                job.attempts[a.task as usize] -= 1;
+                let all = job.deaths.entry(a.task).or_default();
+                all.extend(deaths);
+                if all.len() <= self.deaths_allowed {
+                    self.again(a.job, a.task);
+                } else {
+                    let cause = Cause::Crashed(all.clone());
+                    let error = job.failure(a.task, cause);
+                    self.end(a.job, Err(error));
+                }
             }
             Outcome::Failed(cause) => {
                 self.devices[a.device as usize].counts.failures += 1;

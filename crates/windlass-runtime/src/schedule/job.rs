@@ -1,11 +1,12 @@
 //! The state of one graph's tasks.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use super::{
+    death::WorkerDeath,
     error::{Cause, RunError, TaskFailure},
     queue::Ready,
 };
@@ -129,6 +130,8 @@ pub(crate) struct Job {
     pub(crate) uses: Vec<u32>,
     pub(crate) states: Vec<State>,
     pub(crate) attempts: Vec<u16>,
+    /// The worker processes that died of a task, of the few that have any.
+    pub(crate) deaths: HashMap<u32, Vec<Arc<WorkerDeath>>>,
     /// The device that has, or had, the result.
     pub(crate) homes: Vec<u32>,
     /// Bytes of the result.
@@ -192,6 +195,7 @@ impl Job {
             uses,
             states,
             attempts: vec![0; n],
+            deaths: HashMap::new(),
             homes: vec![NOWHERE; n],
             bytes: vec![0; n],
             spillable: vec![false; n],
@@ -262,9 +266,10 @@ impl Job {
             }
         }
         let name = |&i: &u32| self.graph.name(TaskId(i));
+        let died = self.deaths.get(&task).map_or(0, Vec::len);
         RunError::Task(Arc::new(TaskFailure {
             task: name(&task),
-            attempts: u32::from(self.attempts[task as usize]),
+            attempts: u32::from(self.attempts[task as usize]) + died as u32,
             inputs: inputs.iter().take(NAMED).map(name).collect(),
             more_inputs: inputs.len().saturating_sub(NAMED),
             ancestors,

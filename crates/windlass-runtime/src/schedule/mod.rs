@@ -24,8 +24,10 @@
 //! | `estimate` | how long tasks take |
 //! | `memory` | admission by bytes, and what goes to disk |
 //! | [`error`] | [`RunError`] |
+//! | [`death`] | [`WorkerDeath`]: of worker processes |
 
 pub(crate) mod core;
+pub mod death;
 pub mod device;
 pub mod error;
 mod estimate;
@@ -38,6 +40,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use death::{Ending, WorkerDeath};
 pub use device::DeviceProfile;
 pub use error::{Cause, RunError, TaskFailure};
 pub use policy::{

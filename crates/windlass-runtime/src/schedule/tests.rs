@@ -79,6 +79,7 @@ fn drive(
     seed: u64,
 ) -> Drive {
     let mut rng = StdRng::seed_from_u64(seed);
+    s.deaths_allowed = 3;
     let graph = Arc::new(graph);
     let id = s.submit(Job::new(Arc::clone(&graph)));
     let mut running: Vec<Assignment> = Vec::new();
@@ -131,7 +132,11 @@ fn drive(
         }
         let a = running.swap_remove(rng.random_range(0..running.len()));
         if rng.random_bool(faults) {
-            s.finish(&a, Outcome::Failed(Cause::Panicked("chance".into())), steps);
+            let cause = match rng.random_bool(0.5) {
+                true => Cause::Panicked("chance".into()),
+                false => Cause::Crashed(vec![Arc::new(death::example())]),
+            };
+            s.finish(&a, Outcome::Failed(cause), steps);
         } else {
             *drive.runs.entry(a.task).or_default() += 1;
             let bytes = graph.options(TaskId(a.task)).needs.output_bytes.unwrap_or(0);
