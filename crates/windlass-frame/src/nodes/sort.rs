@@ -13,7 +13,7 @@ use datafusion::{
     error::{DataFusionError, Result},
     execution::{
         SendableRecordBatchStream, TaskContext,
-        memory_pool::{MemoryConsumer, MemoryReservation},
+        memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation},
     },
     physical_plan::{
         DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
@@ -36,7 +36,7 @@ use super::{
     chain::one_line,
     failure::{failed, is_out_of_memory},
     metrics::DeviceMetrics,
-    sort_runs::Runs,
+    sort_runs::{Runs, Sorted},
     upload::coalesce,
 };
 use crate::{
@@ -128,9 +128,9 @@ struct Sorter {
     taken: usize,
 }
 
-/// How often the rows of a batch are in memory until they are sorted: as they came, in one
-/// batch, and in order.
-const COPIES: usize = 3;
+/// How often the rows of a batch are in memory until they are sorted: as they came, and in one
+/// batch.
+const COPIES: usize = 2;
 
 /// Rows whose order is not found in halves when the device has no memory for it. DataFusion's
 /// batch size.
@@ -190,7 +190,7 @@ impl Sorter {
         let (mut this, runs) = placed_run(this, move |this| this.sorted(&all)).await?;
         for run in runs {
             let counts = SpillMetrics::new(&this.counts, this.partition);
-            this.runs.spill(&run, &this.context, counts)?;
+            this.runs.spill(run, &this.context, counts)?;
         }
         this.memory.free();
         Ok(this)
@@ -202,21 +202,26 @@ impl Sorter {
         let (schema, context) = (self.sort.schema(), Arc::clone(&self.context));
         let this = if self.runs.is_empty() {
             let (this, all) = self.all()?;
-            let (mut this, mut sorted) = placed_run(this, move |this| match fetch {
-                Some(fetch) => this.first(&all, fetch).map(|first| vec![first]),
+            let (mut this, sorted) = placed_run(this, move |this| match fetch {
+                Some(fetch) => this.first(&all, fetch).map(Sorted::in_order),
                 None => this.sorted(&all),
             })
             .await?;
-            if sorted.len() == 1 {
-                let all = sorted.remove(0);
-                this.memory.free();
+            if let [one] = &sorted[..] {
                 let expected = taken.min(fetch.unwrap_or(usize::MAX));
-                debug_assert_eq!(all.num_rows(), expected, "a sort keeps its rows");
-                let pieces = super::download::slices(all, context.session_config().batch_size());
-                let pieces = stream::iter(pieces.map(Ok).collect::<Vec<_>>());
+                debug_assert_eq!(one.rows(), expected, "a sort keeps its rows");
+                let limited =
+                    matches!(context.memory_pool().memory_limit(), MemoryLimit::Finite(_));
+                let batch_rows = context.session_config().batch_size();
+                let (one, memory) = (one.clone(), this.memory);
+                // The rows are held until the last is out.
+                let pieces =
+                    stream::iter(one.pieces(batch_rows, limited)).inspect_ok(move |_| _ = &memory);
                 return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, pieces)));
             }
-            sorted.into_iter().for_each(|run| this.runs.hold(run));
+            for run in sorted {
+                this.runs.hold(run.batch()?);
+            }
             this
         } else {
             self.spill().await?
@@ -229,10 +234,10 @@ impl Sorter {
     }
 
     /// The rows of a batch in order: in one run, or in those that the device has memory for.
-    fn sorted(&mut self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+    fn sorted(&mut self, batch: &RecordBatch) -> Result<Vec<Sorted>> {
         let rows = batch.num_rows();
         match self.order(batch, usize::MAX)? {
-            Ok(order) => Ok(vec![taken(batch, &order)?]),
+            Ok(order) => Ok(vec![Sorted { batch: batch.clone(), order: Some(order) }]),
             Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
                 let half = rows / 2;
                 let mut runs = self.sorted(&batch.slice(0, half))?;
@@ -321,7 +326,7 @@ async fn placed_run<T: Send + 'static>(
 }
 
 /// Rows of a batch by their numbers.
-fn taken(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
+pub(super) fn taken(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(|c| Ok(take(c.as_ref(), rows, None)?));
     let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));

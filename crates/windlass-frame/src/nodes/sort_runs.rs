@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, UInt32Array},
+    datatypes::SchemaRef,
+};
 use datafusion::{
     error::Result,
     execution::{SendableRecordBatchStream, TaskContext},
@@ -12,11 +15,57 @@ use datafusion::{
     },
 };
 
-use crate::spill::rows::{Rows, SpilledRows, source_of, spill};
+use super::sort::taken;
+use crate::spill::rows::{Rows, SpilledRows, compact, source_of, spill};
 
 /// Rows of a batch of a run on disk. Of each run two batches are in memory while runs are
 /// merged: few, so that many runs can be.
 const RUN_ROWS: usize = 2048;
+
+/// Rows and the order that they have.
+#[derive(Debug, Clone)]
+pub(super) struct Sorted {
+    pub(super) batch: RecordBatch,
+    /// Their numbers in order; `None`: they are in order.
+    pub(super) order: Option<UInt32Array>,
+}
+
+impl Sorted {
+    /// Rows that are in order.
+    pub(super) fn in_order(batch: RecordBatch) -> Vec<Self> {
+        vec![Self { batch, order: None }]
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// All rows in order.
+    pub(super) fn batch(self) -> Result<RecordBatch> {
+        match &self.order {
+            Some(order) => taken(&self.batch, order),
+            None => Ok(self.batch),
+        }
+    }
+
+    /// The rows in order, in batches that are made when they are asked for. With `alone` a batch
+    /// has the bytes of its own texts only, which is a copy more: others count what they hold.
+    pub(super) fn pieces(
+        self,
+        rows: usize,
+        alone: bool,
+    ) -> impl Iterator<Item = Result<RecordBatch>> + Send {
+        let all = self.rows();
+        (0..all).step_by(rows.max(1)).map(move |at| {
+            let n = rows.min(all - at);
+            let piece = match &self.order {
+                Some(order) => taken(&self.batch, &order.slice(at, n))?,
+                None => self.batch.slice(at, n),
+            };
+            if alone { compact(&piece) } else { Ok(piece) }
+        })
+    }
+}
 
 /// Sorted runs, in the order in which their rows came.
 #[derive(Debug)]
@@ -52,15 +101,13 @@ impl Runs {
     /// A run that goes to disk.
     pub(super) fn spill(
         &mut self,
-        run: &RecordBatch,
+        run: Sorted,
         context: &TaskContext,
         counts: SpillMetrics,
     ) -> Result<()> {
-        let (env, rows) = (context.runtime_env(), run.num_rows());
-        let pieces = (0..rows).step_by(RUN_ROWS);
-        let pieces = pieces.map(|at| run.slice(at, RUN_ROWS.min(rows - at)));
-        if let Some(file) = spill(&self.schema, pieces, &env, counts)? {
-            let bytes = run.get_array_memory_size();
+        let (env, rows) = (context.runtime_env(), run.rows());
+        let bytes = run.batch.get_array_memory_size();
+        if let Some(file) = spill(&self.schema, run.pieces(RUN_ROWS, true), &env, counts)? {
             self.runs.push(Rows::Spilled(SpilledRows { file, rows, bytes }));
         }
         Ok(())

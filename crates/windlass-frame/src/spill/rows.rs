@@ -209,19 +209,19 @@ fn manager(env: &Arc<RuntimeEnv>, schema: &SchemaRef, metrics: SpillMetrics) -> 
 /// Those of writing.
 pub(crate) fn spill(
     schema: &SchemaRef,
-    batches: impl Iterator<Item = RecordBatch>,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
     env: &Arc<RuntimeEnv>,
     metrics: SpillMetrics,
 ) -> Result<Option<Arc<dyn SpillFile>>> {
     let mut file = manager(env, schema, metrics).create_in_progress_file("rows")?;
     for batch in batches {
-        file.append_batch(&compact(&batch)?)?;
+        file.append_batch(&batch?)?;
     }
     file.finish()
 }
 
 /// The batch with the bytes of its own texts only: a part of a batch has views of them all.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+pub(crate) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
         DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
