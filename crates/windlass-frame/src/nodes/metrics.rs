@@ -4,6 +4,7 @@
 //! `error`: the first one).
 
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -55,8 +56,9 @@ impl DeviceMetrics {
         self.batches.add(1);
         self.kernel.add_duration(began.elapsed());
         self.baseline.elapsed_compute().add_duration(began.elapsed());
-        let device = &placed.device.info().name;
-        placed.inventory.events().span(EventKind::Kernel, device, name, began, (rows as u64, 0));
+        let lane = (&placed.device.info().name as &dyn fmt::Display, self.partition as u64);
+        let events = placed.inventory.events();
+        events.span_of_lane(EventKind::Kernel, lane, name, began, (rows as u64, 0));
     }
 
     /// A batch was copied.
@@ -70,9 +72,10 @@ impl DeviceMetrics {
         self.batches.add(1);
         self.transfer.add_duration(began.elapsed());
         self.baseline.elapsed_compute().add_duration(began.elapsed());
-        let device = &placed.device.info().name;
+        let lane = (&placed.device.info().name as &dyn fmt::Display, self.partition as u64);
         let events = placed.inventory.events();
-        events.span(EventKind::Transfer, device, name, began, (rows as u64, bytes as u64));
+        let size = (rows as u64, bytes as u64);
+        events.span_of_lane(EventKind::Transfer, lane, name, began, size);
     }
 
     /// A batch, or a whole aggregation, went to the CPU.

@@ -27,6 +27,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod gauges;
 mod spill;
 mod state;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::state::JobResult;
+pub use self::{gauges::Gauges, state::JobResult};
 
 use self::{
     spill::SpillFolder,
