@@ -19,10 +19,11 @@ use crate::{
     interrupt::{Interrupt, Tokens},
     output::{Printer, write_file},
     progress,
-    record::{RunRecord, StatementRecord},
+    record::{RunRecord, StatementRecord, milliseconds_since_1970},
     report,
     size::{format_bytes, format_count},
     trace,
+    watch::Watch,
 };
 
 /// How long threads may take to end after the last statement. A guess: those that only
@@ -44,6 +45,7 @@ pub(crate) struct Engine {
     interrupt: Arc<Interrupt>,
     quiet: bool,
     record: RunRecord,
+    watch: Option<Watch>,
     // Last, so that it is dropped after all that runs on it.
     runtime: Runtime,
 }
@@ -78,8 +80,15 @@ impl Engine {
             session(args)?
         };
         open_named(&session)?;
-        let record = RunRecord { title, device: args.device.to_string(), ..RunRecord::default() };
-        Ok(Self { session, interrupt, quiet, record, runtime })
+        let record = record(args, title);
+        Ok(Self { session, interrupt, quiet, record, watch: None, runtime })
+    }
+
+    /// Records memory and what devices do from now on, for reports and traces.
+    fn watch(&mut self) -> Result<()> {
+        let watch = Watch::start(&self.session);
+        self.watch = Some(watch.map_err(|e| Error::caused("cannot start a thread", &e))?);
+        Ok(())
     }
 
     /// Starts over with a session of other options, and makes tables and definitions anew.
@@ -100,7 +109,13 @@ impl Engine {
         let old = std::mem::replace(&mut self.session, new);
         let r = self.define(tables, definitions);
         match &r {
-            Ok(()) => self.record.device = args.device.to_string(),
+            Ok(()) => {
+                self.record.device = args.device.to_string();
+                if let Some(watch) = self.watch.take() {
+                    watch.finish(&old, &mut self.record);
+                    self.watch()?;
+                }
+            }
             Err(_) => self.session = old,
         }
         r
@@ -337,13 +352,17 @@ pub(crate) fn with_engine(
 ) -> Result<()> {
     match Engine::open(args, title.clone(), report.quiet, mode) {
         Ok(mut engine) => {
-            let result = work(&mut engine);
+            let watched = match report.report.is_some() || report.trace.is_some() {
+                true => engine.watch(),
+                false => Ok(()),
+            };
+            let result = watched.and_then(|()| work(&mut engine));
+            if let Some(watch) = engine.watch.take() {
+                watch.finish(&engine.session, &mut engine.record);
+            }
             conclude(&mut engine.record, report, result)
         }
-        Err(e) => {
-            let device = args.device.to_string();
-            conclude(&mut RunRecord { title, device, ..RunRecord::default() }, report, Err(e))
-        }
+        Err(e) => conclude(&mut record(args, title), report, Err(e)),
     }
 }
 
@@ -392,6 +411,12 @@ impl Drop for Engine {
     }
 }
 
+/// The record of a run that did nothing yet.
+fn record(args: &SessionArgs, title: String) -> RunRecord {
+    let memory_limit = args.memory.map(|bytes| bytes as u64);
+    RunRecord { title, device: args.device.to_string(), memory_limit, ..RunRecord::default() }
+}
+
 /// Opens the devices that the user named: one that is not there is told now, whether or not
 /// a query would have used it. With `auto` none is opened before a query needs it.
 fn open_named(session: &Session) -> Result<()> {
@@ -399,11 +424,6 @@ fn open_named(session: &Session) -> Result<()> {
         DeviceSpec::Auto => Ok(()),
         DeviceSpec::List(_) => session.devices().open().map(drop).map_err(|e| tell(e.into(), None)),
     }
-}
-
-fn milliseconds_since_1970() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs_f64() * 1e3
 }
 
 fn session(args: &SessionArgs) -> Result<Session> {

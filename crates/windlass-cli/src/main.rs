@@ -8,6 +8,9 @@
 //! | [`engine`] | a session, the statements run in it, and what they did |
 //! | [`output`] | formats, tables, files that are complete or absent |
 //! | [`record`], [`report`], [`trace`] | `--stats`, `--report`, `--trace` |
+//! | [`watch`], [`sample`] | what is recorded of a run while it goes on: devices' work, memory |
+//! | [`findings`] | what a report says in words |
+//! | [`task_run`] | what a run of task graphs did |
 //! | [`progress`], [`interrupt`] | the line on a terminal; Ctrl-C |
 //! | [`sqltext`], [`size`], [`error`] | texts of SQL, sizes, messages |
 
@@ -15,15 +18,19 @@ mod args;
 mod commands;
 mod engine;
 mod error;
+mod findings;
 mod interrupt;
 mod output;
 mod progress;
 mod record;
 mod report;
+mod sample;
 mod shell;
 mod size;
 mod sqltext;
+mod task_run;
 mod trace;
+mod watch;
 
 use std::{io::Write, process::ExitCode};
 

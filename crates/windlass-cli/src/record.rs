@@ -1,7 +1,9 @@
 //! What a run did, kept for `--stats`, `--trace`, `--report` and the demo.
 
 use serde::Serialize;
-use windlass::{JobStats, OperatorStats};
+use windlass::{JobStats, OperatorStats, runtime::trace::Trace};
+
+use crate::sample::Series;
 
 /// One statement of a run.
 #[derive(Debug, Clone)]
@@ -33,6 +35,36 @@ pub(crate) struct RunRecord {
     pub(crate) statements: Vec<StatementRecord>,
     /// Why the run failed.
     pub(crate) error: Option<String>,
+    /// The limit of host memory that was asked for.
+    pub(crate) memory_limit: Option<u64>,
+    /// The devices that were opened.
+    pub(crate) devices: Vec<DeviceRecord>,
+    /// Memory over time; empty where nobody asked for it.
+    pub(crate) memory: Vec<Series>,
+    /// What the devices did when; one trace for each set of devices that the run had.
+    pub(crate) traces: Vec<DeviceTrace>,
+}
+
+/// A device that a run opened.
+#[derive(Debug, Clone)]
+pub(crate) struct DeviceRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it is the host itself.
+    pub(crate) host: bool,
+    /// The cap of its memory, in bytes.
+    pub(crate) cap: u64,
+    /// Most of it that was in use at once.
+    pub(crate) peak: u64,
+}
+
+/// Kernels, copies and failures of devices.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeviceTrace {
+    /// When its times begin, in milliseconds since 1970 (UTC).
+    pub(crate) began_ms: f64,
+    /// The events.
+    pub(crate) trace: Trace,
 }
 
 /// The object of `--stats json`. The names of its fields are a promise to scripts.
@@ -88,6 +120,24 @@ impl RunRecord {
         self.statements.iter().flat_map(|s| s.stats.operators.iter().map(move |o| (s, o)))
     }
 
+    /// When its first statement began, in milliseconds since 1970 (UTC).
+    pub(crate) fn began_ms(&self) -> f64 {
+        let samples = self.memory.iter().filter_map(|s| s.points.first().map(|p| p.0));
+        let statement = self.statements.first().map(|s| s.began_ms);
+        statement.unwrap_or_else(|| samples.fold(f64::INFINITY, f64::min).min(1e15))
+    }
+
+    /// When its last statement ended.
+    pub(crate) fn ended_ms(&self) -> f64 {
+        let ends = self.statements.iter().map(|s| s.began_ms + s.seconds * 1e3);
+        ends.fold(self.began_ms(), f64::max)
+    }
+
+    /// Events that the traces lost.
+    pub(crate) fn dropped_events(&self) -> u64 {
+        self.traces.iter().map(|t| t.trace.dropped).sum()
+    }
+
     /// The figures of the whole run.
     pub(crate) fn stats(&self) -> Stats<'_> {
         let sum = |f: fn(&JobStats) -> u64| self.statements.iter().map(|s| f(&s.stats)).sum();
@@ -107,9 +157,24 @@ impl RunRecord {
 
 /// The process's peak resident memory: `VmHWM` of Linux. `None` on other systems.
 pub(crate) fn peak_resident_bytes() -> Option<u64> {
+    process_status("VmHWM:")
+}
+
+/// The process's resident memory now: `VmRSS` of Linux. `None` on other systems.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    process_status("VmRSS:")
+}
+
+fn process_status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|l| l.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Now, as records tell it.
+pub(crate) fn milliseconds_since_1970() -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

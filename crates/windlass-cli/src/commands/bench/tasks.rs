@@ -12,7 +12,7 @@ use windlass::runtime::{
     execute::{Executor, ExecutorOptions},
 };
 
-use super::{args::TaskArgs, commit, machine, peers::interpreter};
+use super::{args::TaskArgs, commit, machine, peers::interpreter, recorded};
 use crate::{
     engine::note,
     error::{Error, Result},
@@ -85,6 +85,11 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     };
     if args.simulate {
         figures.simulated = simulated::all(args.tasks, args.workers, args.seed).map_err(failed)?;
+        if recorded::wanted(args) {
+            let (simulated, run) = recorded::simulation(args).map_err(failed)?;
+            figures.simulated.push(simulated);
+            recorded::write(args, &run)?;
+        }
     } else {
         for shape in Shape::ALL {
             let memory = memory(args, shape, executor.threads());
@@ -104,6 +109,9 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
         }
         if args.engines.iter().any(|e| e == "dask") {
             dask(args, &mut figures)?;
+        }
+        if recorded::wanted(args) {
+            recorded::write(args, &recorded::on_threads(args)?)?;
         }
     }
     let style = match std::io::stdout().is_terminal() {
