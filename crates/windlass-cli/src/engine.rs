@@ -17,9 +17,10 @@ use crate::{
     args::{NamedPath, ReportArgs, SessionArgs, StatsFormat},
     error::{Error, Message, Result},
     interrupt::{Interrupt, Tokens},
+    metrics,
     output::{Printer, write_file},
     progress,
-    record::{RunRecord, StatementRecord, milliseconds_since_1970},
+    record::{RunRecord, StatementRecord, milliseconds_since_1970, processor_seconds},
     report,
     size::{format_bytes, format_count},
     trace,
@@ -80,6 +81,7 @@ impl Engine {
             session(args)?
         };
         open_named(&session)?;
+        metrics::watch_session(&session);
         let record = record(args, title);
         Ok(Self { session, interrupt, quiet, record, watch: None, runtime })
     }
@@ -111,6 +113,7 @@ impl Engine {
         match &r {
             Ok(()) => {
                 self.record.device = args.device.to_string();
+                metrics::watch_session(&self.session);
                 if let Some(watch) = self.watch.take() {
                     watch.finish(&old, &mut self.record);
                     self.watch()?;
@@ -222,7 +225,8 @@ impl Engine {
             progress: line.clone().map(|l| l as _),
             rows: Some(Arc::clone(&rows) as _),
         };
-        let began = Instant::now();
+        let running = metrics::begin();
+        let (began, cpu) = (Instant::now(), processor_seconds());
         let outcome = self.drive(statement, options, &tokens);
         if tokens.overdue.is_cancelled() {
             self.leave_behind();
@@ -251,12 +255,14 @@ impl Engine {
             Err(_) => {}
         }
         let seconds = began.elapsed().as_secs_f64();
+        running.end(&stats, seconds, result.is_err());
         self.record.seconds += seconds;
         self.record.statements.push(StatementRecord {
             text: statement.text().to_string(),
             line: statement.position().line,
             began_ms: milliseconds_since_1970() - seconds * 1e3,
             seconds,
+            cpu_seconds: cpu.zip(processor_seconds()).map(|(from, to)| to - from),
             stats,
             error: result.as_ref().err().and_then(Error::text),
         });

@@ -10,6 +10,7 @@
 //! | [`record`], [`report`], [`trace`] | `--stats`, `--report`, `--trace` |
 //! | [`watch`], [`sample`] | what is recorded of a run while it goes on: devices' work, memory |
 //! | [`findings`] | what a report says in words |
+//! | [`metrics`] | `--metrics`: what Prometheus scrapes |
 //! | [`task_run`] | what a run of task graphs did |
 //! | [`progress`], [`interrupt`] | the line on a terminal; Ctrl-C |
 //! | [`sqltext`], [`size`], [`error`] | texts of SQL, sizes, messages |
@@ -20,6 +21,7 @@ mod engine;
 mod error;
 mod findings;
 mod interrupt;
+mod metrics;
 mod output;
 mod progress;
 mod record;
@@ -67,7 +69,10 @@ fn run_command(cli: Cli) -> ExitCode {
     keep_freed_memory();
     quiet_drivers();
     log();
-    let result = dispatch(cli.command);
+    let result = match &cli.metrics {
+        Some(address) => metrics::serve(address).and_then(|()| dispatch(cli.command)),
+        None => dispatch(cli.command),
+    };
     // A statement that was interrupted may not have stopped yet.
     windlass::remove_unfinished();
     match result {

@@ -16,6 +16,8 @@ pub(crate) struct StatementRecord {
     pub(crate) began_ms: f64,
     /// Wall time of planning, running, and printing or writing, in seconds.
     pub(crate) seconds: f64,
+    /// CPU time of the process meanwhile, in seconds, where the system tells.
+    pub(crate) cpu_seconds: Option<f64>,
     /// Its figures; up to where it failed, if it did.
     pub(crate) stats: JobStats,
     /// Why it failed.
@@ -171,6 +173,21 @@ fn process_status(name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// CPU time of all threads of the process so far.
+#[cfg(unix)]
+pub(crate) fn processor_seconds() -> Option<f64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, which lives through it.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    (failed == 0).then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+/// Not known on other systems.
+#[cfg(not(unix))]
+pub(crate) fn processor_seconds() -> Option<f64> {
+    None
+}
+
 /// Now, as records tell it.
 pub(crate) fn milliseconds_since_1970() -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -189,6 +206,7 @@ mod tests {
             line: 1,
             began_ms: 0.0,
             seconds: 0.5,
+            cpu_seconds: None,
             stats: s,
             error: None,
         };

@@ -190,8 +190,7 @@ pub(crate) mod tests {
             event(Task, "b", "load[1]", 1060, 300),
             event(Task, "a", "sum[0]", 1400, 100),
         ];
-        let run =
-            TaskRun { trace: Trace { events, dropped: 0 }, workers: 2, ..TaskRun::default() };
+        let run = TaskRun { trace: Trace { events, dropped: 0 }, workers: 2, ..TaskRun::default() };
         let s = run.summary();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
         near(s.began, 1.0);

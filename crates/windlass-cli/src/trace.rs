@@ -93,6 +93,7 @@ mod tests {
                 line: 1,
                 began_ms: 1000.0,
                 seconds: 0.01,
+                cpu_seconds: None,
                 stats: JobStats { operators: vec![operator], ..Default::default() },
                 error: None,
             }],
@@ -112,7 +113,10 @@ mod tests {
         let counters: Vec<&Value> = all.iter().filter(|e| e["ph"] == "C").collect();
         assert_eq!(counters.len(), 2);
         assert_eq!(counters[0]["name"], "process, resident (bytes)");
-        assert_eq!((&counters[1]["args"]["value"], &counters[1]["ts"]), (&json!(77), &json!(2000.0)));
+        assert_eq!(
+            (&counters[1]["args"]["value"], &counters[1]["ts"]),
+            (&json!(77), &json!(2000.0))
+        );
         assert_eq!(counters[1]["pid"], slices[0]["pid"]);
     }
 }

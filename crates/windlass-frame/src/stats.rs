@@ -182,7 +182,9 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
     };
     if let Some(metrics) = plan.metrics() {
         row.rows = metrics.output_rows().unwrap_or(0) as u64;
-        row.ms = metrics.elapsed_compute().unwrap_or(0) as f64 / 1e6;
+        row.ms = (metrics.elapsed_compute().unwrap_or(0) as f64
+            + metrics.sum_by_name(SCANNING).map_or(0, |v| v.as_usize()) as f64)
+            / 1e6;
         row.spilled_bytes = metrics.spilled_bytes().unwrap_or(0) as u64;
         let named = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize() as u64);
         row.scanned_bytes = named("bytes_scanned");
@@ -210,6 +212,10 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
     }
 }
 
+/// The time in which a scan of files decodes what it read, which it does not count as the time
+/// that it computes.
+const SCANNING: &str = "time_elapsed_processing";
+
 /// Rows and time of an operator's partitions.
 fn partitions(metrics: &MetricsSet) -> Vec<PartitionStats> {
     let mut out: BTreeMap<usize, PartitionStats> = BTreeMap::new();
@@ -218,6 +224,7 @@ fn partitions(metrics: &MetricsSet) -> Vec<PartitionStats> {
         let (rows, ms) = match m.value() {
             MetricValue::OutputRows(n) => (n.value() as u64, 0.0),
             MetricValue::ElapsedCompute(t) => (0, t.value() as f64 / 1e6),
+            MetricValue::Time { name, time } if name == SCANNING => (0, time.value() as f64 / 1e6),
             _ => continue,
         };
         let p = out.entry(partition).or_insert(PartitionStats { partition, ..Default::default() });
@@ -303,9 +310,11 @@ mod tests {
             metrics.elapsed_compute().add_duration(Duration::from_millis(2));
         }
         MetricBuilder::new(&set).global_counter("of no partition").add(9);
+        let decoding = MetricBuilder::new(&set).subset_time(SCANNING, 1);
+        decoding.add_duration(Duration::from_millis(5));
         let found = partitions(&set.clone_inner());
         let of = |partition, rows, ms| PartitionStats { partition, rows, ms };
-        assert_eq!(found, [of(1, 5, 2.0), of(3, 17, 4.0)]);
+        assert_eq!(found, [of(1, 5, 7.0), of(3, 17, 4.0)]);
     }
 
     #[test]

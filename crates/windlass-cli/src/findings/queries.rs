@@ -1,10 +1,10 @@
 //! Findings on statements and their operators.
 
-use windlass::{JobStats, OperatorStats};
+use windlass::{JobStats, OperatorStats, runtime::EventKind};
 
 use super::{Finding, by_weight, counted, dropped, percent};
 use crate::{
-    record::{RunRecord, StatementRecord},
+    record::{DeviceTrace, RunRecord, StatementRecord},
     size::{format_bytes, format_count, format_seconds},
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn findings(run: &RunRecord, threads: usize) -> Vec<Finding> {
         let name = if many { format!("Statement {}: ", i + 1) } else { String::new() };
         let of = Of { s, name, run_ms: busy_ms(run) };
         found.extend(of.fallback());
-        found.extend(of.failed_batches());
+        found.extend(of.failed_batches(&run.traces));
         found.extend(of.skew());
         found.extend(of.spilled(run.memory_limit));
         found.extend(of.small_batches());
@@ -120,6 +120,9 @@ fn dominant(run: &RunRecord) -> Option<Finding> {
                  table, keep it in memory (CREATE TABLE … AS, or DataFrame::persist)."
             }
         }
+    } else if o.name == "DeviceUploadExec" && o.device == "cpu" {
+        "Nothing is copied there: texts are given codes, one for each different text. Columns of \
+         few different texts, numbers, and Parquet files whose texts are codes already take less."
     } else if o.name.contains("Sort") && !o.name.contains("Merge") {
         "If only the first rows are wanted, say so with LIMIT: a top-k does not sort the rest."
     } else if o.name.contains("Join") {
@@ -201,21 +204,32 @@ impl Of<'_> {
         ))
     }
 
-    /// Single batches that a device failed on.
-    fn failed_batches(&self) -> Option<Finding> {
+    /// Single batches that a device failed on. `events` are what the devices told.
+    fn failed_batches(&self, events: &[DeviceTrace]) -> Option<Finding> {
         let o = self.operators().iter().max_by_key(|o| o.fallback_batches)?;
-        (o.fallback_batches > 0).then(|| {
-            self.find(
+        if o.fallback_batches == 0 {
+            return None;
+        }
+        let told = events.iter().flat_map(|t| t.trace.events.iter());
+        let mut told = told.filter(|e| e.kind == EventKind::Fallback && e.device == o.device);
+        let reason = told.find_map(|e| e.name.strip_prefix(&o.name)?.strip_prefix(": "));
+        let reason = reason.map_or(String::new(), |r| format!(": {}", r.trim_end_matches('.')));
+        let batches = counted(o.fallback_batches, "batch", "batches");
+        Some(match o.device.as_str() {
+            "cpu" => self.find(
+                0.5,
+                format!("{} began again with operators that can spill{reason}.", o.name),
+                "The time of both counts. Raise --memory, or group by fewer or narrower keys.",
+            ),
+            device => self.find(
                 0.7,
                 format!(
-                    "the CPU took over {} that {} failed on in {}.",
-                    counted(o.fallback_batches, "batch", "batches"),
-                    o.device,
+                    "the CPU took over {batches} of {} that {device} failed on{reason}.",
                     o.name
                 ),
-                "The trace has the device's own error. A limit of memory is raised by \
-                 --device-memory.",
-            )
+                "A limit of a device's memory is raised by --device-memory; `windlass devices` \
+                 tells what is left of it.",
+            ),
         })
     }
 
@@ -267,7 +281,8 @@ impl Of<'_> {
         let bytes = self.stats().spilled_bytes;
         let o = self.operators().iter().max_by_key(|o| o.spilled_bytes)?;
         (bytes > 0).then(|| {
-            let limit = limit.map_or(String::new(), |l| format!(" under a limit of {}", format_bytes(l)));
+            let limit =
+                limit.map_or(String::new(), |l| format!(" under a limit of {}", format_bytes(l)));
             let peak = self.stats().peak_host_bytes;
             self.find(
                 0.4 + 0.5 * self.share(o.ms),
@@ -333,7 +348,8 @@ impl Of<'_> {
     }
 
     fn small_batches(&self) -> Option<Finding> {
-        let small = |o: &&OperatorStats| o.batches >= MANY_BATCHES && o.rows / o.batches < SMALL_BATCH;
+        let small =
+            |o: &&OperatorStats| o.batches >= MANY_BATCHES && o.rows / o.batches < SMALL_BATCH;
         let o = self.operators().iter().filter(small).max_by_key(|o| o.batches)?;
         let share = self.share(o.ms);
         (share >= 0.05).then(|| {
@@ -397,33 +413,40 @@ impl Of<'_> {
 
     /// Threads that had nothing to compute.
     fn idle_threads(&self, threads: usize, run_seconds: f64) -> Option<Finding> {
-        let host = self.operators().iter().filter(|o| o.device == "cpu");
-        let busy: f64 = host.map(|o| o.ms).sum::<f64>() / 1e3;
-        let on = busy / self.s.seconds;
+        let on = self.s.cpu_seconds? / self.s.seconds;
         let there = self.operators().iter().any(|o| o.device != "cpu");
         if threads < 2 || self.s.seconds < LONG || on >= BUSY * threads as f64 || there {
             return None;
         }
-        let one_reader = self.operators().iter().any(|o| {
-            o.scanned_bytes.is_some() && o.partitions.len() <= 1 && o.ms / 1e3 >= 0.3 * busy
-        });
-        Some(self.find(
-            (1.0 - on / threads as f64) * 0.6 * self.s.seconds / run_seconds.max(self.s.seconds),
-            format!(
-                "operators computed on {on:.1} of {threads} threads on average, over {}.",
-                format_seconds(self.s.seconds)
-            ),
-            match one_reader {
-                true => {
-                    "One thread reads a file that is compressed as a whole: several files, or \
+        let slow = |o: &&OperatorStats| o.ms / 1e3 >= 0.3 * self.s.seconds;
+        let alone = self.operators().iter().filter(slow).find(|o| o.partitions.len() == 1);
+        Some(
+            self.find(
+                (1.0 - on / threads as f64) * 0.6 * self.s.seconds
+                    / run_seconds.max(self.s.seconds),
+                format!(
+                    "it computed on {on:.1} of {threads} threads on average, over {}.",
+                    format_seconds(self.s.seconds)
+                ),
+                match alone {
+                    Some(o) if o.scanned_bytes.is_some() => {
+                        "One thread reads a file that is compressed as a whole: several files, or \
                      Parquet, are read by all threads."
-                }
-                false => {
-                    "The rest of the time went to planning, to waiting for files or the network, \
-                     or to operators that need all rows in one place."
-                }
-            },
-        ))
+                            .to_string()
+                    }
+                    Some(o) => format!(
+                        "{} ran in one partition, for {}: what is above it waited.",
+                        o.name,
+                        format_seconds(o.ms / 1e3)
+                    ),
+                    None => {
+                        "The rest of the time went to waiting for files, disks or the network, \
+                         or to steps that one thread does."
+                            .to_string()
+                    }
+                },
+            ),
+        )
     }
 }
 
@@ -436,7 +459,8 @@ fn filter_above(ops: &[OperatorStats], scan: usize) -> Option<&OperatorStats> {
         if o.name.contains("Filter") || o.name == "DevicePipelineExec" {
             return Some(o);
         }
-        let passes = ["CoalesceBatches", "Repartition", "DeviceUpload", "Cooperative", "Projection"];
+        let passes =
+            ["CoalesceBatches", "Repartition", "DeviceUpload", "Cooperative", "Projection"];
         if !passes.iter().any(|p| o.name.contains(p)) {
             return None;
         }

@@ -3,7 +3,7 @@
 use windlass::{Decision, Estimate, PartitionStats};
 
 use super::*;
-use crate::record::DeviceRecord;
+use crate::{record::DeviceRecord, task_run::tests::event};
 
 fn op(name: &str, depth: usize, ms: f64) -> OperatorStats {
     OperatorStats { name: name.into(), device: "cpu".into(), depth, ms, ..Default::default() }
@@ -16,6 +16,7 @@ fn run_of(operators: Vec<OperatorStats>) -> RunRecord {
         line: 1,
         began_ms: 0.0,
         seconds: 0.5,
+        cpu_seconds: None,
         stats,
         error: None,
     };
@@ -35,7 +36,8 @@ fn one(run: &RunRecord) -> Finding {
 }
 
 fn parts(rows: &[u64]) -> Vec<PartitionStats> {
-    let part = |(partition, rows): (usize, &u64)| PartitionStats { partition, rows: *rows, ms: 1.0 };
+    let part =
+        |(partition, rows): (usize, &u64)| PartitionStats { partition, rows: *rows, ms: 1.0 };
     rows.iter().enumerate().map(part).collect()
 }
 
@@ -48,10 +50,8 @@ fn nothing_is_said_of_a_run_with_nothing_to_say() {
 
 #[test]
 fn a_partition_with_most_rows_is_named() {
-    let skewed = |rows: &[u64]| OperatorStats {
-        partitions: parts(rows),
-        ..op("FilterExec", 1, 100.0)
-    };
+    let skewed =
+        |rows: &[u64]| OperatorStats { partitions: parts(rows), ..op("FilterExec", 1, 100.0) };
     let run = |rows: &[u64]| run_of(vec![op("SortExec", 0, 100.0), skewed(rows)]);
     let mut rows = [5_000_u64; 9];
     rows[7] = 62_564;
@@ -76,7 +76,8 @@ fn copies_that_take_the_time_are_told() {
         bytes: 3 << 30,
         ..op(name, 1, ms)
     };
-    let kernel = |ms: f64| OperatorStats { device: "cuda:0".into(), ..op("DevicePipelineExec", 0, ms) };
+    let kernel =
+        |ms: f64| OperatorStats { device: "cuda:0".into(), ..op("DevicePipelineExec", 0, ms) };
     let run = |up: f64, down: f64| {
         run_of(vec![copy("DeviceDownloadExec", down), kernel(180.0), copy("DeviceUploadExec", up)])
     };
@@ -95,7 +96,8 @@ fn copies_that_take_the_time_are_told() {
 
 #[test]
 fn spills_and_limits_tell_how_much() {
-    let mut run = run_of(vec![OperatorStats { spilled_bytes: 40 << 20, ..op("SortExec", 0, 90.0) }]);
+    let mut run =
+        run_of(vec![OperatorStats { spilled_bytes: 40 << 20, ..op("SortExec", 0, 90.0) }]);
     run.memory_limit = Some(64 << 20);
     run.statements[0].stats.spilled_bytes = 40 << 20;
     run.statements[0].stats.peak_host_bytes = 63 << 20;
@@ -128,14 +130,25 @@ fn failed_devices_come_first() {
         op("DataSourceExec", 2, 1.0),
     ]);
     run.statements[0].stats.fallback = Some("wgpu:0 was lost".into());
+    let mut told =
+        (*event(EventKind::Fallback, "wgpu:0", "DevicePipelineExec: no room", 1, 0)).clone();
+    told.device = "wgpu:0".into();
+    run.traces.push(DeviceTrace::default());
+    run.traces[0].trace.events.push(std::sync::Arc::new(told));
     let all = said(&run);
     assert!(all[0].contains("ran again on the CPU: wgpu:0 was lost"), "{all:?}");
-    assert!(all.iter().any(|s| s.contains("took over 3 batches that wgpu:0 failed on")), "{all:?}");
+    assert!(
+        all.iter().any(|s| s.contains(
+            "the CPU took over 3 batches of DevicePipelineExec that wgpu:0 failed on: no room."
+        )),
+        "{all:?}"
+    );
 }
 
 #[test]
 fn what_cannot_run_on_a_device_tells_why_and_what_costs_more_there_does_not() {
-    let sort = || OperatorStats { reason: "lists have no form there".into(), ..op("SortExec", 0, 90.0) };
+    let sort =
+        || OperatorStats { reason: "lists have no form there".into(), ..op("SortExec", 0, 90.0) };
     let mut run = run_of(vec![sort(), op("FilterExec", 1, 80.0)]);
     let decision = |estimates| Decision {
         id: 0,
@@ -149,8 +162,7 @@ fn what_cannot_run_on_a_device_tells_why_and_what_costs_more_there_does_not() {
     };
     run.statements[0].stats.decisions = vec![decision(Vec::new())];
     assert_eq!(said(&run), [""; 0], "there is no device to go to");
-    run.devices =
-        vec![DeviceRecord { name: "cuda:0".into(), host: false, cap: 0, peak: 0 }];
+    run.devices = vec![DeviceRecord { name: "cuda:0".into(), host: false, cap: 0, peak: 0 }];
     let f = one(&run);
     assert!(f.what.starts_with("SortExec had to stay on the CPU and took 53%"), "{f:?}");
     assert!(f.what.contains("lists have no form there"));
@@ -195,9 +207,12 @@ fn an_operator_with_most_of_the_time_is_told_with_its_statement() {
     let mut run = run_of(vec![op("SortExec", 0, 900.0), op("FilterExec", 1, 50.0)]);
     run.statements.push(run_of(vec![op("FilterExec", 0, 50.0)]).statements.remove(0));
     let f = one(&run);
-    assert_eq!(f.what, "SortExec of statement 1 took 90% of the operators' time: 900 ms over all threads.");
+    assert_eq!(
+        f.what,
+        "SortExec of statement 1 took 90% of the operators' time: 900 ms over all threads."
+    );
     assert!(f.advice.contains("LIMIT"));
-    run.statements[1].stats.operators[0].ms = 850.0;
+    run.statements[1].stats.operators[0].ms = 880.0;
     assert_eq!(said(&run), [""; 0]);
 }
 
@@ -206,23 +221,29 @@ fn small_batches_and_idle_threads_are_told() {
     let many = OperatorStats { rows: 20_000, batches: 4_000, ..op("UnionExec", 0, 90.0) };
     let f = one(&run_of(vec![many, op("DataSourceExec", 1, 80.0)]));
     assert!(f.what.contains("20,000 rows in 4,000 batches, 5 rows each"), "{f:?}");
-    let mut run = run_of(vec![
-        op("AggregateExec", 0, 800.0),
-        OperatorStats { scanned_bytes: Some(1), partitions: parts(&[9]), ..op("DataSourceExec", 1, 700.0) },
-    ]);
+    let scan = OperatorStats {
+        scanned_bytes: Some(1),
+        partitions: parts(&[9]),
+        ..op("DataSourceExec", 1, 1_500.0)
+    };
+    let mut run = run_of(vec![op("AggregateExec", 0, 1_400.0), scan]);
     run.statements[0].seconds = 3.0;
+    assert_eq!(findings(&run, 8), [], "the system does not tell");
+    run.statements[0].cpu_seconds = Some(1.5);
     assert_eq!(findings(&run, 1), [], "one thread cannot wait for another");
     let f = findings(&run, 8).remove(0);
-    assert!(f.what.contains("0.5 of 8 threads on average, over 3.00 s"), "{f:?}");
+    assert_eq!(f.what, "it computed on 0.5 of 8 threads on average, over 3.00 s.");
     assert!(f.advice.contains("compressed as a whole"), "{f:?}");
-    run.statements[0].seconds = 0.3;
+    run.statements[0].stats.operators[1].scanned_bytes = None;
+    assert!(findings(&run, 8)[0].advice.contains("DataSourceExec ran in one partition"));
+    run.statements[0].cpu_seconds = Some(15.0);
     assert_eq!(findings(&run, 8), []);
 }
 
 #[test]
 fn lost_events_are_told() {
     let mut run = run_of(Vec::new());
-    run.traces.push(crate::record::DeviceTrace::default());
+    run.traces.push(DeviceTrace::default());
     assert_eq!(said(&run), [""; 0]);
     run.traces[0].trace.dropped = 7;
     assert!(one(&run).what.contains("7 events"));

@@ -119,10 +119,8 @@ fn straggler(run: &TaskRun, s: &Summary) -> Option<Finding> {
     } else {
         String::new()
     };
-    let retried = run
-        .tries()
-        .filter(|e| e.kind == EventKind::Failed && e.name == task.name)
-        .count();
+    let retried =
+        run.tries().filter(|e| e.kind == EventKind::Failed && e.name == task.name).count();
     let again = match retried {
         0 => String::new(),
         n => format!(", after {} that failed", counted(n as u64, "try", "tries")),
@@ -258,17 +256,26 @@ mod unit {
              load[9] on a ran 590 ms, 10 times the middle one of its group, after 1 try that \
              failed."
         );
-        assert!(all.iter().any(|s| s.starts_with("1 try of 8 failed and were made again")), "{all:?}");
+        assert!(
+            all.iter().any(|s| s.starts_with("1 try of 8 failed and were made again")),
+            "{all:?}"
+        );
     }
 
     #[test]
     fn idle_workers_and_those_that_did_nothing_are_counted() {
         let one = said(&run(8, &[(Task, "a", "x[0]", 0, 100), (Task, "b", "x[1]", 0, 97)]));
         assert_eq!(one, ["8 workers were busy for 25% of the time. 6 of them did nothing."]);
-        let waits =
-            [(Task, "gpu", "x[0]", 0, 100), (Task, "cpu", "x[1]", 0, 5), (Task, "cpu", "x[2]", 93, 5)];
+        let waits = [
+            (Task, "gpu", "x[0]", 0, 100),
+            (Task, "cpu", "x[1]", 0, 5),
+            (Task, "cpu", "x[2]", 93, 5),
+        ];
         let all = said(&run(2, &waits));
-        assert_eq!(all, ["2 workers were busy for 55% of the time. gpu was busy for 100%, cpu for 10%."]);
+        assert_eq!(
+            all,
+            ["2 workers were busy for 55% of the time. gpu was busy for 100%, cpu for 10%."]
+        );
     }
 
     #[test]

@@ -110,7 +110,9 @@ pub(crate) fn draw(out: &mut String, lines: &[Line], seconds: f64, limit: Option
                 _ => write!(path, "H{x:.0}V{y:.1}"),
             };
         }
-        if line.filled && let (Some(first), Some(last)) = (points.first(), points.last()) {
+        if line.filled
+            && let (Some(first), Some(last)) = (points.first(), points.last())
+        {
             let _ = write!(
                 out,
                 "<path class=\"k{color}\" fill-opacity=\".25\" d=\"{path}V{:.1}H{:.0}z\"/>",
@@ -129,10 +131,10 @@ pub(crate) fn draw(out: &mut String, lines: &[Line], seconds: f64, limit: Option
         let at = y(bytes as f64);
         let _ = write!(
             out,
-            "<path class=\"limit\" d=\"M{LEFT} {at:.1}h{PLOT}\"/><text x=\"{:.0}\" y=\"{:.1}\" \
-             text-anchor=\"end\">{} {}</text>",
-            LEFT + PLOT - 4.0,
-            at + 14.0,
+            "<path class=\"limit\" d=\"M{LEFT} {at:.1}h{PLOT}\"/><text class=\"over\" x=\"{:.0}\" \
+             y=\"{:.1}\">{} {}</text>",
+            LEFT + 6.0,
+            at - 5.0,
             escape(name),
             format_bytes(bytes)
         );

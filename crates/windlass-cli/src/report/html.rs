@@ -27,7 +27,7 @@ ul.found{list-style:none;padding:0}ul.found li{background:var(--card);border-lef
 ul.found li.small{border-left-color:var(--k0)}ul.found p{margin:0}ul.found p+p{color:var(--dim);font-size:.92rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin:.4rem 0;font-size:.85rem}.legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.4em}
 svg{display:block;max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:var(--text)}svg text.dim{fill:var(--dim)}svg text.group{font-weight:600}
-svg .grid{stroke:var(--line)}svg .row{fill:var(--card)}svg .limit{stroke:var(--bad);stroke-dasharray:6 4}
+svg .grid{stroke:var(--line)}svg .row{fill:var(--line);fill-opacity:.3}svg .over{paint-order:stroke;stroke:var(--ground);stroke-width:4px}code{font-size:.92em}svg .limit{stroke:var(--bad);stroke-dasharray:6 4}
 svg.bar{width:8rem;height:.8rem}.device{padding:0 .45rem;border:1px solid var(--line);border-radius:99px;white-space:nowrap}
 .k0{fill:var(--k0)}.k1{fill:var(--k1)}.k2{fill:var(--k2)}.k3{fill:var(--k3)}.k4{fill:var(--k4)}.k5{fill:var(--k5)}.k6{fill:var(--k6)}.k7{fill:var(--k7)}
 i.k0{background:var(--k0)}i.k1{background:var(--k1)}i.k2{background:var(--k2)}i.k3{background:var(--k3)}i.k4{background:var(--k4)}i.k5{background:var(--k5)}i.k6{background:var(--k6)}i.k7{background:var(--k7)}
@@ -59,7 +59,7 @@ pub(crate) fn head(title: &str, error: Option<&str>, findings: &[Finding]) -> St
             out,
             "<li{class}><p>{}</p><p>{}</p></li>",
             escape(&capital(&f.what)),
-            escape(&f.advice)
+            code(&f.advice)
         );
     }
     out.push_str("</ul>\n");
@@ -115,6 +115,16 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
+/// Text in HTML; what is between backticks is code.
+fn code(text: &str) -> String {
+    let mut out = String::new();
+    for (i, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        out += &if i % 2 == 1 { format!("<code>{part}</code>") } else { part };
+    }
+    out
+}
+
 /// The text with its first letter a capital one.
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
@@ -158,8 +168,11 @@ mod tests {
     fn ticks_are_round_and_reach_the_greatest() {
         assert_eq!(ticks(0.93, 5, false), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         assert_eq!(ticks(10.0, 5, false), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(ticks(3e9, 4, true), [0.0, f64::exp2(30.0), f64::exp2(31.0), 3.0 * f64::exp2(30.0)]);
-        assert_eq!(ticks(0.0, 4, false).len(), 5);
+        assert_eq!(
+            ticks(3e9, 4, true),
+            [0.0, f64::exp2(30.0), f64::exp2(31.0), 3.0 * f64::exp2(30.0)]
+        );
+        assert_eq!(ticks(0.0, 4, false), [0.0, 0.5, 1.0]);
         for max in [1e-9, 0.3, 7.0, 1e6, 1.0001e12, f64::NAN] {
             for binary in [false, true] {
                 let t = ticks(max, 6, binary);
@@ -173,6 +186,7 @@ mod tests {
         assert_eq!(short("abcdef", 4), "abc…");
         assert_eq!(short("äöü", 3), "äöü");
         assert_eq!(escape("a<b> & \"c\"\u{1}"), "a&lt;b&gt; &amp; &quot;c&quot;\u{fffd}");
+        assert_eq!(code("see `a < b` and c"), "see <code>a &lt; b</code> and c");
         assert_eq!(capital("partition 7"), "Partition 7");
     }
 

@@ -21,7 +21,7 @@ const KINDS: [&str; 8] = [
     "joins",
     "sorts and windows",
     "exchanges and unions",
-    "copies to and from devices",
+    "uploads and downloads",
     "other",
 ];
 const COPIES: usize = 6;
@@ -98,7 +98,7 @@ pub(super) fn of_run(run: &RunRecord) -> Timeline {
     };
     lanes.push(Lane {
         group: "statements".into(),
-        label: format_count(run.statements.len() as u64),
+        label: "one after the other".into(),
         depth: 1,
         note: format_seconds(run.seconds),
         bars: run.statements.iter().enumerate().map(statement).collect(),
@@ -172,7 +172,8 @@ fn streams(run: &RunRecord, device: &str, lanes: &mut Vec<Lane>) {
                 lanes.len() - 1
             });
             let (start, end) = crate::task_run::span(e);
-            let bytes = if e.bytes > 0 { format!(", {}", format_bytes(e.bytes)) } else { "".into() };
+            let bytes =
+                if e.bytes > 0 { format!(", {}", format_bytes(e.bytes)) } else { "".into() };
             let title = format!("{}, {} rows{bytes}", e.name, format_count(e.rows));
             let (start, end) = ((start + base).max(0.0), (end + base).max(0.0));
             lanes[place].bars.push(Bar { start, end, kind, title });
@@ -257,10 +258,14 @@ mod tests {
                 line: 1,
                 began_ms: 2_000_000.0,
                 seconds: 0.5,
+                cpu_seconds: None,
                 stats: JobStats { operators, ..Default::default() },
                 error: None,
             }],
-            traces: vec![DeviceTrace { began_ms: 1_999_000.0, trace: Trace { events, dropped: 0 } }],
+            traces: vec![DeviceTrace {
+                began_ms: 1_999_000.0,
+                trace: Trace { events, dropped: 0 },
+            }],
             ..Default::default()
         };
         let timeline = of_run(&run);
@@ -269,11 +274,11 @@ mod tests {
         assert_eq!(
             lanes,
             [
-                ("statements", "1"),
+                ("statements", "one after the other"),
                 ("cpu", "scans"),
                 ("cpu", "sorts and windows"),
                 ("cuda:0", "filters and projections"),
-                ("cuda:0", "copies to and from devices"),
+                ("cuda:0", "uploads and downloads"),
                 ("cuda:0", "copies, stream 0"),
                 ("cuda:0", "kernels, stream 0"),
                 ("cuda:0", "kernels, stream 1"),

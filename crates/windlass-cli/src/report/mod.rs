@@ -65,6 +65,11 @@ fn summary(out: &mut String, run: &RunRecord) {
         fact(&d.name, text);
     }
     fact("time", format_seconds(run.seconds));
+    let cpu: Option<f64> = run.statements.iter().map(|s| s.cpu_seconds).sum();
+    if let Some(cpu) = cpu.filter(|_| run.seconds > 0.0) {
+        let threads = cpu / run.seconds;
+        fact("processor time", format!("{}, {threads:.1} threads on average", format_seconds(cpu)));
+    }
     fact("statements", run.statements.len().to_string());
     fact("rows returned and written", format_count(stats.rows));
     fact("bytes read", format_bytes(stats.bytes_read));
@@ -72,8 +77,12 @@ fn summary(out: &mut String, run: &RunRecord) {
         fact("peak host memory", format_bytes(bytes));
     }
     let reserved = run.statements.iter().map(|s| s.stats.peak_host_bytes).max();
-    let limit = run.memory_limit.map_or("no limit".to_string(), |l| format!("of {}", format_bytes(l)));
-    fact("reserved by operators", format!("{} at most, {limit}", format_bytes(reserved.unwrap_or(0))));
+    let limit =
+        run.memory_limit.map_or("no limit".to_string(), |l| format!("of {}", format_bytes(l)));
+    fact(
+        "reserved by operators",
+        format!("{} at most, {limit}", format_bytes(reserved.unwrap_or(0))),
+    );
     fact("peak device memory", format_bytes(stats.peak_device_bytes));
     fact("spilled to disk", format_bytes(stats.spilled_bytes));
     if run.dropped_events() > 0 {
@@ -184,7 +193,8 @@ fn operators(out: &mut String, s: &StatementRecord, slowest: f64) {
             format_bytes(o.bytes)
         );
         if spills {
-            let text = if o.spilled_bytes > 0 { format_bytes(o.spilled_bytes) } else { "–".into() };
+            let text =
+                if o.spilled_bytes > 0 { format_bytes(o.spilled_bytes) } else { "–".into() };
             let _ = write!(out, "<td class=\"n\">{text}</td>");
         }
         let _ = write!(out, "<td class=\"n\">{}</td><td>", format_seconds(o.ms / 1e3));
@@ -249,6 +259,7 @@ mod tests {
             line: 3,
             began_ms: 1e12 + 500.0 * number as f64,
             seconds: 0.5,
+            cpu_seconds: None,
             error: None,
             stats: JobStats {
                 operators: vec![operator],

@@ -120,7 +120,8 @@ fn memory(out: &mut String, run: &TaskRun, s: &Summary) {
     if lines.is_empty() {
         return;
     }
-    let (mut shown, devices): (Vec<_>, Vec<_>) = lines.into_iter().partition(|((d, _), _)| d.is_empty());
+    let (mut shown, devices): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|((d, _), _)| d.is_empty());
     let alone = devices.len() == 1;
     if devices.len() + shown.len() < html::COLORS {
         shown.extend(devices);

@@ -19,6 +19,9 @@ const LETTERS: usize = 31;
 /// Height of a lane, of one of a lane's rows where it has several, and of a heading.
 const LANE: f64 = 18.0;
 const ROW: f64 = 8.0;
+/// Height of a lane where there are few.
+const WIDE: f64 = 26.0;
+const FEW: usize = 16;
 const HEADING: f64 = 22.0;
 /// Rows of a lane whose bars overlap; more are drawn as one.
 const ROWS: usize = 4;
@@ -155,7 +158,7 @@ impl Timeline {
     fn lane(&self, out: &mut String, lane: &Lane, y: f64, least: f64) -> f64 {
         let rows = rows(&lane.bars);
         let height = if rows.len() > 1 { ROW * rows.len() as f64 + 4.0 } else { LANE };
-        let height = height.max(LANE);
+        let height = height.max(if self.lanes.len() <= FEW { WIDE } else { LANE });
         let indent = 8.0 * lane.depth.min(8) as f64;
         let letters = LETTERS.saturating_sub(lane.depth.min(8));
         let _ = write!(
@@ -237,7 +240,8 @@ impl Timeline {
         sums.sort_by(|a, b| b.1.total_cmp(&a.1));
         let kind = sums.first().map_or(0, |s| s.0);
         let name = |kind: usize| self.kinds.get(kind).map_or("", String::as_str);
-        let told = sums.iter().take(3).map(|(k, s, n)| format!("{n} {} {}", name(*k), format_seconds(*s)));
+        let told =
+            sums.iter().take(3).map(|(k, s, n)| format!("{n} {} {}", name(*k), format_seconds(*s)));
         let told: Vec<String> = told.collect();
         let title = format!("{} together, {}: {}", bars.len(), at(&bars[0]), told.join(", "));
         Drawn { from, to, kind: kind.min(COLORS - 1), title }
@@ -359,7 +363,9 @@ mod tests {
         let lane = |i: usize| Lane {
             group: format!("gpu{}", i / 2),
             label: "a worker with a name that is far too long for its place".into(),
-            bars: (0..5_000).map(|n| bar(n as f64 * 0.01, n as f64 * 0.01 + 0.008, n % 5)).collect(),
+            bars: (0..5_000)
+                .map(|n| bar(n as f64 * 0.01, n as f64 * 0.01 + 0.008, n % 5))
+                .collect(),
             ..Lane::default()
         };
         let kinds = ["load", "clean", "score", "combine", "<last>"].map(String::from).to_vec();

@@ -6,11 +6,12 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time,
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time},
 };
 use windlass_kernels::{DeviceBatch, DeviceColumn, KernelError, Validity};
 use windlass_runtime::EventKind;
@@ -99,6 +100,47 @@ impl DeviceMetrics {
 
     pub(crate) fn downloaded(&self, bytes: usize) {
         self.counter("downloaded_bytes".to_string()).add(bytes);
+    }
+}
+
+/// Operators of the host that took the place of a device node: what they do counts as the node's.
+pub(crate) struct TakenOver {
+    plan: Arc<dyn ExecutionPlan>,
+    /// What they read from, which counts by itself.
+    source: Arc<dyn ExecutionPlan>,
+    spilled: Count,
+    elapsed: Time,
+    /// Nanoseconds that were counted so far.
+    counted: usize,
+}
+
+impl TakenOver {
+    pub(crate) fn new(
+        metrics: &DeviceMetrics,
+        plan: Arc<dyn ExecutionPlan>,
+        source: Arc<dyn ExecutionPlan>,
+    ) -> Self {
+        let spilled = MetricBuilder::new(&metrics.set).spilled_bytes(metrics.partition);
+        let elapsed = metrics.baseline.elapsed_compute().clone();
+        Self { plan, source, spilled, elapsed, counted: 0 }
+    }
+
+    /// Counts what they did since the last call.
+    pub(crate) fn count(&mut self) {
+        let (mut spilled, mut nanos) = (0, 0);
+        let mut plans = vec![Arc::clone(&self.plan)];
+        while let Some(plan) = plans.pop() {
+            if let Some(metrics) = plan.metrics() {
+                spilled += metrics.spilled_bytes().unwrap_or(0);
+                nanos += metrics.elapsed_compute().unwrap_or(0);
+            }
+            let below = plan.children().into_iter().filter(|p| !Arc::ptr_eq(p, &self.source));
+            plans.extend(below.cloned());
+        }
+        self.spilled.add(spilled.saturating_sub(self.spilled.value()));
+        let more = nanos.saturating_sub(self.counted);
+        self.elapsed.add_duration(Duration::from_nanos(more as u64));
+        self.counted = self.counted.max(nanos);
     }
 }
 

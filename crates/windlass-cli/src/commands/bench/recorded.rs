@@ -17,6 +17,7 @@ use windlass::runtime::{
 use super::args::TaskArgs;
 use crate::{
     error::{Error, Result},
+    metrics,
     output::write_file,
     record::{milliseconds_since_1970, resident_bytes},
     report,
@@ -86,6 +87,7 @@ pub(super) fn on_threads(args: &TaskArgs) -> Result<TaskRun> {
     let began_ms = milliseconds_since_1970() - since.as_secs_f64() * 1e3;
     let recorder = Recorder::start(&events).map_err(no_threads)?;
     let executor = Arc::new(Executor::new(options).map_err(no_threads)?);
+    metrics::watch_executor(&executor);
     let watched = Arc::downgrade(&executor);
     let sampler = Sampler::start(move || {
         let used = watched.upgrade().map(|e| e.gauges().used).unwrap_or_default();

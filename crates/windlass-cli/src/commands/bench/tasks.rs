@@ -4,6 +4,7 @@
 use std::{
     io::IsTerminal,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::{args::TaskArgs, commit, machine, peers::interpreter, recorded};
 use crate::{
     engine::note,
     error::{Error, Result},
+    metrics,
     output::{TableStyle, print, render_rows, write_file},
     size::{format_bytes, format_count},
 };
@@ -65,6 +67,8 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     }
     let failed = |e: windlass::runtime::schedule::RunError| Error::caused("the bench failed", &e);
     let executor = Executor::new(options).map_err(|e| Error::caused("cannot start threads", &e))?;
+    let executor = Arc::new(executor);
+    metrics::watch_executor(&executor);
     if let Some(name) = &args.memory_of {
         let shape = Shape::ALL.into_iter().find(|s| s.name() == name);
         let shape = shape.ok_or_else(|| Error::usage(format!("no graph {name}"), "see --help"))?;
@@ -93,7 +97,7 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     } else {
         for shape in Shape::ALL {
             let memory = memory(args, shape, executor.threads());
-            for on in [Some(&executor), None] {
+            for on in [Some(&*executor), None] {
                 let mut best: Option<TaskRates> = None;
                 for _ in 0..args.runs {
                     let rates = measure(shape, args.tasks, on).map_err(failed)?;
