@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`queries`] | of statements and their operators |
+//! | [`runs`] | of a whole run of statements |
 //! | [`tasks`] | of task graphs |
 //!
 //! Every finding is a function of the figures alone. It is made only where it is true and
@@ -10,6 +11,7 @@
 //! waits for the run would want to know.
 
 pub(crate) mod queries;
+mod runs;
 pub(crate) mod tasks;
 
 /// A finding.

@@ -2,16 +2,19 @@
 
 use windlass::{JobStats, OperatorStats, runtime::EventKind};
 
-use super::{Finding, by_weight, counted, dropped, percent};
+use super::{
+    Finding, by_weight, counted, dropped, percent,
+    runs::{self, source},
+};
 use crate::{
     record::{DeviceTrace, RunRecord, StatementRecord},
     size::{format_bytes, format_count, format_seconds},
 };
 
 /// Share of the operators' time from which something is worth a word.
-const SHARE: f64 = 0.3;
+pub(super) const SHARE: f64 = 0.3;
 /// Seconds of operators' time below which a run is too short to find anything in its times.
-const LEAST_SECONDS: f64 = 0.05;
+pub(super) const LEAST_SECONDS: f64 = 0.05;
 /// Rows of an operator below which it does not matter how they are spread.
 const LEAST_ROWS: u64 = 10_000;
 /// How many times the fair share the largest partition must have.
@@ -23,7 +26,7 @@ const MANY_BATCHES: u64 = 1_000;
 /// Share of a scan's rows that a filter above it must keep for the scan to have been worth it.
 const KEPT: f64 = 0.05;
 /// Share of a memory limit that is near it.
-const NEAR: f64 = 0.85;
+pub(super) const NEAR: f64 = 0.85;
 /// Share of the threads that must have computed for none of it to be told.
 const BUSY: f64 = 0.4;
 /// Seconds of a statement from which its idle threads matter.
@@ -36,7 +39,7 @@ pub(crate) fn findings(run: &RunRecord, threads: usize) -> Vec<Finding> {
     let many = run.statements.len() > 1;
     for (i, s) in run.statements.iter().enumerate() {
         let name = if many { format!("Statement {}: ", i + 1) } else { String::new() };
-        let of = Of { s, name, run_ms: busy_ms(run) };
+        let of = Of { s, name, run_ms: runs::busy_ms(run) };
         found.extend(of.fallback());
         found.extend(of.failed_batches(&run.traces));
         found.extend(of.skew());
@@ -49,121 +52,9 @@ pub(crate) fn findings(run: &RunRecord, threads: usize) -> Vec<Finding> {
             found.extend(of.kept_on_cpu());
         }
     }
-    found.extend(transfers(run));
-    found.extend(dominant(run));
-    found.extend(near_device_limits(run));
+    found.extend(runs::findings(run));
     found.extend(dropped(run.dropped_events()));
     by_weight(found)
-}
-
-fn busy_ms(run: &RunRecord) -> f64 {
-    run.operators().map(|(_, o)| o.ms).sum()
-}
-
-/// Copies to and from devices other than the host, against all that operators did.
-fn transfers(run: &RunRecord) -> Option<Finding> {
-    let busy = busy_ms(run);
-    let there = || run.operators().map(|(_, o)| o).filter(|o| o.device != "cpu");
-    let of = |name: &str| -> (f64, u64) {
-        let those = || there().filter(|o| o.name == name);
-        (those().map(|o| o.transfer_ms).sum(), those().map(|o| o.bytes).sum())
-    };
-    let all: f64 = there().map(|o| o.transfer_ms).sum();
-    let share = all / busy;
-    if busy < LEAST_SECONDS * 1e3 || share < SHARE {
-        return None;
-    }
-    let ((up, up_bytes), (down, down_bytes)) = (of("DeviceUploadExec"), of("DeviceDownloadExec"));
-    let (word, ms, bytes) = match (up >= 0.7 * all, down >= 0.7 * all) {
-        (true, _) => ("upload", up, up_bytes),
-        (_, true) => ("download", down, down_bytes),
-        _ => ("copies to and from devices", all, up_bytes + down_bytes),
-    };
-    let advice = match word {
-        "download" => {
-            "Aggregate, filter or limit on the device, so that fewer rows come back; or run the \
-             job with --device cpu."
-        }
-        _ => {
-            "The device does too little with what it gets, and rows are not kept there between \
-             queries. Read fewer columns, filter before, do more in one query; or leave the \
-             choice to --device auto, which counts the copies."
-        }
-    };
-    Some(Finding::new(
-        ms / busy,
-        format!("{} of the time was {word}: {}.", percent(ms / busy), format_bytes(bytes)),
-        advice,
-    ))
-}
-
-/// One operator that has most of the time.
-fn dominant(run: &RunRecord) -> Option<Finding> {
-    let busy = busy_ms(run);
-    let (s, o) = run.operators().max_by(|a, b| a.1.ms.total_cmp(&b.1.ms))?;
-    let share = o.ms / busy;
-    if busy < LEAST_SECONDS * 1e3 || share < 0.5 || run.operators().count() < 3 {
-        return None;
-    }
-    let which = run.statements.iter().position(|x| std::ptr::eq(x, s)).unwrap_or(0) + 1;
-    let place = if run.statements.len() > 1 { format!(" of statement {which}") } else { "".into() };
-    let read = o.scanned_bytes.is_some();
-    let advice = if read {
-        match source(s, o) {
-            Some(f) if f.text => {
-                "Text is parsed anew by each query: write the table once as Parquet (COPY … TO \
-                 … STORED AS PARQUET), or keep it in memory (CREATE TABLE … AS, or \
-                 DataFrame::persist)."
-            }
-            _ => {
-                "Name the columns that are needed instead of *; if several queries read the \
-                 table, keep it in memory (CREATE TABLE … AS, or DataFrame::persist)."
-            }
-        }
-    } else if o.name == "DeviceUploadExec" && o.device == "cpu" {
-        "Nothing is copied there: texts are given codes, one for each different text. Columns of \
-         few different texts, numbers, and Parquet files whose texts are codes already take less."
-    } else if o.name.contains("Sort") && !o.name.contains("Merge") {
-        "If only the first rows are wanted, say so with LIMIT: a top-k does not sort the rest."
-    } else if o.name.contains("Join") {
-        "Filter both sides before the join, and join on equal keys where it can be."
-    } else if o.name.contains("Aggregate") {
-        "Fewer or narrower group keys make the table of groups smaller; filter before grouping."
-    } else {
-        "`windlass explain --placement` tells where it could run, and at what cost."
-    };
-    Some(Finding::new(
-        share * 0.8,
-        format!(
-            "{}{place} took {} of the operators' time: {} over all threads.",
-            o.name,
-            percent(share),
-            format_seconds(o.ms / 1e3)
-        ),
-        advice,
-    ))
-}
-
-fn near_device_limits(run: &RunRecord) -> Vec<Finding> {
-    let near = |share: f64| share >= NEAR;
-    let devices = run.devices.iter().filter(|d| !d.host && d.cap > 0);
-    let shares = devices.map(|d| (d, d.peak as f64 / d.cap as f64)).filter(|(_, s)| near(*s));
-    shares
-        .map(|(d, share)| {
-            Finding::new(
-                0.5 * share,
-                format!(
-                    "{} held up to {} of its {} of memory ({}).",
-                    d.name,
-                    format_bytes(d.peak),
-                    format_bytes(d.cap),
-                    percent(share)
-                ),
-                "A little more data goes to the CPU instead. Raise --device-memory if the device \
-                 has more, or read fewer columns.",
-            )
-        })
-        .collect()
 }
 
 /// A statement of a run.
@@ -418,7 +309,10 @@ impl Of<'_> {
         if threads < 2 || self.s.seconds < LONG || on >= BUSY * threads as f64 || there {
             return None;
         }
-        let slow = |o: &&OperatorStats| o.ms / 1e3 >= 0.3 * self.s.seconds;
+        // An operator that has more time than there was ran on several threads.
+        let slow = |o: &&OperatorStats| {
+            (0.3 * self.s.seconds..=1.05 * self.s.seconds).contains(&(o.ms / 1e3))
+        };
         let alone = self.operators().iter().filter(slow).find(|o| o.partitions.len() == 1);
         Some(
             self.find(
@@ -466,25 +360,6 @@ fn filter_above(ops: &[OperatorStats], scan: usize) -> Option<&OperatorStats> {
         }
         at = parent;
     }
-}
-
-/// The files of a scan.
-struct SourceFile {
-    /// The first one's name.
-    name: String,
-    /// Whether they are text.
-    text: bool,
-}
-
-/// What a scan reads, from its line of the plan: the operators are listed in the same order.
-fn source(s: &StatementRecord, scan: &OperatorStats) -> Option<SourceFile> {
-    let at = s.stats.operators.iter().position(|o| std::ptr::eq(o, scan))?;
-    let lines: Vec<&str> = s.stats.plan.lines().filter(|l| !l.trim().is_empty()).collect();
-    let line = lines.get(at).filter(|_| lines.len() == s.stats.operators.len())?;
-    let path = line.split_once("[[")?.1.split([',', ']', ':']).next()?;
-    let kind = line.split_once("file_type=")?.1.split([',', ' ']).next()?;
-    let name = path.rsplit('/').next()?.to_string();
-    (!name.is_empty()).then(|| SourceFile { name, text: matches!(kind, "csv" | "json") })
 }
 
 #[cfg(test)]

@@ -203,6 +203,29 @@ fn scans_that_read_far_too_much_name_their_file() {
 }
 
 #[test]
+fn a_file_that_statements_read_again_and_again_is_worth_keeping() {
+    let scan = |ms| OperatorStats { scanned_bytes: Some(1 << 30), ..op("DataSourceExec", 1, ms) };
+    let plan = "AggregateExec\n  DataSourceExec: file_groups={1 group: [[d/t.parquet]]}, \
+                file_type=parquet\n";
+    let mut run = RunRecord::default();
+    let add = |run: &mut RunRecord| {
+        let mut one = run_of(vec![op("AggregateExec", 0, 60.0), scan(50.0)]);
+        one.statements[0].stats.plan = plan.into();
+        run.statements.append(&mut one.statements);
+    };
+    add(&mut run);
+    add(&mut run);
+    assert_eq!(said(&run), [""; 0]);
+    add(&mut run);
+    let f = one(&run);
+    assert_eq!(
+        f.what,
+        "45% of the operators' time was reading t.parquet, which 3 statements did: 3.0 GiB."
+    );
+    assert!(f.advice.contains("persist"));
+}
+
+#[test]
 fn an_operator_with_most_of_the_time_is_told_with_its_statement() {
     let mut run = run_of(vec![op("SortExec", 0, 900.0), op("FilterExec", 1, 50.0)]);
     run.statements.push(run_of(vec![op("FilterExec", 0, 50.0)]).statements.remove(0));

@@ -8,6 +8,9 @@ use crate::findings::Finding;
 /// and on a dark ground. The last is for the rest.
 pub(crate) const COLORS: usize = 8;
 
+/// Letters of a title: a query of one line, which stands below in full, may be longer.
+const TITLE: usize = 80;
+
 const STYLE: &str = "
 :root{color-scheme:light dark;--ground:#fff;--text:#1c2126;--line:#8884;--dim:#667078;--card:#f4f6f8;--bar:#3b78b8;--warn:#b45309;--bad:#c0392b;
 --k0:#3b78b8;--k1:#e08a2e;--k2:#2f9e77;--k3:#b4489a;--k4:#7a6ad8;--k5:#b5a021;--k6:#d0554a;--k7:#8a949e}
@@ -20,7 +23,7 @@ th{text-align:left;font-weight:600}td,th{padding:.22rem .6rem;border-bottom:1px 
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.op{white-space:pre-wrap;overflow-wrap:anywhere}td.why,.dim{color:var(--dim)}td.warn{color:var(--warn)}
 pre{overflow-x:auto;padding:.8rem;border:1px solid var(--line);border-radius:6px;font-size:.82rem}
-pre.error{border-color:var(--bad);white-space:pre-wrap}
+pre.sql{white-space:pre-wrap}pre.error{border-color:var(--bad);white-space:pre-wrap}
 summary{cursor:pointer;margin:.6rem 0}.scroll{overflow-x:auto}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
 ul.found{list-style:none;padding:0}ul.found li{background:var(--card);border-left:4px solid var(--warn);border-radius:4px;padding:.5rem .9rem;margin:.5rem 0}
@@ -37,7 +40,7 @@ i.k0{background:var(--k0)}i.k1{background:var(--k1)}i.k2{background:var(--k2)}i.
 
 /// The page up to what is under its heading: the error, and the findings.
 pub(crate) fn head(title: &str, error: Option<&str>, findings: &[Finding]) -> String {
-    let title = escape(title);
+    let title = escape(&short(title, TITLE));
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\

@@ -164,6 +164,9 @@ fn streams(run: &RunRecord, device: &str, lanes: &mut Vec<Lane>) {
         let base = (t.began_ms - zero) / 1e3;
         for e in t.trace.events.iter().filter(|e| e.device == device) {
             let Some((name, kind)) = work(e.kind) else { continue };
+            // On the host nothing is copied: batches take the form that kernels read.
+            let host = device == "cpu" && e.kind == EventKind::Transfer;
+            let name = if host { "conversions" } else { name };
             let label = format!("{name}, stream {}", e.lane);
             let place = lanes[from..].iter().position(|l| l.label == label);
             let place = place.map(|p| p + from).unwrap_or_else(|| {

@@ -27,6 +27,13 @@ use crate::{
 /// Statements up to which each is shown open, and not behind its heading.
 const OPEN: usize = 3;
 
+/// Statements with operators and plans: so many take about a megabyte.
+const DETAILED: usize = 40;
+
+/// What the bars of operators mean.
+const SPANS: &str = "<p class=\"dim\">From the first work of an operator in a partition to its \
+    last; the time of its own, over all threads, is at the right.</p>\n";
+
 /// The page of a run.
 pub(crate) fn page(run: &RunRecord) -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -38,19 +45,35 @@ pub(crate) fn page(run: &RunRecord) -> String {
         let timeline = lanes::of_run(run);
         if !timeline.lanes.is_empty() {
             out.push_str("<h2>Timeline</h2>\n");
+            out.push_str(SPANS);
             timeline.draw(&mut out);
         }
     }
     lanes::memory(&mut out, run);
+    let detailed = detailed(run);
     if many {
-        overview(&mut out, run);
+        overview(&mut out, run, &detailed);
     }
     let slowest = run.operators().map(|(_, o)| o.ms).fold(0.0, f64::max);
-    for (i, s) in run.statements.iter().enumerate() {
+    for (i, s) in run.statements.iter().enumerate().filter(|(i, _)| detailed[*i]) {
         statement(&mut out, i + 1, s, slowest, run.statements.len() <= OPEN);
+    }
+    if run.statements.len() > DETAILED {
+        let _ = writeln!(
+            out,
+            "<p class=\"dim\">Only the {DETAILED} slowest statements have parts of their own.</p>"
+        );
     }
     out.push_str(html::FOOT);
     out
+}
+
+/// Which statements have parts of their own: the slowest, and those that failed.
+fn detailed(run: &RunRecord) -> Vec<bool> {
+    let mut times: Vec<f64> = run.statements.iter().map(|s| s.seconds).collect();
+    times.sort_by(|a, b| b.total_cmp(a));
+    let least = times.get(DETAILED).map_or(-1.0, |t| *t);
+    run.statements.iter().map(|s| s.seconds > least || s.error.is_some()).collect()
 }
 
 // Writing to a String cannot fail: results of `write!` are dropped in this file.
@@ -93,7 +116,7 @@ fn summary(out: &mut String, run: &RunRecord) {
 }
 
 /// The statements with their times.
-fn overview(out: &mut String, run: &RunRecord) {
+fn overview(out: &mut String, run: &RunRecord, detailed: &[bool]) {
     out.push_str(
         "<h2>Statements</h2>\n<table><thead><tr><th></th><th>statement</th><th class=\"n\">time\
          </th><th></th><th class=\"n\">rows</th><th class=\"n\">read</th><th class=\"n\">spilled\
@@ -101,11 +124,14 @@ fn overview(out: &mut String, run: &RunRecord) {
     );
     let most = run.statements.iter().map(|s| s.seconds).fold(0.0, f64::max);
     for (i, s) in run.statements.iter().enumerate() {
+        let number = match detailed[i] {
+            true => format!("<a href=\"#s{0}\">{0}</a>", i + 1),
+            false => (i + 1).to_string(),
+        };
         let _ = write!(
             out,
-            "<tr><td class=\"n\"><a href=\"#s{0}\">{0}</a></td><td class=\"op\">{1}</td>\
-             <td class=\"n\">{2}</td><td>",
-            i + 1,
+            "<tr><td class=\"n\">{number}</td><td class=\"op\">{}</td>\
+             <td class=\"n\">{}</td><td>",
             escape(&sqltext::summary(&s.text, 80)),
             format_seconds(s.seconds)
         );
@@ -143,7 +169,7 @@ fn statement(out: &mut String, number: usize, s: &StatementRecord, slowest: f64,
             );
         }
     }
-    let _ = writeln!(out, "<pre>{}</pre>", escape(&s.text));
+    let _ = writeln!(out, "<pre class=\"sql\">{}</pre>", escape(&s.text));
     if let Some(error) = &s.error {
         let _ = writeln!(out, "<pre class=\"error\">failed: {}</pre>", escape(error));
     }
@@ -153,6 +179,7 @@ fn statement(out: &mut String, number: usize, s: &StatementRecord, slowest: f64,
     let timeline = lanes::of_statement(s);
     if !timeline.lanes.is_empty() {
         out.push_str("<h3>Operators over time</h3>\n");
+        out.push_str(SPANS);
         timeline.draw(out);
     }
     operators(out, s, slowest);
@@ -302,11 +329,17 @@ mod tests {
 
     #[test]
     fn many_statements_have_an_overview_and_are_closed() {
-        let run =
+        let mut run =
             RunRecord { statements: (0..60).map(statement).collect(), ..RunRecord::default() };
+        for (i, s) in run.statements.iter_mut().enumerate() {
+            s.seconds += i as f64 / 1e3;
+        }
+        run.statements[0].error = Some("it failed".into());
         let html = page(&run);
         assert!(html.contains("<h2>Statements</h2>") && html.contains("<h2>Timeline</h2>"));
-        assert_eq!(html.matches("<details id=").count(), 60);
+        assert_eq!(html.matches("<details id=").count(), DETAILED + 1);
+        assert!(html.contains("failed: it failed") && html.contains("id=\"s60\""));
+        assert!(html.contains("Only the 40 slowest"));
         assert_eq!(html.matches("<details").count(), html.matches("</details>").count());
         assert!(html.len() < 500_000, "{}", html.len());
         let empty = page(&RunRecord::default());

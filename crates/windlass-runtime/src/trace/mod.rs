@@ -148,8 +148,9 @@ impl Trace {
                 }
             };
             let place = match e.kind {
-                EventKind::Task | EventKind::Failed => worker(e) as u64,
-                EventKind::Kernel | EventKind::Transfer => 2 * e.lane,
+                EventKind::Task | EventKind::Failed => 2 * worker(e) as u64,
+                EventKind::Kernel => 2 * e.lane,
+                EventKind::Transfer => 2 * e.lane + 1,
                 EventKind::Memory | EventKind::Decision | EventKind::Fallback => u64::MAX,
             };
             let slice = Slice {
