@@ -411,6 +411,7 @@ fn conclude(record: &mut RunRecord, args: &ReportArgs, result: Result<()>) -> Re
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        metrics::forget_session();
         // Cancelled work is dropped at its next step; nothing waits for a long one.
         let idle = tokio::runtime::Builder::new_current_thread().build();
         if let Ok(idle) = idle {

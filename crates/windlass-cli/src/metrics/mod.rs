@@ -148,16 +148,22 @@ fn count(add: impl FnOnce(&mut Counts)) {
 /// Tells of this session from now on.
 pub(crate) fn watch_session(session: &Session) {
     let Some(metrics) = METRICS.get() else { return };
-    let old =
-        metrics.session.lock().unwrap_or_else(PoisonError::into_inner).replace(session.clone());
-    if let Some(old) = old {
-        count(|c| c.read_before += old.bytes_read());
-    }
+    forget_session();
+    *metrics.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
     let inventory = session.devices().inventory();
     let (reader, there) = (inventory.events().subscribe(), Arc::downgrade(inventory));
     let thread = std::thread::Builder::new().name("windlass-count".into());
     // Where no thread can be had, devices' work is not told.
     let _ = thread.spawn(move || count_events(reader, || there.strong_count() > 0));
+}
+
+/// Lets the session go, so that what it has on disk goes with its last user. Its sums stay.
+pub(crate) fn forget_session() {
+    let Some(metrics) = METRICS.get() else { return };
+    let old = metrics.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(old) = old {
+        count(|c| c.read_before += old.bytes_read());
+    }
 }
 
 /// Tells of the tasks of this executor from now on.

@@ -21,7 +21,7 @@ h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}h3{font-size:1rem
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th{text-align:left;font-weight:600}td,th{padding:.22rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.op{white-space:pre-wrap;overflow-wrap:anywhere}td.why,.dim{color:var(--dim)}td.warn{color:var(--warn)}
+td.op{white-space:pre-wrap;overflow-wrap:anywhere}td.line{white-space:nowrap}td.why,.dim{color:var(--dim)}td.warn{color:var(--warn)}
 pre{overflow-x:auto;padding:.8rem;border:1px solid var(--line);border-radius:6px;font-size:.82rem}
 pre.sql{white-space:pre-wrap}pre.error{border-color:var(--bad);white-space:pre-wrap}
 summary{cursor:pointer;margin:.6rem 0}.scroll{overflow-x:auto}

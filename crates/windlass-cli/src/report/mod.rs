@@ -211,10 +211,9 @@ fn operators(out: &mut String, s: &StatementRecord, slowest: f64) {
     for o in &s.stats.operators {
         let _ = write!(
             out,
-            "<tr><td class=\"op\">{}{}</td><td><span class=\"device\">{}</span></td>\
+            "<tr>{}<td><span class=\"device\">{}</span></td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td>",
-            "  ".repeat(o.depth),
-            escape(&o.name),
+            indented(o.depth, &o.name, "op line"),
             escape(&o.device),
             format_count(o.rows),
             format_bytes(o.bytes)
@@ -229,6 +228,14 @@ fn operators(out: &mut String, s: &StatementRecord, slowest: f64) {
         let _ = writeln!(out, "</td><td class=\"why\">{}</td></tr>", escape(&o.reason));
     }
     out.push_str("</tbody></table>\n");
+}
+
+/// A cell of a plan's tree.
+fn indented(depth: usize, text: &str, class: &str) -> String {
+    // In tenths of a letter's height; very deep plans stay within the table.
+    let left = 6 + 9 * depth.min(20);
+    let (whole, tenth) = (left / 10, left % 10);
+    format!("<td class=\"{class}\" style=\"padding-left:{whole}.{tenth}em\">{}</td>", escape(text))
 }
 
 fn placement(out: &mut String, s: &StatementRecord) {
@@ -247,10 +254,9 @@ fn placement(out: &mut String, s: &StatementRecord) {
             .collect();
         let _ = writeln!(
             out,
-            "<tr><td class=\"op\">{}{}</td><td><span class=\"device\">{}</span></td><td>{}</td>\
+            "<tr>{}<td><span class=\"device\">{}</span></td><td>{}</td>\
              <td class=\"why\">{}</td></tr>",
-            "  ".repeat(d.depth),
-            escape(&d.operator),
+            indented(d.depth, &d.operator, "op"),
             escape(&d.device),
             escape(&estimates.join(", ")),
             escape(&d.reason)

@@ -82,8 +82,9 @@ pub fn stages(tasks: usize, workers: usize, seed: u64) -> Result<(Simulated, Tra
 
 /// See [`stages`].
 fn stages_graph(tasks: usize) -> Graph {
-    // Three tasks for each file, and a seventh of one where eights are combined.
-    let files = (tasks * 7 / 22).max(1);
+    // Three tasks for each file, and a seventh of one where eights are combined; the levels of
+    // eights, of which there are fewer than ten, may each have one that is not full.
+    let files = (tasks.saturating_sub(10) * 7 / 22).max(1);
     let mut g = GraphBuilder::with_capacity(tasks, tasks);
     let of = |seconds, bytes| {
         TaskOptions::default()
