@@ -334,8 +334,8 @@ impl Of<'_> {
                         format_seconds(o.ms / 1e3)
                     ),
                     None => {
-                        "The rest of the time went to waiting for files, disks or the network, \
-                         or to steps that one thread does."
+                        "The rest of the time went to waiting for files, disks, the network or \
+                         other processes, or to steps that one thread does."
                             .to_string()
                     }
                 },
