@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use windlass::DeviceSpec;
 
-use crate::{commands::bench::args::BenchArgs, size::parse_size};
+use crate::{
+    commands::bench::args::BenchArgs,
+    metrics::{Address, parse_address},
+    size::parse_size,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +28,10 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Tell Prometheus what the process does, at http://ADDR/metrics while it runs; ADDR is
+    /// HOST:PORT, such as 127.0.0.1:9464
+    #[arg(long, global = true, value_name = "ADDR", value_parser = parse_address, help_heading = "Reports")]
+    pub(crate) metrics: Option<Address>,
 }
 
 /// The commands.
@@ -78,10 +86,11 @@ pub(crate) struct SessionArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct ReportArgs {
-    /// Write a page on the run: time of each operator, placement with reasons, plans
+    /// Write a page on the run: what stands out, timelines, memory, operators, placement, plans
     #[arg(long, value_name = "OUT.html")]
     pub(crate) report: Option<PathBuf>,
-    /// Write the operators over time as a Chrome trace, for ui.perfetto.dev
+    /// Write operators, devices' work and memory over time as a Chrome trace, for
+    /// ui.perfetto.dev
     #[arg(long, value_name = "OUT.json")]
     pub(crate) trace: Option<PathBuf>,
     /// Print one object of statistics on standard error at the end

@@ -8,6 +8,10 @@
 //! | [`engine`] | a session, the statements run in it, and what they did |
 //! | [`output`] | formats, tables, files that are complete or absent |
 //! | [`record`], [`report`], [`trace`] | `--stats`, `--report`, `--trace` |
+//! | [`watch`], [`sample`] | what is recorded of a run while it goes on: devices' work, memory |
+//! | [`findings`] | what a report says in words |
+//! | [`metrics`] | `--metrics`: what Prometheus scrapes |
+//! | [`task_run`] | what a run of task graphs did |
 //! | [`progress`], [`interrupt`] | the line on a terminal; Ctrl-C |
 //! | [`sqltext`], [`size`], [`error`] | texts of SQL, sizes, messages |
 
@@ -15,15 +19,20 @@ mod args;
 mod commands;
 mod engine;
 mod error;
+mod findings;
 mod interrupt;
+mod metrics;
 mod output;
 mod progress;
 mod record;
 mod report;
+mod sample;
 mod shell;
 mod size;
 mod sqltext;
+mod task_run;
 mod trace;
+mod watch;
 
 use std::{io::Write, process::ExitCode};
 
@@ -60,7 +69,10 @@ fn run_command(cli: Cli) -> ExitCode {
     keep_freed_memory();
     quiet_drivers();
     log();
-    let result = dispatch(cli.command);
+    let result = match &cli.metrics {
+        Some(address) => metrics::serve(address).and_then(|()| dispatch(cli.command)),
+        None => dispatch(cli.command),
+    };
     // A statement that was interrupted may not have stopped yet.
     windlass::remove_unfinished();
     match result {

@@ -1,70 +1,81 @@
-//! The file of `--trace`: operators over time, in the trace event format that
-//! ui.perfetto.dev and chrome://tracing read.
+//! The file of `--trace`: operators over time, what devices did, and memory, in the trace event
+//! format that ui.perfetto.dev and chrome://tracing read.
 
 use serde_json::{Value, json};
+use windlass::runtime::trace::{ChromeTrace, Slice};
 
 use crate::record::RunRecord;
 
-/// The process number of the statements' own track; devices follow.
-const JOB: usize = 1;
+/// The name of the statements' own process; devices follow.
+const JOB: &str = "job";
 
-/// The trace of a run. Each device is a process, each operator of each statement and
-/// partition a track with one slice from its first to its last work.
+/// The trace of a run. Each device is a process; in it are a lane for each operator of each
+/// statement and partition, with one slice from its first to its last work, and a lane for each
+/// stream of kernels and of copies. Memory is in counters.
 pub(crate) fn events(run: &RunRecord) -> Value {
-    let mut out = vec![name_of("process_name", JOB, 0, "job")];
-    let mut devices: Vec<&str> = Vec::new();
-    let mut track = 0;
+    let mut chrome = ChromeTrace::default();
+    chrome.process(JOB);
     // Times are told from the first statement's begin.
-    let zero = run.statements.first().map_or(0.0, |s| s.began_ms);
+    let zero = run.began_ms();
+    let nanos = |ms: f64| ((ms - zero) * 1e6).round().max(0.0) as u64;
+    let mut lane = 0;
     for (i, s) in run.statements.iter().enumerate() {
-        out.push(json!({
-            "name": s.text, "cat": "statement", "ph": "X", "pid": JOB, "tid": 1,
-            "ts": micros(s.began_ms - zero), "dur": micros(s.seconds * 1e3),
-            "args": {
+        let slice = Slice {
+            name: s.text.clone(),
+            category: "statement".into(),
+            start: nanos(s.began_ms),
+            end: nanos(s.began_ms + s.seconds * 1e3),
+            args: json!({
                 "line": s.line, "rows": s.stats.rows, "bytes_read": s.stats.bytes_read,
-                "error": s.error,
-            },
-        }));
+                "spilled_bytes": s.stats.spilled_bytes, "error": s.error,
+            }),
+        };
+        chrome.slice(JOB, (0, "statements"), slice);
         for o in &s.stats.operators {
-            let device = devices.iter().position(|d| *d == o.device).unwrap_or_else(|| {
-                devices.push(&o.device);
-                out.push(name_of("process_name", JOB + devices.len(), 0, &o.device));
-                devices.len() - 1
-            });
-            let pid = JOB + 1 + device;
             for span in &o.spans {
-                track += 1;
+                // Operators come before the streams, statement by statement as in the plan.
+                lane += 1;
                 let name = format!("{}.{} {}", i + 1, span.partition, o.name);
-                out.push(name_of("thread_name", pid, track, &name));
-                out.push(json!({
-                    "name": o.name, "cat": "operator", "ph": "X", "pid": pid, "tid": track,
-                    "ts": micros(span.start_ms - zero),
-                    "dur": micros(span.end_ms - span.start_ms),
-                    "args": {
+                let rows = o.partitions.iter().find(|p| p.partition == span.partition);
+                let slice = Slice {
+                    name: o.name.clone(),
+                    category: "operator".into(),
+                    start: nanos(span.start_ms),
+                    end: nanos(span.end_ms),
+                    args: json!({
                         "statement": i + 1, "partition": span.partition, "rows": o.rows,
-                        "bytes": o.bytes, "busy_ms": o.ms, "reason": o.reason,
-                    },
-                }));
+                        "partition_rows": rows.map(|p| p.rows), "bytes": o.bytes,
+                        "busy_ms": o.ms, "reason": o.reason,
+                    }),
+                };
+                chrome.slice(&o.device, (STREAMS + lane, &name), slice);
             }
         }
     }
-    json!({"displayTimeUnit": "ms", "traceEvents": out, "otherData": {"error": run.error}})
+    for t in &run.traces {
+        t.trace.add_to(&mut chrome, ((t.began_ms - zero) * 1e6) as i64);
+    }
+    for series in &run.memory {
+        // A device's memory stands with the device.
+        let device = series.name.strip_suffix(", in use");
+        let process = device.unwrap_or(JOB);
+        let name = device.map_or(series.name.as_str(), |_| "memory in use");
+        for (at, bytes) in &series.points {
+            chrome.counter(process, &format!("{name} (bytes)"), nanos(*at), *bytes);
+        }
+    }
+    chrome.into_json(json!({"error": run.error, "dropped_events": run.dropped_events()}))
 }
 
-fn name_of(what: &str, pid: usize, tid: usize, name: &str) -> Value {
-    json!({"name": what, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}})
-}
-
-fn micros(ms: f64) -> f64 {
-    (ms * 1e3).round().max(0.0)
-}
+/// Streams have the first places among the lanes of a device.
+const STREAMS: u64 = 1 << 32;
 
 #[cfg(test)]
 mod tests {
     use windlass::{JobStats, OperatorStats, Span};
 
     use super::*;
-    use crate::record::StatementRecord;
+    use crate::{record::StatementRecord, sample::Series};
 
     #[test]
     fn each_partition_of_an_operator_is_a_slice_on_its_device() {
@@ -75,15 +86,18 @@ mod tests {
             spans: vec![span(0), span(1)],
             ..Default::default()
         };
+        let series = |name: &str| Series { name: name.into(), points: vec![(1002.0, 77)] };
         let run = RunRecord {
             statements: vec![StatementRecord {
                 text: "select 1".into(),
                 line: 1,
                 began_ms: 1000.0,
                 seconds: 0.01,
+                cpu_seconds: None,
                 stats: JobStats { operators: vec![operator], ..Default::default() },
                 error: None,
             }],
+            memory: vec![series("process, resident"), series("cpu, in use")],
             ..Default::default()
         };
         let trace = events(&run);
@@ -96,5 +110,13 @@ mod tests {
         );
         assert_ne!(slices[0]["tid"], slices[1]["tid"]);
         assert!(all.iter().any(|e| e["ph"] == "M" && e["args"]["name"] == "cpu"));
+        let counters: Vec<&Value> = all.iter().filter(|e| e["ph"] == "C").collect();
+        assert_eq!(counters.len(), 2);
+        assert_eq!(counters[0]["name"], "process, resident (bytes)");
+        assert_eq!(
+            (&counters[1]["args"]["value"], &counters[1]["ts"]),
+            (&json!(77), &json!(2000.0))
+        );
+        assert_eq!(counters[1]["pid"], slices[0]["pid"]);
     }
 }

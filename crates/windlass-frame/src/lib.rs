@@ -52,7 +52,9 @@ pub use plan::{Decision, Estimate};
 pub use read::{CsvOptions, FileFormat, JsonOptions, ReadOptions, ToDataFrame};
 pub use session::Session;
 pub use statement::{Outcome, RunOptions, Statement};
-pub use stats::{JobStats, OperatorStats, Progress, ProgressSink, RowSink, Span};
+pub use stats::{
+    HostUse, JobStats, OperatorStats, PartitionStats, Progress, ProgressSink, RowSink, Span,
+};
 pub use write::{WriteMode, WriteOptions, Written, remove_unfinished};
 
 pub use arrow;

@@ -10,6 +10,7 @@ use datafusion::{
     execution::{
         SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::MemoryPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::{LogicalPlan, LogicalPlanBuilder, Statement as Setting},
@@ -37,7 +38,7 @@ use crate::{
     read,
     spill::SpillStore,
     statement::{self, Outcome, RunOptions, Statement},
-    stats::JobStats,
+    stats::{HostUse, JobStats},
     store::{self, Stores},
 };
 
@@ -278,6 +279,17 @@ impl Session {
 
     pub(crate) fn pool(&self) -> &PeakPool {
         &self.inner.pool
+    }
+
+    /// What its operators hold now, in memory and in files of spilled rows.
+    pub fn host_use(&self) -> HostUse {
+        let spilling = self.context().runtime_env().disk_manager.spilling_progress();
+        HostUse {
+            reserved: self.pool().reserved() as u64,
+            peak: self.pool().peak() as u64,
+            limit: self.options().memory.map(|bytes| bytes as u64),
+            spill_files: spilling.current_bytes,
+        }
     }
 
     /// Bytes read from files and object stores since the session began.

@@ -1,6 +1,6 @@
 //! What a job did: the figures of `--stats json` and of progress displays.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::physical_plan::{
@@ -64,9 +64,36 @@ pub struct OperatorStats {
     /// does not tell.
     #[serde(skip)]
     pub scanned_bytes: Option<u64>,
+    /// Batches that it returned; 0 where it does not tell.
+    #[serde(skip)]
+    pub batches: u64,
+    /// Time of copies between host and device, summed over its partitions, in milliseconds;
+    /// part of `ms`.
+    #[serde(skip)]
+    pub transfer_ms: f64,
+    /// Time of kernels from launch to result, as `transfer_ms`.
+    #[serde(skip)]
+    pub kernel_ms: f64,
+    /// Batches that its device failed on and the CPU took over.
+    #[serde(skip)]
+    pub fallback_batches: u64,
+    /// What each of its partitions did, by partition.
+    #[serde(skip)]
+    pub partitions: Vec<PartitionStats>,
     /// When its partitions worked.
     #[serde(skip)]
     pub spans: Vec<Span>,
+}
+
+/// The figures of an operator in one partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PartitionStats {
+    /// The partition.
+    pub partition: usize,
+    /// Rows that it returned.
+    pub rows: u64,
+    /// Time in the operator itself, in milliseconds.
+    pub ms: f64,
 }
 
 /// From the first to the last work of an operator in one partition, in milliseconds since
@@ -79,6 +106,19 @@ pub struct Span {
     pub start_ms: f64,
     /// Last work.
     pub end_ms: f64,
+}
+
+/// What a session holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HostUse {
+    /// Host memory that operators have reserved, in bytes.
+    pub reserved: u64,
+    /// Most that they had reserved at once since the last query began.
+    pub peak: u64,
+    /// The limit of it, if there is one.
+    pub limit: Option<u64>,
+    /// Bytes in files of spilled rows.
+    pub spill_files: u64,
 }
 
 /// Takes the rows of a query as they come. Called on the thread that drives the query.
@@ -142,7 +182,9 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
     };
     if let Some(metrics) = plan.metrics() {
         row.rows = metrics.output_rows().unwrap_or(0) as u64;
-        row.ms = metrics.elapsed_compute().unwrap_or(0) as f64 / 1e6;
+        row.ms = (metrics.elapsed_compute().unwrap_or(0) as f64
+            + metrics.sum_by_name(SCANNING).map_or(0, |v| v.as_usize()) as f64)
+            / 1e6;
         row.spilled_bytes = metrics.spilled_bytes().unwrap_or(0) as u64;
         let named = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize() as u64);
         row.scanned_bytes = named("bytes_scanned");
@@ -156,12 +198,40 @@ fn walk(plan: &Arc<dyn ExecutionPlan>, depth: usize, out: &mut Vec<OperatorStats
                     .map(|v| v.as_usize() as u64)
             })
             .unwrap_or(0);
+        let milliseconds = |name: &str| named(name).unwrap_or(0) as f64 / 1e6;
+        row.transfer_ms = milliseconds("transfer_time");
+        row.kernel_ms = milliseconds("kernel_time");
+        row.fallback_batches = named("fallback_batches").unwrap_or(0);
+        row.batches = named("output_batches").unwrap_or(0);
+        row.partitions = partitions(&metrics);
         row.spans = spans(&metrics);
     }
     out.push(row);
     for child in plan.children() {
         walk(child, depth + 1, out);
     }
+}
+
+/// The time in which a scan of files decodes what it read, which it does not count as the time
+/// that it computes.
+const SCANNING: &str = "time_elapsed_processing";
+
+/// Rows and time of an operator's partitions.
+fn partitions(metrics: &MetricsSet) -> Vec<PartitionStats> {
+    let mut out: BTreeMap<usize, PartitionStats> = BTreeMap::new();
+    for m in metrics.iter() {
+        let Some(partition) = m.partition() else { continue };
+        let (rows, ms) = match m.value() {
+            MetricValue::OutputRows(n) => (n.value() as u64, 0.0),
+            MetricValue::ElapsedCompute(t) => (0, t.value() as f64 / 1e6),
+            MetricValue::Time { name, time } if name == SCANNING => (0, time.value() as f64 / 1e6),
+            _ => continue,
+        };
+        let p = out.entry(partition).or_insert(PartitionStats { partition, ..Default::default() });
+        p.rows += rows;
+        p.ms += ms;
+    }
+    out.into_values().collect()
 }
 
 /// The spans of an operator's partitions, from the timestamps that operators keep.
@@ -223,7 +293,29 @@ pub(crate) fn give_reasons(operators: &mut [OperatorStats], decisions: &[Decisio
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use datafusion::physical_plan::metrics::{
+        BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder,
+    };
+
     use super::*;
+
+    #[test]
+    fn partitions_have_their_own_rows_and_times() {
+        let set = ExecutionPlanMetricsSet::new();
+        for (partition, rows) in [(3, 10), (1, 5), (3, 7)] {
+            let metrics = BaselineMetrics::new(&set, partition);
+            metrics.record_output(rows);
+            metrics.elapsed_compute().add_duration(Duration::from_millis(2));
+        }
+        MetricBuilder::new(&set).global_counter("of no partition").add(9);
+        let decoding = MetricBuilder::new(&set).subset_time(SCANNING, 1);
+        decoding.add_duration(Duration::from_millis(5));
+        let found = partitions(&set.clone_inner());
+        let of = |partition, rows, ms| PartitionStats { partition, rows, ms };
+        assert_eq!(found, [of(1, 5, 7.0), of(3, 17, 4.0)]);
+    }
 
     #[test]
     fn every_operator_without_input_is_a_leaf() {

@@ -26,6 +26,8 @@ const CAPACITY: usize = 16_384;
 pub enum EventKind {
     /// A unit of work on the host.
     Task,
+    /// A try of such a unit that failed.
+    Failed,
     /// Kernels of one batch on a device, from launch to result.
     Kernel,
     /// A copy between host and device.
@@ -38,6 +40,27 @@ pub enum EventKind {
     Fallback,
     /// A worker process died before its task was done.
     Crash,
+}
+
+impl EventKind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Failed => "failed",
+            Self::Kernel => "kernel",
+            Self::Transfer => "transfer",
+            Self::Decision => "decision",
+            Self::Memory => "memory",
+            Self::Fallback => "fallback",
+            Self::Crash => "crash",
+        }
+    }
+
+    /// Whether it is a try of a task, with or without a result.
+    pub fn is_try(self) -> bool {
+        matches!(self, Self::Task | Self::Failed)
+    }
 }
 
 /// Something that happened.
@@ -109,6 +132,11 @@ impl Events {
         Subscriber { inner: Arc::clone(&self.inner), next, dropped: 0 }
     }
 
+    /// When the stream was made: events tell their times from then.
+    pub fn started(&self) -> Instant {
+        self.inner.started
+    }
+
     /// Whether anyone reads: lets a caller skip the making of an event.
     pub fn wanted(&self) -> bool {
         self.inner.readers.load(Ordering::Relaxed) > 0
@@ -130,15 +158,29 @@ impl Events {
     pub fn span_of_lane(
         &self,
         kind: EventKind,
-        (device, lane): (&dyn fmt::Display, u64),
+        lane: (&dyn fmt::Display, u64),
         name: &str,
         began: Instant,
+        size: (u64, u64),
+    ) {
+        if self.wanted() {
+            self.span_between(kind, lane, name, (began, Instant::now()), size);
+        }
+    }
+
+    /// As [`Events::span_of_lane`], of what ended earlier than now.
+    pub fn span_between(
+        &self,
+        kind: EventKind,
+        (device, lane): (&dyn fmt::Display, u64),
+        name: &str,
+        (began, ended): (Instant, Instant),
         (rows, bytes): (u64, u64),
     ) {
         if self.wanted() {
             self.publish(Event {
                 at: began.saturating_duration_since(self.inner.started),
-                duration: began.elapsed(),
+                duration: ended.saturating_duration_since(began),
                 kind,
                 device: device.to_string(),
                 lane,

@@ -36,9 +36,10 @@ pub use windlass_device::{
 };
 pub use windlass_frame::{
     BatchStream, CancelToken, CsvOptions, DataFrame, Decision, Estimate, Explained, FileFormat,
-    FrameError, GroupBy, JobStats, JsonOptions, OperatorStats, Outcome, Position, Progress,
-    ProgressSink, ReadOptions, Result, RowSink, RunOptions, Session, SessionOptions, Span,
-    Statement, ToDataFrame, WriteMode, WriteOptions, Written, arrow, expr, remove_unfinished,
+    FrameError, GroupBy, HostUse, JobStats, JsonOptions, OperatorStats, Outcome, PartitionStats,
+    Position, Progress, ProgressSink, ReadOptions, Result, RowSink, RunOptions, Session,
+    SessionOptions, Span, Statement, ToDataFrame, WriteMode, WriteOptions, Written, arrow, expr,
+    remove_unfinished,
 };
 pub use windlass_runtime::{
     bag::{Bag, TextError, TextOptions},

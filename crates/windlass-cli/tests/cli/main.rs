@@ -4,6 +4,7 @@ mod bench;
 mod errors;
 mod formats;
 mod interrupts;
+mod metrics;
 mod remote;
 mod reports;
 mod shell;

@@ -1,5 +1,10 @@
 //! Statistics, traces, reports, explain, devices and the demo.
 
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
 use serde_json::Value;
 
 use crate::support::{names, people, run, run_in};
@@ -61,6 +66,89 @@ fn reports_and_traces_are_files_of_their_own() {
         .collect();
     assert!(!slices.is_empty());
     assert!(slices.iter().all(|e| e["ts"].is_number() && e["dur"].is_number()));
+}
+
+/// A trace, whose slices of a thread must be in order and apart.
+#[track_caller]
+fn trace(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let trace: Value = serde_json::from_str(&text).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap().clone();
+    let mut ends: HashMap<(u64, u64), f64> = HashMap::new();
+    let mut named: HashSet<(u64, u64)> = HashSet::new();
+    for e in &events {
+        let thread = (e["pid"].as_u64().unwrap(), e["tid"].as_u64().unwrap());
+        match e["ph"].as_str().unwrap() {
+            "M" => {
+                named.insert(thread);
+            }
+            "X" => {
+                assert!(named.contains(&thread), "{e} lies in a lane without a name");
+                let (from, took) = (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap());
+                let end = ends.entry(thread).or_insert(0.0);
+                assert!(from + 1e-6 >= *end && took >= 0.0, "{e} begins before {end}");
+                *end = from + took;
+            }
+            "C" => assert!(e["args"]["value"].as_f64().unwrap() >= 0.0, "{e}"),
+            "i" => assert!(e["ts"].as_f64().unwrap() >= 0.0, "{e}"),
+            other => panic!("a phase of {other}: {e}"),
+        }
+    }
+    events
+}
+
+#[test]
+fn reports_have_memory_findings_and_timelines() {
+    let dir = people();
+    // More groups than the memory holds: they are written to disk.
+    let query = "select value % 400000 as k, count(*) as n from range(0, 1500000) group by k \
+                 order by n desc, k limit 3";
+    let more = ["--report", "r.html", "--trace", "t.json", "--quiet", "--memory", "20MB"];
+    run_in(dir.path(), &[&["sql", query, "--device", "cpu"], &more[..]].concat()).ok();
+    let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+    for part in [
+        // What took over from the group-by that ran out of memory counts as its own.
+        "were written to disk and read again under a limit of 19.1 MiB, most of it by DeviceAggregateExec",
+        "DeviceAggregateExec began again with operators that can spill: ",
+        "aria-label=\"memory over time\"",
+        "aria-label=\"timeline\"",
+        "reserved by operators",
+        "spilled to disk",
+    ] {
+        assert!(page.contains(part), "{part} is missing in {page}");
+    }
+    assert!(!page.contains("http") && !page.contains("NaN"));
+    let events = trace(&dir.path().join("t.json"));
+    let counters: HashSet<&str> =
+        events.iter().filter(|e| e["ph"] == "C").map(|e| e["name"].as_str().unwrap()).collect();
+    assert!(counters.contains("reserved by operators (bytes)"), "{counters:?}");
+    assert!(counters.contains("spill files (bytes)"), "{counters:?}");
+}
+
+#[test]
+fn eight_devices_and_5_000_tasks_make_a_page_and_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = ["--simulate", "--workers", "8", "--tasks", "5_000"];
+    let files = ["--report", "r.html", "--trace", "t.json"];
+    let out = run_in(dir.path(), &[&["bench", "tasks"], &size[..], &files[..]].concat()).ok();
+    assert!(out.contains("stages, 1% faults, recorded"), "{out}");
+    let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    for part in ["gpu0", "cpu7", "failed and were made again", "5,000", "load-large"] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    let events = trace(&dir.path().join("t.json"));
+    let of = |key: &str, value: &str| events.iter().filter(|e| e[key] == value).count();
+    assert_eq!((of("cat", "task"), of("name", "process_name")), (5_000, 8));
+    assert!(of("cat", "transfer") > 0 && of("cat", "failed") > 0 && of("ph", "C") > 0);
+
+    // The same of tasks that were really run.
+    let size = ["--threads", "2", "--tasks", "300", "--runs", "1"];
+    run_in(dir.path(), &[&["bench", "tasks"], &size[..], &files[..]].concat()).ok();
+    let events = trace(&dir.path().join("t.json"));
+    assert_eq!(events.iter().filter(|e| e["cat"] == "task").count(), 4 * 300);
+    let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
+    assert!(page.contains("worker 1") && page.contains("independent"));
 }
 
 #[test]

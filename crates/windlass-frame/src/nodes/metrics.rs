@@ -4,12 +4,14 @@
 //! `error`: the first one).
 
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time,
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time},
 };
 use windlass_kernels::{DeviceBatch, DeviceColumn, KernelError, Validity};
 use windlass_runtime::EventKind;
@@ -55,8 +57,9 @@ impl DeviceMetrics {
         self.batches.add(1);
         self.kernel.add_duration(began.elapsed());
         self.baseline.elapsed_compute().add_duration(began.elapsed());
-        let device = &placed.device.info().name;
-        placed.inventory.events().span(EventKind::Kernel, device, name, began, (rows as u64, 0));
+        let lane = (&placed.device.info().name as &dyn fmt::Display, self.partition as u64);
+        let events = placed.inventory.events();
+        events.span_of_lane(EventKind::Kernel, lane, name, began, (rows as u64, 0));
     }
 
     /// A batch was copied.
@@ -70,9 +73,10 @@ impl DeviceMetrics {
         self.batches.add(1);
         self.transfer.add_duration(began.elapsed());
         self.baseline.elapsed_compute().add_duration(began.elapsed());
-        let device = &placed.device.info().name;
+        let lane = (&placed.device.info().name as &dyn fmt::Display, self.partition as u64);
         let events = placed.inventory.events();
-        events.span(EventKind::Transfer, device, name, began, (rows as u64, bytes as u64));
+        let size = (rows as u64, bytes as u64);
+        events.span_of_lane(EventKind::Transfer, lane, name, began, size);
     }
 
     /// A batch, or a whole aggregation, went to the CPU.
@@ -96,6 +100,47 @@ impl DeviceMetrics {
 
     pub(crate) fn downloaded(&self, bytes: usize) {
         self.counter("downloaded_bytes".to_string()).add(bytes);
+    }
+}
+
+/// Operators of the host that took the place of a device node: what they do counts as the node's.
+pub(crate) struct TakenOver {
+    plan: Arc<dyn ExecutionPlan>,
+    /// What they read from, which counts by itself.
+    source: Arc<dyn ExecutionPlan>,
+    spilled: Count,
+    elapsed: Time,
+    /// Nanoseconds that were counted so far.
+    counted: usize,
+}
+
+impl TakenOver {
+    pub(crate) fn new(
+        metrics: &DeviceMetrics,
+        plan: Arc<dyn ExecutionPlan>,
+        source: Arc<dyn ExecutionPlan>,
+    ) -> Self {
+        let spilled = MetricBuilder::new(&metrics.set).spilled_bytes(metrics.partition);
+        let elapsed = metrics.baseline.elapsed_compute().clone();
+        Self { plan, source, spilled, elapsed, counted: 0 }
+    }
+
+    /// Counts what they did since the last call.
+    pub(crate) fn count(&mut self) {
+        let (mut spilled, mut nanos) = (0, 0);
+        let mut plans = vec![Arc::clone(&self.plan)];
+        while let Some(plan) = plans.pop() {
+            if let Some(metrics) = plan.metrics() {
+                spilled += metrics.spilled_bytes().unwrap_or(0);
+                nanos += metrics.elapsed_compute().unwrap_or(0);
+            }
+            let below = plan.children().into_iter().filter(|p| !Arc::ptr_eq(p, &self.source));
+            plans.extend(below.cloned());
+        }
+        self.spilled.add(spilled.saturating_sub(self.spilled.value()));
+        let more = nanos.saturating_sub(self.counted);
+        self.elapsed.add_duration(Duration::from_nanos(more as u64));
+        self.counted = self.counted.max(nanos);
     }
 }
 

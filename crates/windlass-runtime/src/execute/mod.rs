@@ -27,6 +27,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod gauges;
 mod here;
 mod spill;
 mod state;
@@ -48,7 +49,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::{here::run_synchronous, state::JobResult};
+pub use self::{gauges::Gauges, here::run_synchronous, state::JobResult};
 
 use self::{
     spill::SpillFolder,

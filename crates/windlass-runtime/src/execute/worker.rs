@@ -327,9 +327,11 @@ fn work(shared: &Shared, device: &str, worker: u64, desk: &mut Desk) {
         {
             let name = t.graph.name(TaskId(t.assignment.task));
             let bytes = result.as_ref().map_or(0, Value::bytes);
-            let began = shared.began + Duration::from_nanos(began);
+            // The next task of a turn begins where this one ends: they do not overlap.
+            let at = |nanos| shared.began + Duration::from_nanos(nanos);
             let lane = (&device as &dyn std::fmt::Display, worker);
-            shared.events.span_of_lane(EventKind::Task, lane, &name, began, (0, bytes));
+            let kind = if result.is_ok() { EventKind::Task } else { EventKind::Failed };
+            shared.events.span_between(kind, lane, &name, (at(began), at(nanos)), (0, bytes));
         }
         t.assignment.started = began;
         began = nanos;

@@ -77,6 +77,13 @@ pub(crate) struct TaskArgs {
     /// Write every figure as one JSON object
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+    /// Record a run task by task, and write a page on it: with --simulate a job of several stages
+    /// on the simulated workers, else every graph with up to 5,000 tasks
+    #[arg(long, value_name = "OUT.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write the recorded run as a Chrome trace, for ui.perfetto.dev
+    #[arg(long, value_name = "OUT.json")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// Options of `windlass bench kernels`.

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+pub(crate) use crate::report::html::escape;
+
 const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884;--dim:#888;--fast:#2f9e62;--slow:#c4543b;--ok:#3b82c4;--other:#b07d2b}
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
@@ -36,11 +38,6 @@ pub(crate) fn head(title: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>{title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n"
     )
-}
-
-/// Text in HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn open_svg(out: &mut String, label: &str, width: f64, height: f64) {

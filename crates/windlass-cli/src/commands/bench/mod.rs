@@ -10,7 +10,7 @@
 //! | `table`, `page` | the figures as text and as a page with ratios drawn |
 //! | `draw` | bars and lines of pages |
 //! | `kernels` | `windlass bench kernels`, with its own figures, table and page |
-//! | `tasks` | `windlass bench tasks` |
+//! | `tasks`, `recorded` | `windlass bench tasks`; its run that is recorded task by task |
 
 pub(crate) mod args;
 mod data;
@@ -20,6 +20,7 @@ mod kernels;
 mod ours;
 mod page;
 mod peers;
+mod recorded;
 mod suite;
 mod table;
 mod tasks;

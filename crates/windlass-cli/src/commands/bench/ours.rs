@@ -19,7 +19,8 @@ use crate::{
     commands::bench::suite::{Question, Suite},
     engine::Engine,
     error::{Error, Result},
-    record::peak_resident_bytes,
+    metrics,
+    record::{peak_resident_bytes, processor_seconds},
 };
 
 /// What the runs of a question gave.
@@ -143,7 +144,8 @@ pub(crate) fn run(engine: &Engine, question: &Question, runs: u32, path: &Path) 
         // The rows of the run before are not part of this one's memory.
         kept = None;
         let (session, sql) = (engine.session().clone(), question.sql.clone());
-        let (began, cpu) = (Instant::now(), cpu_clock());
+        let (began, cpu) = (Instant::now(), processor_seconds());
+        let running = metrics::begin();
         if limited {
             let file = Arc::new(ResultFile::new(path));
             let to = Arc::clone(&file);
@@ -157,7 +159,9 @@ pub(crate) fn run(engine: &Engine, question: &Question, runs: u32, path: &Path) 
             kept = Some((schema, batches));
         }
         seconds.push(began.elapsed().as_secs_f64());
-        cpu_seconds.extend(cpu.zip(cpu_clock()).map(|(from, to)| to - from));
+        let stats = engine.session().last_stats().unwrap_or_default();
+        running.end(&stats, began.elapsed().as_secs_f64(), false);
+        cpu_seconds.extend(cpu.zip(processor_seconds()).map(|(from, to)| to - from));
     }
     if runs == 0 {
         return Err(Error::usage("--runs 0 runs nothing", "give 1 or more"));
@@ -198,32 +202,17 @@ fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// CPU time of all threads of the process so far.
-#[cfg(unix)]
-fn cpu_clock() -> Option<f64> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes one timespec, which lives through it.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    (failed == 0).then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
-}
-
-/// Not known on other systems.
-#[cfg(not(unix))]
-fn cpu_clock() -> Option<f64> {
-    None
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
     #[test]
     fn the_clock_of_the_cpu_runs_while_we_compute() {
-        let from = cpu_clock().unwrap();
+        let from = processor_seconds().unwrap();
         let began = Instant::now();
         while began.elapsed().as_millis() < 20 {
             std::hint::spin_loop();
         }
-        assert!(cpu_clock().unwrap() > from);
+        assert!(processor_seconds().unwrap() > from);
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     io::IsTerminal,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -12,10 +13,11 @@ use windlass::runtime::{
     execute::{Executor, ExecutorOptions},
 };
 
-use super::{args::TaskArgs, commit, machine, peers::interpreter};
+use super::{args::TaskArgs, commit, machine, peers::interpreter, recorded};
 use crate::{
     engine::note,
     error::{Error, Result},
+    metrics,
     output::{TableStyle, print, render_rows, write_file},
     size::{format_bytes, format_count},
 };
@@ -65,6 +67,8 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     }
     let failed = |e: windlass::runtime::schedule::RunError| Error::caused("the bench failed", &e);
     let executor = Executor::new(options).map_err(|e| Error::caused("cannot start threads", &e))?;
+    let executor = Arc::new(executor);
+    metrics::watch_executor(&executor);
     if let Some(name) = &args.memory_of {
         let shape = Shape::ALL.into_iter().find(|s| s.name() == name);
         let shape = shape.ok_or_else(|| Error::usage(format!("no graph {name}"), "see --help"))?;
@@ -85,10 +89,15 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
     };
     if args.simulate {
         figures.simulated = simulated::all(args.tasks, args.workers, args.seed).map_err(failed)?;
+        if recorded::wanted(args) {
+            let (simulated, run) = recorded::simulation(args).map_err(failed)?;
+            figures.simulated.push(simulated);
+            recorded::write(args, &run)?;
+        }
     } else {
         for shape in Shape::ALL {
             let memory = memory(args, shape, executor.threads());
-            for on in [Some(&executor), None] {
+            for on in [Some(&*executor), None] {
                 let mut best: Option<TaskRates> = None;
                 for _ in 0..args.runs {
                     let rates = measure(shape, args.tasks, on).map_err(failed)?;
@@ -104,6 +113,9 @@ pub(super) fn run(args: &TaskArgs) -> Result<()> {
         }
         if args.engines.iter().any(|e| e == "dask") {
             dask(args, &mut figures)?;
+        }
+        if recorded::wanted(args) {
+            recorded::write(args, &recorded::on_threads(args)?)?;
         }
     }
     let style = match std::io::stdout().is_terminal() {

@@ -22,8 +22,10 @@ use windlass_kernels::{
 
 use super::{
     super::{
-        DeviceFailure, HostChain, Placed, Uploaded, failure::is_out_of_memory,
-        metrics::DeviceMetrics, upload::upload_one,
+        DeviceFailure, HostChain, Placed, Uploaded,
+        failure::is_out_of_memory,
+        metrics::{DeviceMetrics, TakenOver},
+        upload::upload_one,
     },
     Stage,
     spilled::Divided,
@@ -81,8 +83,13 @@ impl Run {
                     partition = 0;
                 }
                 let rows = metrics.baseline.output_rows().clone();
+                let mut taken = TakenOver::new(&metrics, Arc::clone(&host), source);
                 let batches = host.execute(partition, context)?;
-                Ok(batches.inspect_ok(move |b| rows.add(b.num_rows())).boxed())
+                let counted = batches.inspect_ok(move |b| {
+                    rows.add(b.num_rows());
+                    taken.count();
+                });
+                Ok(counted.boxed())
             }
         }
     }

@@ -1,6 +1,8 @@
 //! A session with everything a command has around it: the runtime, interrupts, progress,
 //! the record of what ran, and errors with their place in the job.
 
+mod tell;
+
 use std::{
     path::Path,
     sync::Arc,
@@ -9,20 +11,22 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use tokio::runtime::Runtime;
-use windlass::{
-    DeviceSpec, FrameError, Outcome, Position, RunOptions, Session, SessionOptions, Statement,
-};
+use windlass::{DeviceSpec, FrameError, Outcome, RunOptions, Session, SessionOptions, Statement};
+
+pub(crate) use self::tell::tell;
 
 use crate::{
     args::{NamedPath, ReportArgs, SessionArgs, StatsFormat},
     error::{Error, Message, Result},
     interrupt::{Interrupt, Tokens},
+    metrics,
     output::{Printer, write_file},
     progress,
-    record::{RunRecord, StatementRecord},
+    record::{RunRecord, StatementRecord, milliseconds_since_1970, processor_seconds},
     report,
     size::{format_bytes, format_count},
     trace,
+    watch::Watch,
 };
 
 /// How long threads may take to end after the last statement. A guess: those that only
@@ -44,6 +48,7 @@ pub(crate) struct Engine {
     interrupt: Arc<Interrupt>,
     quiet: bool,
     record: RunRecord,
+    watch: Option<Watch>,
     // Last, so that it is dropped after all that runs on it.
     runtime: Runtime,
 }
@@ -78,8 +83,16 @@ impl Engine {
             session(args)?
         };
         open_named(&session)?;
-        let record = RunRecord { title, device: args.device.to_string(), ..RunRecord::default() };
-        Ok(Self { session, interrupt, quiet, record, runtime })
+        metrics::watch_session(&session);
+        let record = record(args, title);
+        Ok(Self { session, interrupt, quiet, record, watch: None, runtime })
+    }
+
+    /// Records memory and what devices do from now on, for reports and traces.
+    fn watch(&mut self) -> Result<()> {
+        let watch = Watch::start(&self.session);
+        self.watch = Some(watch.map_err(|e| Error::caused("cannot start a thread", &e))?);
+        Ok(())
     }
 
     /// Starts over with a session of other options, and makes tables and definitions anew.
@@ -100,7 +113,14 @@ impl Engine {
         let old = std::mem::replace(&mut self.session, new);
         let r = self.define(tables, definitions);
         match &r {
-            Ok(()) => self.record.device = args.device.to_string(),
+            Ok(()) => {
+                self.record.device = args.device.to_string();
+                metrics::watch_session(&self.session);
+                if let Some(watch) = self.watch.take() {
+                    watch.finish(&old, &mut self.record);
+                    self.watch()?;
+                }
+            }
             Err(_) => self.session = old,
         }
         r
@@ -207,7 +227,8 @@ impl Engine {
             progress: line.clone().map(|l| l as _),
             rows: Some(Arc::clone(&rows) as _),
         };
-        let began = Instant::now();
+        let running = metrics::begin();
+        let (began, cpu) = (Instant::now(), processor_seconds());
         let outcome = self.drive(statement, options, &tokens);
         if tokens.overdue.is_cancelled() {
             self.leave_behind();
@@ -236,12 +257,14 @@ impl Engine {
             Err(_) => {}
         }
         let seconds = began.elapsed().as_secs_f64();
+        running.end(&stats, seconds, result.is_err());
         self.record.seconds += seconds;
         self.record.statements.push(StatementRecord {
             text: statement.text().to_string(),
             line: statement.position().line,
             began_ms: milliseconds_since_1970() - seconds * 1e3,
             seconds,
+            cpu_seconds: cpu.zip(processor_seconds()).map(|(from, to)| to - from),
             stats,
             error: result.as_ref().err().and_then(Error::text),
         });
@@ -337,13 +360,17 @@ pub(crate) fn with_engine(
 ) -> Result<()> {
     match Engine::open(args, title.clone(), report.quiet, mode) {
         Ok(mut engine) => {
-            let result = work(&mut engine);
+            let watched = match report.report.is_some() || report.trace.is_some() {
+                true => engine.watch(),
+                false => Ok(()),
+            };
+            let result = watched.and_then(|()| work(&mut engine));
+            if let Some(watch) = engine.watch.take() {
+                watch.finish(&engine.session, &mut engine.record);
+            }
             conclude(&mut engine.record, report, result)
         }
-        Err(e) => {
-            let device = args.device.to_string();
-            conclude(&mut RunRecord { title, device, ..RunRecord::default() }, report, Err(e))
-        }
+        Err(e) => conclude(&mut record(args, title), report, Err(e)),
     }
 }
 
@@ -384,12 +411,19 @@ fn conclude(record: &mut RunRecord, args: &ReportArgs, result: Result<()>) -> Re
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        metrics::forget_session();
         // Cancelled work is dropped at its next step; nothing waits for a long one.
         let idle = tokio::runtime::Builder::new_current_thread().build();
         if let Ok(idle) = idle {
             std::mem::replace(&mut self.runtime, idle).shutdown_timeout(ENDING);
         }
     }
+}
+
+/// The record of a run that did nothing yet.
+fn record(args: &SessionArgs, title: String) -> RunRecord {
+    let memory_limit = args.memory.map(|bytes| bytes as u64);
+    RunRecord { title, device: args.device.to_string(), memory_limit, ..RunRecord::default() }
 }
 
 /// Opens the devices that the user named: one that is not there is told now, whether or not
@@ -399,11 +433,6 @@ fn open_named(session: &Session) -> Result<()> {
         DeviceSpec::Auto => Ok(()),
         DeviceSpec::List(_) => session.devices().open().map(drop).map_err(|e| tell(e.into(), None)),
     }
-}
-
-fn milliseconds_since_1970() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs_f64() * 1e3
 }
 
 fn session(args: &SessionArgs) -> Result<Session> {
@@ -423,86 +452,4 @@ fn session(args: &SessionArgs) -> Result<Session> {
 pub(crate) fn note(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Turns an engine's error into a message, with the place in the source where it has one.
-pub(crate) fn tell(e: FrameError, source: Option<&Source<'_>>) -> Error {
-    if matches!(e, FrameError::Cancelled) {
-        return Error::Interrupted;
-    }
-    let at = match &e {
-        FrameError::Syntax { position, .. }
-        | FrameError::UnknownColumn { position, .. }
-        | FrameError::UnknownTable { position, .. } => *position,
-        _ => None,
-    };
-    let mut what = e.to_string();
-    if let (Some(at), Some(source)) = (at, source) {
-        if let Some(path) = source.path {
-            what = format!("{}:{}:{}: {what}", path.display(), at.line, at.column);
-        }
-        what += &excerpt(source.text, at);
-    }
-    let help = match &e {
-        FrameError::MissingFile { nearest: None, .. } => Some("check the path"),
-        FrameError::Memory(_) => Some("raise --memory, or free memory on this machine"),
-        FrameError::Device(_) => Some("`windlass devices` lists what this host has"),
-        _ => None,
-    };
-    let error = Error::failed(what);
-    match help {
-        Some(help) => error.or_help(help),
-        None => error,
-    }
-}
-
-/// The line of the source with a mark under the column.
-fn excerpt(text: &str, at: Position) -> String {
-    let (line, column) = (at.line as usize, at.column as usize);
-    let Some(shown) = line.checked_sub(1).and_then(|n| text.lines().nth(n)) else {
-        return String::new();
-    };
-    let shown = shown.replace('\t', " ");
-    let number = line.to_string();
-    let gap = " ".repeat(number.len());
-    let under = " ".repeat(column.saturating_sub(1));
-    format!("\n{number} | {shown}\n{gap} | {under}^")
-}
-
-impl Error {
-    /// Names the job's file and the statement's line where the message names no place.
-    fn at_statement(mut self, at: Position, source: &Source<'_>) -> Self {
-        if let (Self::Failed(m), Some(path)) = (&mut self, source.path) {
-            let prefix = format!("{}:", path.display());
-            if !m.what.starts_with(&prefix) {
-                m.what = format!("{prefix}{}:{}: {}", at.line, at.column, m.what);
-            }
-        }
-        self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_shows_its_line() {
-        let e = FrameError::Syntax {
-            message: "unexpected from".into(),
-            position: Some(Position { line: 2, column: 8 }),
-        };
-        let source = Source { path: Some(Path::new("a.sql")), text: "select 1;\nselect from;\n" };
-        let text = tell(e, Some(&source)).to_string();
-        assert!(text.starts_with("error: a.sql:2:8: SQL syntax error"), "{text}");
-        assert!(text.contains("2 | select from;\n      |        ^"), "{text}");
-    }
-
-    #[test]
-    fn any_error_of_a_job_names_its_statement() {
-        let source = Source { path: Some(Path::new("a.sql")), text: "" };
-        let e = tell(FrameError::Execution("broken".into()), Some(&source))
-            .at_statement(Position { line: 7, column: 1 }, &source);
-        assert_eq!(e.to_string(), "error: a.sql:7:1: broken");
-    }
 }

@@ -1,5 +1,5 @@
 //! Events as a file in the trace event format of Chrome, which ui.perfetto.dev and
-//! chrome://tracing read: a process for each device, and in it a lane for each of its threads or
+//! chrome://tracing read: a process for each device, and in it a lane for each of its workers and
 //! streams.
 //!
 //! ```
@@ -20,8 +20,10 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod chrome;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufWriter, Write},
     path::Path,
     sync::{
@@ -34,6 +36,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+pub use self::chrome::{ChromeTrace, Slice};
+
 use crate::{
     events::{Event, EventKind, Events},
     whole_file::write_whole,
@@ -41,6 +45,10 @@ use crate::{
 
 /// How long the recorder waits for an event before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Events that are kept; more are counted only. A guess: some 200 MiB, and a file of as much,
+/// which viewers still open.
+const MOST: usize = 1 << 20;
 
 /// Keeps the events of a stream, on a thread of its own.
 #[derive(Debug)]
@@ -54,7 +62,7 @@ pub struct Recorder {
 pub struct Trace {
     /// The events, in the order in which they ended.
     pub events: Vec<Arc<Event>>,
-    /// Events that were lost, because more came than could be kept up with.
+    /// Events that were lost, because more came than could be kept, or kept up with.
     pub dropped: u64,
 }
 
@@ -70,14 +78,19 @@ impl Recorder {
         let thread =
             std::thread::Builder::new().name("windlass-trace".into()).spawn(move || {
                 let mut trace = Trace::default();
+                let mut beyond = 0;
                 loop {
                     // What came before the end is kept: the flag is read first.
                     let ends = own.load(Ordering::Acquire);
                     while let Some(event) = reader.next(if ends { Duration::ZERO } else { LOOK }) {
-                        trace.events.push(event);
+                        if trace.events.len() < MOST {
+                            trace.events.push(event);
+                        } else {
+                            beyond += 1;
+                        }
                     }
                     if ends {
-                        trace.dropped = reader.dropped();
+                        trace.dropped = reader.dropped() + beyond;
                         return trace;
                     }
                 }
@@ -93,48 +106,70 @@ impl Recorder {
 }
 
 impl Trace {
-    /// The trace in Chrome's format. Times are microseconds since the stream was made.
+    /// The trace in Chrome's format: a process for each device, the host's own work first, and
+    /// in it a lane for each worker and for each stream of kernels and of copies. Times are
+    /// since the stream was made.
     pub fn to_chrome(&self) -> Value {
-        // Devices in the order of their names, the host's own work first.
-        let mut lanes: BTreeMap<&str, BTreeMap<u64, usize>> = BTreeMap::new();
-        for e in &self.events {
-            lanes.entry(&e.device).or_default().entry(e.lane).or_default();
+        let mut chrome = ChromeTrace::default();
+        self.add_to(&mut chrome, 0);
+        chrome.into_json(json!({"dropped_events": self.dropped}))
+    }
+
+    /// Adds the events to a trace in which the stream was made `offset` nanoseconds after its
+    /// begin; what lies before that begin is left out.
+    pub fn add_to(&self, chrome: &mut ChromeTrace, offset: i64) {
+        let devices: BTreeSet<&str> = self.events.iter().map(|e| &*e.device).collect();
+        let named = |device: &str| -> String {
+            if device.is_empty() { "host".to_string() } else { device.to_string() }
+        };
+        devices.iter().for_each(|d| chrome.process(&named(d)));
+        // Threads have numbers of the process; people count those of a device.
+        let mut workers: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+        for e in self.events.iter().filter(|e| e.kind.is_try()) {
+            workers.entry(&e.device).or_default().insert(e.lane);
         }
-        let mut out = Vec::new();
-        for (process, (device, lanes)) in lanes.iter_mut().enumerate() {
-            let name = if device.is_empty() { "host" } else { device };
-            out.push(meta("process_name", process, 0, name));
-            for (i, (_, thread)) in lanes.iter_mut().enumerate() {
-                *thread = i;
-                out.push(meta("thread_name", process, i, &format!("{name} lane {i}")));
+        let worker = |e: &Event| {
+            let known = workers.get(&*e.device);
+            known.map_or(0, |lanes| lanes.range(..e.lane).count())
+        };
+        for e in &self.events {
+            let Some(start) = (e.at.as_nanos() as u64).checked_add_signed(offset) else { continue };
+            let process = named(&e.device);
+            if e.kind == EventKind::Memory {
+                chrome.counter(&process, &format!("{} (bytes)", e.name), start, e.bytes);
+                continue;
             }
-        }
-        let micros = |d: Duration| d.as_nanos() as f64 / 1e3;
-        for e in &self.events {
-            let process = lanes.keys().position(|d| *d == e.device).unwrap_or_default();
-            let thread = lanes[&*e.device][&e.lane];
-            let mut event = json!({
-                "name": e.name, "cat": e.kind, "pid": process, "tid": thread, "ts": micros(e.at),
-            });
-            let fields = if e.kind == EventKind::Memory {
-                json!({"ph": "C", "args": {"bytes": e.bytes}})
-            } else if e.duration.is_zero() {
-                json!({"ph": "i", "s": "t"})
-            } else {
-                json!({
-                    "ph": "X", "dur": micros(e.duration),
-                    "args": {"rows": e.rows, "bytes": e.bytes},
-                })
+            let lane = match e.kind {
+                EventKind::Task | EventKind::Failed => format!("worker {}", worker(e)),
+                EventKind::Kernel => format!("kernels {}", e.lane),
+                EventKind::Transfer => format!("copies {}", e.lane),
+                EventKind::Memory
+                | EventKind::Decision
+                | EventKind::Fallback
+                | EventKind::Crash => "placement and failures".to_string(),
             };
-            if let (Value::Object(event), Value::Object(fields)) = (&mut event, fields) {
-                event.extend(fields);
+            let place = match e.kind {
+                EventKind::Task | EventKind::Failed => 2 * worker(e) as u64,
+                EventKind::Kernel => 2 * e.lane,
+                EventKind::Transfer => 2 * e.lane + 1,
+                EventKind::Memory
+                | EventKind::Decision
+                | EventKind::Fallback
+                | EventKind::Crash => u64::MAX,
+            };
+            let slice = Slice {
+                name: e.name.clone(),
+                category: e.kind.name().to_string(),
+                start,
+                end: start + e.duration.as_nanos() as u64,
+                args: json!({"rows": e.rows, "bytes": e.bytes}),
+            };
+            // A task may take no time that the clock can tell, and is a slice even so.
+            match e.duration.is_zero() && !e.kind.is_try() {
+                true => chrome.point(&process, (place, &lane), slice),
+                false => chrome.slice(&process, (place, &lane), slice),
             }
-            out.push(event);
         }
-        json!({
-            "displayTimeUnit": "ms", "traceEvents": out,
-            "otherData": {"dropped_events": self.dropped},
-        })
     }
 
     /// Writes the trace to a file, which has its name only when it is whole.
@@ -148,10 +183,6 @@ impl Trace {
             to.flush()
         })
     }
-}
-
-fn meta(what: &str, process: usize, thread: usize, name: &str) -> Value {
-    json!({"name": what, "ph": "M", "pid": process, "tid": thread, "args": {"name": name}})
 }
 
 #[cfg(test)]
@@ -181,9 +212,11 @@ mod tests {
             those.map(|e| e["args"]["name"].as_str().unwrap()).collect()
         };
         assert_eq!(named("process_name"), ["cpu", "cuda:0"]);
-        assert_eq!(named("thread_name"), ["cpu lane 0", "cpu lane 1", "cuda:0 lane 0"]);
+        let expected =
+            ["worker 0", "worker 1", "worker 1 (2)", "kernels 0", "placement and failures"];
+        assert_eq!(named("thread_name"), expected);
         let tasks: Vec<_> = all.iter().filter(|e| e["cat"] == "task").collect();
-        assert_eq!(tasks.iter().map(|e| &e["tid"]).collect::<Vec<_>>(), [1, 0, 1]);
+        assert_eq!(tasks.iter().map(|e| &e["tid"]).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(tasks[0]["dur"].as_f64().unwrap() >= 2000.0 && tasks[0]["ph"] == "X");
         assert!(all.iter().any(|e| e["ph"] == "i" && e["name"] == "it is near"));
     }

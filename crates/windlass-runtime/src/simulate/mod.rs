@@ -15,7 +15,11 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
+mod recording;
+
+use self::recording::Recording;
 use crate::{
+    events::EventKind,
     graph::{DeviceKind, DeviceKinds, Graph, TaskId},
     schedule::{
         Cause, CostBased, DeviceProfile, Placement, RunError,
@@ -23,6 +27,7 @@ use crate::{
         device::DeviceCounts,
         job::Job,
     },
+    trace::Trace,
 };
 
 /// Idle devices of a class that are asked in vain before the class is left.
@@ -107,6 +112,7 @@ struct Run {
     idle: Vec<BTreeSet<usize>>,
     classes: Vec<usize>,
     graph: Arc<Graph>,
+    recording: Option<Recording>,
 }
 
 /// Runs a graph on simulated devices.
@@ -115,6 +121,28 @@ struct Run {
 /// As [`crate::execute::Executor::run`]: by chance a task may fail more often than its
 /// options allow.
 pub fn simulate(simulation: Simulation, graph: Graph) -> Result<SimulationReport, RunError> {
+    run(simulation, graph, None).map(|(report, _)| report)
+}
+
+/// As [`simulate`], with what each device did when, as events under virtual time: copies and
+/// tries of tasks, by slot, and the memory of each device whenever it changed.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_recorded(
+    simulation: Simulation,
+    graph: Graph,
+) -> Result<(SimulationReport, Trace), RunError> {
+    let recording = Recording::new(&simulation.devices);
+    let (report, recording) = run(simulation, graph, Some(recording))?;
+    Ok((report, recording.map(Recording::into_trace).unwrap_or_default()))
+}
+
+fn run(
+    simulation: Simulation,
+    graph: Graph,
+    recording: Option<Recording>,
+) -> Result<(SimulationReport, Option<Recording>), RunError> {
     let graph = Arc::new(graph);
     let policy = (simulation.devices.len() > 1).then_some(simulation.policy);
     let lower_bound = lower_bound(&graph, &simulation.devices);
@@ -153,6 +181,7 @@ pub fn simulate(simulation: Simulation, graph: Graph) -> Result<SimulationReport
         idle,
         classes: class_of.into_iter().map(|c| rank[c]).collect(),
         graph,
+        recording,
     };
     let n = run.classes.len();
     for (seconds, device) in simulation.lost.into_iter().filter(|(_, d)| *d < n) {
@@ -165,7 +194,7 @@ pub fn simulate(simulation: Simulation, graph: Graph) -> Result<SimulationReport
         run.happens(what);
     }
     run.scheduler.job(id).ended.clone().unwrap_or(Err(RunError::ShutDown))?;
-    Ok(run.report(lower_bound))
+    Ok((run.report(lower_bound), run.recording))
 }
 
 impl Run {
@@ -179,6 +208,10 @@ impl Run {
             What::Ends(place) => {
                 let Some((a, fails)) = self.running[place].take() else { return };
                 self.places.push(place);
+                if let Some(recording) = &mut self.recording {
+                    let kind = if fails { EventKind::Failed } else { EventKind::Task };
+                    recording.ends(place, kind, self.now);
+                }
                 let outcome = if fails {
                     Outcome::Failed(Cause::error("a simulated fault".into()))
                 } else {
@@ -186,6 +219,7 @@ impl Run {
                     Outcome::Done { bytes: job.output_bytes(a.task), spillable: true }
                 };
                 self.scheduler.finish(&a, outcome, self.now);
+                self.record_memory(a.device as usize);
                 a.device as usize
             }
             What::Lost(device) => {
@@ -193,6 +227,9 @@ impl Run {
                     let here = |r: &(Assignment, bool)| r.0.device as usize == device;
                     if let Some((a, _)) = self.running[place].take_if(|r| here(r)) {
                         self.scheduler.finish(&a, Outcome::Lost, self.now);
+                        if let Some(recording) = &mut self.recording {
+                            recording.ends(place, EventKind::Failed, self.now);
+                        }
                     }
                 }
                 self.idle[self.classes[device]].remove(&device);
@@ -237,8 +274,28 @@ impl Run {
             self.running.push(None);
             self.running.len() - 1
         });
+        if let Some(recording) = &mut self.recording {
+            let name = self.graph.name(TaskId(a.task));
+            let bytes = needs.output_bytes.unwrap_or(0);
+            let runs_from = self.now + (way * 1e9) as u64;
+            recording.begins(
+                place,
+                a.device as usize,
+                name,
+                (self.now, runs_from),
+                (a.moved, bytes),
+            );
+        }
+        let device = a.device as usize;
         self.running[place] = Some((a, fails));
+        self.record_memory(device);
         self.push(at, What::Ends(place));
+    }
+
+    fn record_memory(&mut self, device: usize) {
+        if let Some(recording) = &mut self.recording {
+            recording.memory(device, self.now, self.scheduler.devices[device].used);
+        }
     }
 
     /// Asks idle devices as long as some of them begin something.
