@@ -423,7 +423,8 @@ const PARTITION_MEMORY: usize = 128 << 20;
 fn frugal(config: &mut SessionConfig, limit: usize) {
     let settings = config.options_mut();
     settings.optimizer.prefer_hash_join = false;
-    let partitions = settings.execution.target_partitions.min(limit / PARTITION_MEMORY).max(1);
+    // In one partition joins would not sort and merge.
+    let partitions = settings.execution.target_partitions.min(limit / PARTITION_MEMORY).max(2);
     settings.execution.target_partitions = partitions;
     // What each sort keeps to merge with: a small part of what its partition has.
     let merge = settings.execution.sort_spill_reservation_bytes;
@@ -469,7 +470,8 @@ fn runtime(
 fn devices(options: &SessionOptions, pool: &Arc<PeakPool>) -> (DeviceSet, PlacementOptions) {
     let mut device = options.device.clone();
     device.memory_cap = options.device_memory.or(device.memory_cap);
-    device.host_memory_cap = options.memory.or(device.host_memory_cap);
+    // Tables double when they grow, and are counted when they have.
+    device.host_memory_cap = options.memory.map(|bytes| bytes / 2).or(device.host_memory_cap);
     device.host_budget = Some(Arc::clone(pool) as _);
     let placement = PlacementOptions {
         force_device: options.force_device.then(|| first_named(&options.devices)).flatten(),

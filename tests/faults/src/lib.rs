@@ -127,10 +127,11 @@ pub async fn run(session: &Session, sql: &str) -> windlass::Result<Vec<String>> 
     Ok(rows(&done.unwrap_or_else(|_| panic!("{sql} hangs"))?))
 }
 
-/// Why the CPU took over in the last query, in the words of its stats; `None` when it did
-/// not.
+/// What answered a fault in the last query, in the words of its stats: the CPU took over, or the
+/// operator went on in parts; `None` when there was none.
 pub fn took_over(stats: &JobStats) -> Option<String> {
-    let tells = |r: &&String| r.contains("the CPU took over") || r.contains("was lost");
+    let words = ["the CPU took over", "and went on in parts", "was lost"];
+    let tells = |r: &&String| words.iter().any(|w| r.contains(w));
     let of_operators = || stats.operators.iter().map(|o| &o.reason).find(tells).cloned();
     stats.fallback.clone().or_else(of_operators)
 }

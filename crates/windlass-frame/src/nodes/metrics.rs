@@ -93,6 +93,14 @@ impl DeviceMetrics {
         events.point(EventKind::Fallback, device, &format!("{operator}: {error}"));
     }
 
+    /// Memory ended on a device, and the operator goes on there in parts, or through files.
+    pub(crate) fn in_parts(&self, placed: &Placed, operator: &str, error: &KernelError) {
+        let builder = MetricBuilder::new(&self.set).with_new_label("error", error.to_string());
+        builder.counter("in_parts", self.partition).add(1);
+        let device = &placed.device.info().name;
+        tracing::info!(%device, operator, %error, "the operator goes on in parts");
+    }
+
     /// A counter of this partition by name, made when first used.
     pub(crate) fn counter(&self, name: String) -> Count {
         MetricBuilder::new(&self.set).counter(name, self.partition)

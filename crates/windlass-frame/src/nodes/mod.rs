@@ -244,7 +244,8 @@ pub fn device_of(plan: &dyn ExecutionPlan) -> Option<String> {
     placed_of(plan).map(Placed::name)
 }
 
-/// Why a plan node runs on its device, and what went to the CPU after all, or why it is there;
+/// Why a plan node runs on its device, and what went to the CPU after all or was done in parts for
+/// want of memory, or why it is there;
 /// `None` for DataFusion's own operators.
 pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
     if let Some(scan) = plan.downcast_ref::<StoredScanExec>() {
@@ -253,11 +254,16 @@ pub fn reason_of(plan: &dyn ExecutionPlan) -> Option<String> {
     let reason = &placed_of(plan)?.reason;
     let metrics = plan.metrics().unwrap_or_default();
     let fallbacks = metrics.sum_by_name("fallback_batches").map_or(0, |v| v.as_usize());
+    let parts = metrics.sum_by_name("in_parts").map_or(0, |v| v.as_usize());
     let errors = metrics.iter().flat_map(|m| m.labels()).filter(|l| l.name() == "error");
+    let (count, end) = match fallbacks {
+        0 => (parts, "and went on in parts"),
+        n => (n, "and the CPU took over"),
+    };
     Some(match errors.map(|l| l.value()).next() {
-        Some(error) if fallbacks > 0 => {
-            let times = if fallbacks == 1 { "time" } else { "times" };
-            format!("{reason}; failed {fallbacks} {times}, and the CPU took over: {error}")
+        Some(error) if count > 0 => {
+            let times = if count == 1 { "time" } else { "times" };
+            format!("{reason}; failed {count} {times}, {end}: {error}")
         }
         _ => reason.to_string(),
     })

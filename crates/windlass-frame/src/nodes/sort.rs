@@ -239,6 +239,7 @@ impl Sorter {
         match self.order(batch, usize::MAX)? {
             Ok(order) => Ok(vec![Sorted { batch: batch.clone(), order: Some(order) }]),
             Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
+                self.metrics.in_parts(&self.placed, OPERATOR, &e);
                 let half = rows / 2;
                 let mut runs = self.sorted(&batch.slice(0, half))?;
                 runs.extend(self.sorted(&batch.slice(half, rows - half))?);
@@ -258,6 +259,7 @@ impl Sorter {
         match self.order(batch, k)? {
             Ok(order) => taken(batch, &order),
             Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
+                self.metrics.in_parts(&self.placed, OPERATOR, &e);
                 let half = rows / 2;
                 let a = self.first(&batch.slice(0, half), k)?;
                 let b = self.first(&batch.slice(half, rows - half), k)?;

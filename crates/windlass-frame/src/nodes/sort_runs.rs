@@ -107,7 +107,8 @@ impl Runs {
     ) -> Result<()> {
         let (env, rows) = (context.runtime_env(), run.rows());
         let bytes = run.batch.get_array_memory_size();
-        if let Some(file) = spill(&self.schema, run.pieces(RUN_ROWS, true), &env, counts)? {
+        let most = RUN_ROWS.min(context.session_config().batch_size());
+        if let Some(file) = spill(&self.schema, run.pieces(most, true), &env, counts)? {
             self.runs.push(Rows::Spilled(SpilledRows { file, rows, bytes }));
         }
         Ok(())

@@ -206,11 +206,12 @@ async fn same_rows(device: &str) {
     }
 }
 
-/// Batches and aggregations that the CPU took over.
+/// Batches and aggregations that the CPU took over, or that went on in parts.
 fn fallbacks(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let own = plan.metrics().and_then(|m| m.sum_by_name("fallback_batches"));
+    let metrics = plan.metrics().unwrap_or_default();
+    let named = |name| metrics.sum_by_name(name).map_or(0, |v| v.as_usize());
     let below: usize = plan.children().into_iter().map(fallbacks).sum();
-    own.map_or(0, |v| v.as_usize()) + below
+    named("fallback_batches") + named("in_parts") + below
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

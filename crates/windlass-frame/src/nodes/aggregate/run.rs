@@ -68,7 +68,7 @@ impl Run {
         match (result, divided) {
             (Ok(batches), _) => Ok(batches),
             (Err(e), Some(divided)) if is_out_of_memory(&e) => {
-                tracing::debug!(error = %e, "DeviceAggregateExec: through files");
+                metrics.in_parts(&placed, "DeviceAggregateExec", &e);
                 divided.groups(context).await
             }
             (Err(e), _) => {

@@ -82,7 +82,7 @@ pub(super) async fn build(
             Ok(BuildSide::Held(Arc::new(built)))
         }
         Err(e) if is_out_of_memory(&e) && to_disk.can() => {
-            tracing::debug!(error = %e, "{OPERATOR}: through files");
+            metrics.in_parts(&to_disk.parts().placed, OPERATOR, &e);
             through_files(&to_disk, &batch)
         }
         Err(e) => Err(failed(&to_disk.parts().placed, &metrics, OPERATOR, e)),
