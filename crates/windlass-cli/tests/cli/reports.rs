@@ -109,7 +109,6 @@ fn reports_have_memory_findings_and_timelines() {
     for part in [
         // What took over from the group-by that ran out of memory counts as its own.
         "were written to disk and read again under a limit of 19.1 MiB, most of it by DeviceAggregateExec",
-        "DeviceAggregateExec began again with operators that can spill: ",
         "aria-label=\"memory over time\"",
         "aria-label=\"timeline\"",
         "reserved by operators",

@@ -178,6 +178,8 @@ impl Sorter {
     fn all(mut self) -> Result<(Self, RecordBatch)> {
         self.rows = 0;
         let all = concat_batches(&self.sort.schema(), &std::mem::take(&mut self.batches))?;
+        // What the pieces took is for their order.
+        self.memory.shrink(self.memory.size() - self.memory.size() / COPIES);
         Ok((self, all))
     }
 

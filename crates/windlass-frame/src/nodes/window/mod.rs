@@ -117,7 +117,10 @@ impl Collector {
     fn all(&mut self) -> Result<Option<RecordBatch>> {
         let batches = std::mem::take(&mut self.batches);
         let Some(first) = batches.first() else { return Ok(None) };
-        Ok(Some(concat_batches(&first.schema(), &batches)?))
+        let all = concat_batches(&first.schema(), &batches)?;
+        // What the pieces took is for the keys and the new columns.
+        self.memory.shrink(self.memory.size() - self.memory.size() / COPIES);
+        Ok(Some(all))
     }
 
     /// Takes the rows whose windows' partitions are whole; those of the last, to which more may
