@@ -23,7 +23,7 @@ use super::{DeviceAggregateExec, Stage, run::Again};
 use crate::{
     lower::Lowering,
     nodes::{DeviceUploadExec, HostChain, Placed},
-    spill::rows::{self, Divider, Dividing, FAN_OUT, SpilledRows},
+    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, SpilledRows},
 };
 
 /// Times that rows are divided before DataFusion's operator takes them: parts are then 4,096
@@ -111,7 +111,11 @@ impl Divided {
         tracing::debug!(round = self.round, "the rows of an aggregation went to disk");
         files.retain(|parts| !parts.is_empty());
         let groups = stream::iter(files).map(move |parts| {
-            let node = self.over(rows::source(&schema, parts)?)?;
+            let rows: usize = parts.iter().flatten().map(|f| f.rows).sum();
+            let mut node = self.over(rows::source(&schema, parts)?)?;
+            if rows < LEAST_ROWS {
+                node.round = ROUNDS;
+            }
             node.execute(0, Arc::clone(&context))
         });
         Ok(groups.try_flatten().boxed())

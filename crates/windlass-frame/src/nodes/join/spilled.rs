@@ -42,7 +42,7 @@ use super::{
 };
 use crate::{
     nodes::metrics::DeviceMetrics,
-    spill::rows::{self, Divider, Dividing, FAN_OUT, SpilledRows},
+    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, SpilledRows},
 };
 
 /// Times that rows are divided before those of one key are too many: parts are then 4,096 times
@@ -365,6 +365,7 @@ impl ToDisk {
     /// The rows of a pair of files.
     fn pair(&self, pair: Pair, sorts: bool) -> Result<SendableRecordBatchStream> {
         let Parts { placed, left_keys, right_keys, round, .. } = &self.parts;
+        let few = pair.build.iter().map(|f| f.rows).sum::<usize>() < LEAST_ROWS;
         let left = rows::source(&self.join().left().schema(), vec![pair.build])?;
         let right = rows::source(&self.join().right().schema(), vec![pair.probe])?;
         let builder = self.join().builder().reset_state().recompute_properties();
@@ -374,7 +375,7 @@ impl ToDisk {
         }
         let (left, right) = (Arc::clone(left_keys), Arc::clone(right_keys));
         let mut join = DeviceHashJoinExec::new(join, placed.clone(), JoinKeys { left, right });
-        join.parts.round = round + 1;
+        join.parts.round = if few { ROUNDS } else { round + 1 };
         join.metrics = self.metrics.clone();
         join.execute(0, Arc::clone(&self.context))
     }
