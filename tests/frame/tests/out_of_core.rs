@@ -141,7 +141,7 @@ fn memory(bytes: usize) -> SessionOptions {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joins_of_every_kind_go_through_files() {
-    check(JOINS, "cpu", [40_000, 40_000], memory(1 << 20)).await;
+    check(JOINS, "cpu", [40_000, 40_000], memory(1400 << 10)).await;
     check(NARROW, "cpu", [40_000, 40_000], memory(400 << 10)).await;
 }
 

@@ -32,7 +32,7 @@ pub(crate) const FAN_OUT: usize = 16;
 
 /// Rows that are not divided again: what has no memory for so few is not helped by dividing. A
 /// guess.
-pub(crate) const LEAST_ROWS: usize = 4096;
+pub(crate) const LEAST_ROWS: usize = 1024;
 
 /// Rows of a batch on disk: small, as one is being filled for each file.
 const BATCH_ROWS: usize = 4096;
