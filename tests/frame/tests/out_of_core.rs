@@ -179,6 +179,39 @@ async fn sorts_go_through_files_and_keep_the_order_of_equal_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_take_some_of_their_partitions_at_a_time() {
+    let rows = [100_000, 1];
+    let expected = session("cpu", rows, SessionOptions::default());
+    let temp = folder();
+    let options = SessionOptions {
+        temp_dir: Some(temp.path().to_path_buf()),
+        batch_rows: Some(1000),
+        ..memory(10 << 20)
+    };
+    let limited = session("cpu", rows, options);
+    for sql in [
+        // Many small partitions; floats of which zeros and NaN are one partition each.
+        "select id, row_number() over (partition by k order by id) n, \
+         sum(id) over (partition by k order by id) s, lag(t) over (partition by k order by id) l \
+         from a",
+        "select id, count(*) over (partition by abs(f)) n, max(id) over (partition by abs(f)) m \
+         from a",
+        // Half of the rows are in one partition, and all are.
+        "select id, row_number() over (partition by hot order by id) n, t from a",
+        "select id, row_number() over (order by id) n, t, lead(k) over (order by id) from a",
+    ] {
+        let ((mut want, _), (mut got, stats)) =
+            (run(&expected, sql).await, run(&limited, sql).await);
+        want.sort_unstable();
+        got.sort_unstable();
+        assert!(want == got, "{sql}");
+        assert_eq!(stats.fallback, None, "{sql}");
+        let window = stats.operators.iter().find(|o| o.name.contains("Window")).unwrap();
+        assert_eq!(window.rows, 100_000, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_with_little_memory_goes_through_files() {
     let cap = |bytes| SessionOptions { device_memory: Some(bytes), ..Default::default() };
     check(&JOINS[..4], "cuda-emulated:0", [20_000, 20_000], cap(400 << 10)).await;

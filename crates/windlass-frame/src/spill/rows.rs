@@ -30,6 +30,10 @@ use crate::nodes::download::slices;
 /// time would need more memory for the batches that are being filled. A guess.
 pub(crate) const FAN_OUT: usize = 16;
 
+/// Times that rows are divided before those of one key are too many: parts are then 4,096 times
+/// smaller.
+pub(crate) const ROUNDS: usize = 3;
+
 /// Rows that are not divided again: what has no memory for so few is not helped by dividing. A
 /// guess.
 pub(crate) const LEAST_ROWS: usize = 1024;

@@ -68,9 +68,10 @@ impl fmt::Display for Stage {
 ///
 /// The groups come out on the host. Where they do not fit in the device's memory, or in what is
 /// left of the memory limit, the rows are read again and go to disk by their keys. When the
-/// device fails otherwise, the CPU operators start again from the source; where only one of several partitions is aggregated here the source
-/// cannot be read again (its partitions share their work), nor where a join on the device
-/// gives the rows, and the node fails with [`DeviceFailure`](super::DeviceFailure).
+/// device fails otherwise, the CPU operators start again from the source; where only one of
+/// several partitions is aggregated here the source cannot be read again (its partitions share
+/// their work), nor where a join on the device gives the rows, and the node fails with
+/// [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceAggregateExec {
     input: Arc<dyn ExecutionPlan>,

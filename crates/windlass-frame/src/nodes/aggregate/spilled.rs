@@ -23,12 +23,8 @@ use super::{DeviceAggregateExec, Stage, run::Again};
 use crate::{
     lower::Lowering,
     nodes::{DeviceUploadExec, HostChain, Placed},
-    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, SpilledRows},
+    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, ROUNDS, SpilledRows},
 };
-
-/// Times that rows are divided before DataFusion's operator takes them: parts are then 4,096
-/// times smaller than the input.
-const ROUNDS: usize = 3;
 
 /// How an aggregation that did not fit goes through files.
 pub(super) struct Divided {

@@ -19,6 +19,7 @@ use super::{
     spilled::{Spilled, ToDisk},
 };
 use crate::nodes::{
+    download::slices,
     failure::{failed, is_out_of_memory},
     keys::KeyEvaluator,
     metrics::DeviceMetrics,
@@ -91,9 +92,7 @@ pub(super) async fn build(
 
 /// Rows that were in one batch already.
 fn through_files(to_disk: &ToDisk, batch: &RecordBatch) -> Result<BuildSide> {
-    let rows = batch.num_rows();
-    let pieces = (0..rows).step_by(PIECE_ROWS);
-    let files = to_disk.all(pieces.map(|at| batch.slice(at, PIECE_ROWS.min(rows - at))))?;
+    let files = to_disk.all(slices(batch.clone(), PIECE_ROWS))?;
     Ok(BuildSide::Spilled(Arc::new(Spilled::new(files))))
 }
 

@@ -32,7 +32,7 @@ use datafusion::{
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{Stream, TryStreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -41,13 +41,9 @@ use super::{
     tell::{Tells, bounds},
 };
 use crate::{
-    nodes::metrics::DeviceMetrics,
-    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, SpilledRows},
+    nodes::metrics::{DeviceMetrics, TakenOver},
+    spill::rows::{self, Divider, Dividing, FAN_OUT, LEAST_ROWS, ROUNDS, SpilledRows},
 };
-
-/// Times that rows are divided before those of one key are too many: parts are then 4,096 times
-/// smaller than the side.
-const ROUNDS: usize = 3;
 
 /// The part of the memory limit from which on a build side is large. A guess: the partitions of
 /// a join work on pairs side by side, and each needs its rows twice while it builds.
@@ -234,6 +230,8 @@ impl ToDisk {
             concat(&key)
         });
         match self.parts.tells {
+            // There may be no row.
+            _ if files.iter().all(Vec::is_empty) => self.parts.tells.publish(self.join(), &[])?,
             Tells::Nothing => self.parts.tells.publish(self.join(), &[])?,
             _ => Tells::Bounds.publish(self.join(), &bounds.collect::<Result<Vec<_>, _>>()?)?,
         }
@@ -355,11 +353,18 @@ impl ToDisk {
         let pairs = stream::try_unfold((self, spilled), move |(this, spilled)| async move {
             let Some(pair) = spilled.pair(needs_build_rows) else { return Ok(None) };
             let limit = this.context.memory_pool().memory_limit();
-            let sorts = spilled.sorts(&pair, this.parts.round, limit);
+            let sorts = spilled.sorts(&pair, this.parts.round, limit) && !this.floats();
             let rows = this.pair(pair, sorts)?;
             Ok::<_, DataFusionError>(Some((rows, (this, spilled))))
         });
         Ok(pairs.try_flatten())
+    }
+
+    /// Whether a key is a float: zeros of both signs match here, and not where rows are merged.
+    fn floats(&self) -> bool {
+        let schema = self.join().left().schema();
+        let mut types = self.join().on().iter().map(|(left, _)| left.data_type(&schema));
+        types.any(|ty| ty.is_ok_and(|ty| ty.is_floating()))
     }
 
     /// The rows of a pair of files.
@@ -413,21 +418,13 @@ impl ToDisk {
         }
         tracing::debug!("rows of a join that share too few keys are sorted");
         let rows = plan.execute(0, Arc::clone(&self.context))?;
+        // What it does counts for the join.
         let output = DeviceMetrics::new(&self.metrics, self.partition);
-        let counts = SpillMetrics::new(&self.metrics, self.partition);
-        let rows = rows.inspect_ok(move |b| output.baseline.output_rows().add(b.num_rows()));
-        // What the operators below have written counts for the join.
-        let end = stream::once(async move {
-            counts.spilled_bytes.add(spilled_bytes(&plan));
-            stream::empty()
+        let mut taken = TakenOver::new(&output, plan, Arc::clone(join.left()));
+        let rows = rows.inspect_ok(move |b| {
+            output.baseline.output_rows().add(b.num_rows());
+            taken.count();
         });
-        let rows = rows.chain(end.flatten());
         Ok(Box::pin(RecordBatchStreamAdapter::new(join.schema(), rows)))
     }
-}
-
-/// What the operators of a plan have written to disk.
-fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let own = plan.metrics().and_then(|m| m.spilled_bytes()).unwrap_or(0);
-    own + plan.children().into_iter().map(spilled_bytes).sum::<usize>()
 }

@@ -10,7 +10,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
     compute::{concat_batches, partition},
     datatypes::SchemaRef,
 };
@@ -23,10 +23,9 @@ use datafusion::{
     },
     physical_expr::OrderingRequirements,
     physical_plan::{
-        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
-        ExecutionPlanProperties, InputDistributionRequirements, PhysicalExpr, PlanProperties,
-        ReplaceChildrenOptions,
-        metrics::{ExecutionPlanMetricsSet, MetricsSet},
+        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+        InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+        metrics::{Count, ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
     },
@@ -34,8 +33,17 @@ use datafusion::{
 use futures::{Stream, TryStreamExt, stream};
 use windlass_kernels::KernelError;
 
-use super::{Placed, chain::one_line, failure::failed, metrics::DeviceMetrics};
-use crate::spill::{rest::rest, rows::one_form};
+use super::{
+    Placed,
+    chain::one_line,
+    failure::failed,
+    metrics::{DeviceMetrics, TakenOver},
+    sort::taken,
+};
+use crate::spill::{
+    rest::rest,
+    rows::{compact, one_form},
+};
 
 mod compute;
 mod plan;
@@ -136,10 +144,13 @@ impl Collector {
             true => 0,
             false => partition(&keys)?.ranges().last().map_or(0, |last| last.start),
         };
-        let rest = all.slice(last, all.num_rows() - last);
-        self.memory.free();
         // A copy: a slice would hold all rows.
-        self.batches.push(concat_batches(&all.schema(), [&rest])?);
+        let rest = UInt32Array::from_iter_values(last as u32..all.num_rows() as u32);
+        let rest = compact(&taken(&all, &rest)?)?;
+        self.memory.free();
+        // It is in memory anyway.
+        self.memory.grow(COPIES * rest.get_array_memory_size());
+        self.batches.push(rest);
         Ok((last > 0).then(|| all.slice(0, last)))
     }
 
@@ -166,8 +177,8 @@ impl Collector {
 enum Next {
     /// Rows are read and held.
     Read(SendableRecordBatchStream, Collector),
-    /// DataFusion's operator gives the rest.
-    TakenOver(SendableRecordBatchStream),
+    /// DataFusion's operator gives the rest, which counts as this one's.
+    TakenOver(SendableRecordBatchStream, TakenOver, Count),
     End,
 }
 
@@ -187,9 +198,13 @@ fn windows(
         async move {
             let (mut input, mut collector) = match next {
                 Next::End => return Ok(None),
-                Next::TakenOver(mut rest) => {
+                Next::TakenOver(mut rest, mut taken, rows) => {
                     let batch = rest.try_next().await?;
-                    return Ok(batch.map(|batch| (batch, Next::TakenOver(rest))));
+                    taken.count();
+                    return Ok(batch.map(|batch| {
+                        rows.add(batch.num_rows());
+                        (batch, Next::TakenOver(rest, taken, rows))
+                    }));
                 }
                 Next::Read(input, collector) => (input, collector),
             };
@@ -206,10 +221,13 @@ fn windows(
                         let order = window.children()[0].output_ordering().cloned();
                         let rest = rest(std::mem::take(&mut collector.batches), input, order)?;
                         tracing::debug!("{OPERATOR}: a window's partition does not fit");
-                        let over = window.replace_children(vec![rest], recomputed())?;
+                        let over = super::recompute(window, vec![Arc::clone(&rest)])?;
+                        let metrics = collector.metrics;
+                        let taken = TakenOver::new(&metrics, Arc::clone(&over), rest);
+                        let rows = metrics.baseline.output_rows().clone();
                         let rest = over.execute(0, context)?;
                         let none = RecordBatch::new_empty(schema);
-                        return Ok(Some((none, Next::TakenOver(rest))));
+                        return Ok(Some((none, Next::TakenOver(rest, taken, rows))));
                     }
                     None => break collector.all()?.map(|all| (all, false)),
                 }
@@ -227,10 +245,6 @@ fn windows(
         stream::iter(pieces)
     });
     pieces.try_flatten()
-}
-
-fn recomputed() -> ReplaceChildrenOptions {
-    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
 }
 
 impl DisplayAs for DeviceWindowExec {
