@@ -302,6 +302,18 @@ pub(crate) fn device_failure(error: &DataFusionError) -> Option<String> {
     find_source::<DeviceError>(error).map(|e| e.to_string())
 }
 
+/// Whether a device was lost.
+pub(crate) fn lost_device(error: &DataFusionError) -> bool {
+    let kernel = find_source::<DeviceFailure>(error).map(|e| &e.source);
+    let kernel = kernel.or_else(|| find_source::<KernelError>(error));
+    let device = match kernel {
+        Some(KernelError::Device(e)) => Some(e),
+        Some(_) => None,
+        None => find_source::<DeviceError>(error),
+    };
+    matches!(device, Some(DeviceError::Lost { .. }))
+}
+
 /// The memory limit that an operator on the host has reached, in words.
 pub(crate) fn out_of_host_memory(error: &DataFusionError) -> Option<String> {
     match error {

@@ -19,7 +19,7 @@ use datafusion::{
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use crate::{
-    error::{FrameError, Result, device_failure, out_of_host_memory},
+    error::{FrameError, Result, device_failure, lost_device, out_of_host_memory},
     progress::Watch,
     read::diagnose,
     session::Session,
@@ -63,18 +63,54 @@ async fn start_with(state: &SessionState, plan: &LogicalPlan) -> Result<Started,
     Ok(Started { physical, stream })
 }
 
-/// What runs a query after an error, and why; `None` where nothing else may succeed. Only for a
-/// query of which no row was passed on.
-pub(crate) fn otherwise(
-    session: &Session,
-    engine: Engine,
-    error: &DataFusionError,
-) -> Option<(Engine, String)> {
-    if let (Some(_), Some(reason)) = (session.options().memory, out_of_host_memory(error)) {
-        return (engine != Engine::Frugal).then_some((Engine::Frugal, reason));
+/// Attempts to run a query, of which no row was passed on.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    pub(crate) engine: Engine,
+    /// Times that a device was lost.
+    losses: usize,
+    /// Why there was more than one, and what ran the query then.
+    pub(crate) reason: Option<String>,
+}
+
+impl Attempts {
+    /// The first.
+    pub(crate) fn new() -> Self {
+        Self { engine: Engine::Devices, losses: 0, reason: None }
     }
-    let reason = device_failure(error).filter(|_| engine == Engine::Devices)?;
-    Some((Engine::Host, reason))
+
+    /// Whether there is another one after an error.
+    pub(crate) fn again(&mut self, session: &Session, error: &DataFusionError) -> bool {
+        let Some((next, on, reason)) = self.otherwise(session, error) else { return false };
+        tracing::warn!(%reason, "the query runs again on {on}");
+        self.engine = next;
+        let before =
+            self.reason.take().map(|before| format!("{before}; then ")).unwrap_or_default();
+        self.reason = Some(format!("{before}{reason}; the query ran again on {on}"));
+        true
+    }
+
+    /// What runs the query after an error, in words too, and why.
+    fn otherwise(
+        &mut self,
+        session: &Session,
+        error: &DataFusionError,
+    ) -> Option<(Engine, &'static str, String)> {
+        if let (Some(_), Some(reason)) = (session.options().memory, out_of_host_memory(error)) {
+            let on = "the CPU with operators that need less memory";
+            return (self.engine != Engine::Frugal).then_some((Engine::Frugal, on, reason));
+        }
+        let reason = device_failure(error).filter(|_| self.engine == Engine::Devices)?;
+        // A device that was lost is planned with no more.
+        let used = session.devices().inventory().usable().unwrap_or_default();
+        let others = used.iter().filter(|d| d.info().name.backend() != HOST).count();
+        let opened = session.devices().opened().len();
+        if lost_device(error) && others > 0 && self.losses < opened {
+            self.losses += 1;
+            return Some((Engine::Devices, "other devices", reason));
+        }
+        Some((Engine::Host, "the CPU", reason))
+    }
 }
 
 /// All rows of a query on the CPU under settings of its own, without figures.
@@ -197,13 +233,12 @@ impl<'a> Job<'a> {
     /// less memory where the limit was too low for the others. The figures are kept either way.
     async fn finish(&mut self, plan: &LogicalPlan) -> Result<Finished> {
         let cancel = self.run.cancel.clone();
-        let mut fallback: Option<String> = None;
-        let mut engine = Engine::Devices;
+        let mut attempts = Attempts::new();
         let error = loop {
             let attempt = tokio::select! {
                 biased;
                 () = cancel.cancelled() => break FrameError::Cancelled,
-                attempt = self.attempt(plan, engine) => attempt,
+                attempt = self.attempt(plan, attempts.engine) => attempt,
             };
             match attempt {
                 Ok((physical, finished)) => {
@@ -214,36 +249,28 @@ impl<'a> Job<'a> {
                         }
                         _ => self.rows,
                     };
-                    self.record(&physical, rows, fallback);
+                    self.record(&physical, rows, attempts);
                     return Ok(finished);
                 }
-                Err(e) => match otherwise(self.session, engine, &e).filter(|_| !self.begun) {
-                    Some((next, reason)) => {
-                        tracing::warn!(%reason, "the query runs again on the CPU");
-                        engine = next;
-                        fallback = Some(match fallback {
-                            Some(before) => format!("{before}; then {reason}"),
-                            None => reason,
-                        });
-                    }
-                    None => break diagnose::explain(self.session, plan, e).await,
-                },
+                Err(e) if !self.begun && attempts.again(self.session, &e) => {}
+                Err(e) => break diagnose::explain(self.session, plan, e).await,
             }
         };
         if let Some(physical) = &self.physical {
-            self.record(physical, self.rows, fallback);
+            self.record(physical, self.rows, attempts);
         }
         Err(error)
     }
 
-    fn record(&self, physical: &Arc<dyn ExecutionPlan>, rows: u64, fallback: Option<String>) {
+    fn record(&self, physical: &Arc<dyn ExecutionPlan>, rows: u64, attempts: Attempts) {
+        let Attempts { engine, reason: fallback, .. } = attempts;
         let mut operators = operators(physical);
         let decisions =
             self.session.placement().decisions(physical).map(|d| d.to_vec()).unwrap_or_default();
         give_reasons(&mut operators, &decisions);
-        if let Some(reason) = &fallback {
+        if let Some(reason) = fallback.as_ref().filter(|_| engine != Engine::Devices) {
             for row in &mut operators {
-                row.reason = format!("run again on the CPU: {reason}");
+                row.reason.clone_from(reason);
             }
         }
         let devices = self.session.devices().opened();

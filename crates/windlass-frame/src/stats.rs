@@ -26,7 +26,7 @@ pub struct JobStats {
     pub peak_device_bytes: u64,
     /// Bytes spilled to disk.
     pub spilled_bytes: u64,
-    /// Why the query was run again on the CPU, if a device failed.
+    /// Why the query was run again, and on what, if a device failed or memory ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
     /// The operators, root first, depth first.

@@ -11,7 +11,7 @@ use windlass_device::{
     Device, DeviceClass, DeviceError, DeviceName, DeviceOptions, DeviceSpec, open_device, open_spec,
 };
 
-use crate::{calibration::CalibrationStore, events::Events};
+use crate::{calibration::CalibrationStore, events::Events, group::DeviceGroup};
 
 /// The devices of one spec. Nothing is opened before it is asked for: a job that places no
 /// operator pays nothing for a GPU driver.
@@ -25,6 +25,7 @@ pub struct Inventory {
     lost: Mutex<HashMap<DeviceName, String>>,
     calibrations: CalibrationStore,
     events: Events,
+    group: OnceLock<Option<Arc<DeviceGroup>>>,
 }
 
 impl Inventory {
@@ -38,6 +39,7 @@ impl Inventory {
             lost: Mutex::default(),
             calibrations: CalibrationStore::default(),
             events: Events::new(),
+            group: OnceLock::new(),
         })
     }
 
@@ -114,6 +116,43 @@ impl Inventory {
     /// Notes that a device was lost, with the reason; it is out of use from then on.
     pub fn mark_lost(&self, device: &DeviceName, reason: &str) {
         self.lost.lock().insert(device.clone(), reason.to_string());
+        if let Some(Some(group)) = self.group.get() {
+            group.lost(&device.to_string());
+        }
+    }
+
+    /// The devices other than the host that can share the batches of an operator, where there
+    /// are at least two in use and all are of one class: GPUs, or what was named to stand in for
+    /// them. Opens and, for GPUs, measures them at the first call.
+    ///
+    /// # Errors
+    /// As [`Inventory::devices`].
+    pub fn group(&self) -> Result<Option<Arc<DeviceGroup>>, DeviceError> {
+        let usable = self.usable()?;
+        let others = || usable.iter().filter(|d| d.info().class != DeviceClass::Host);
+        let Some(class) = others().next().map(|d| d.info().class) else { return Ok(None) };
+        let alike = others().all(|d| d.info().class == class);
+        if others().count() < 2 || !alike {
+            return Ok(None);
+        }
+        let group = self.group.get_or_init(|| {
+            let rates = others().map(|d| match class {
+                // Kernels move their rows: the rate of copies within a device is its speed.
+                DeviceClass::Real => self.calibrations.get(&**d).map_or(1.0, |rates| rates.memory),
+                _ => 1.0,
+            });
+            let rates: Vec<f64> = rates.collect();
+            let most = rates.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+            let devices = others().cloned().zip(rates.iter().map(|rate| rate / most));
+            match DeviceGroup::new(devices.collect()) {
+                Ok(group) => Some(Arc::new(group)),
+                Err(error) => {
+                    tracing::warn!(%error, "no threads for several devices; operators use one");
+                    None
+                }
+            }
+        });
+        Ok(group.clone())
     }
 
     /// Why a device is out of use; `None` when it is not.

@@ -9,6 +9,7 @@
 //! | [`events`] | [`Events`]: one bounded stream of what happens, for progress and traces |
 //! | [`trace`] | events as a file for ui.perfetto.dev |
 //! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
+//! | [`group`] | [`DeviceGroup`]: devices that share the batches of an operator |
 //! | [`schedule`] | what is ready, where it runs, what memory it may take |
 //! | [`execute`] | [`execute::Executor`]: runs graphs on threads, or on the caller's alone |
 //! | [`processes`] | the same with worker processes: a crash ends a try, not the job |
@@ -28,6 +29,7 @@ pub mod events;
 pub mod execute;
 pub mod futures;
 pub mod graph;
+pub mod group;
 pub mod inventory;
 pub mod processes;
 pub mod schedule;
@@ -39,4 +41,5 @@ mod whole_file;
 pub use calibration::{Calibration, CalibrationStore};
 pub use cost::{Cost, Work};
 pub use events::{Event, EventKind, Events, Subscriber};
+pub use group::{DeviceGroup, Pace};
 pub use inventory::Inventory;

@@ -4,4 +4,5 @@ mod coded;
 mod memory;
 mod narrow;
 mod plans;
+mod several;
 mod sweeps;

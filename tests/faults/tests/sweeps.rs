@@ -5,7 +5,7 @@ use faults::{Data, nothing_leaks, run, took_over};
 use windlass::device::fault::FaultPlan;
 
 /// Filters, projections and groups, several in one plan, over one file and over several.
-const QUERIES: &[(&str, &str)] = &[
+pub(crate) const QUERIES: &[(&str, &str)] = &[
     ("pipeline", "select id, a * 2 + k v, b / 4.0 q, t from x where b > 0 and k is not null"),
     (
         "groups",
@@ -208,7 +208,8 @@ sweeps!(
     medians
 );
 
-fn query(name: &str) -> &'static str {
+/// The query of a name.
+pub(crate) fn query(name: &str) -> &'static str {
     QUERIES.iter().find(|(n, _)| *n == name).expect("a query of that name").1
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<()> {
         Some(ran) => {
             text += &operators(&ran.stats.operators, style);
             if let Some(reason) = &ran.stats.fallback {
-                text += &format!("run again on the CPU: {reason}\n");
+                text += &format!("{reason}\n");
             }
             text += &format!(
                 "{} row{} in {}, {} read\n",

@@ -84,13 +84,13 @@ impl Of<'_> {
         Finding::new(weight, format!("{}{what}", self.name), advice)
     }
 
-    /// The whole statement ran again on the CPU.
+    /// The whole statement ran again.
     fn fallback(&self) -> Option<Finding> {
         let reason = self.stats().fallback.as_ref()?;
         Some(self.find(
             0.95,
-            format!("a device failed, and the statement ran again on the CPU: {reason}."),
-            "The time of both runs counts. `windlass devices` tells whether the device is still \
+            format!("the statement was begun more than once: {reason}."),
+            "The time of all runs counts. `windlass devices` tells whether the device is still \
              there; --device cpu leaves it out.",
         ))
     }

@@ -136,7 +136,7 @@ fn failed_devices_come_first() {
     run.traces.push(DeviceTrace::default());
     run.traces[0].trace.events.push(std::sync::Arc::new(told));
     let all = said(&run);
-    assert!(all[0].contains("ran again on the CPU: wgpu:0 was lost"), "{all:?}");
+    assert!(all[0].contains("begun more than once: wgpu:0 was lost"), "{all:?}");
     assert!(
         all.iter().any(|s| s.contains(
             "the CPU took over 3 batches of DevicePipelineExec that wgpu:0 failed on: no room."

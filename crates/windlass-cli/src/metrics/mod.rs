@@ -250,7 +250,7 @@ fn statements(text: &mut Text, c: &Counts, session: Option<&Session>) {
     let help = "Bytes that statements which ended wrote to disk for lack of memory.";
     text.one(Counter, name, help, c.spilled_bytes as f64);
     let name = "windlass_fallbacks_total";
-    let help = "Statements that ran again on the CPU, since a device failed.";
+    let help = "Statements that ran again, since a device failed or memory ended.";
     text.one(Counter, name, help, c.fallbacks as f64);
     let name = "windlass_events_dropped_total";
     let help = "Events of devices that came faster than they could be counted.";

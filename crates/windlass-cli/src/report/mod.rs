@@ -174,7 +174,7 @@ fn statement(out: &mut String, number: usize, s: &StatementRecord, slowest: f64,
         let _ = writeln!(out, "<pre class=\"error\">failed: {}</pre>", escape(error));
     }
     if let Some(reason) = &s.stats.fallback {
-        let _ = writeln!(out, "<p>Run again on the CPU: {}</p>", escape(reason));
+        let _ = writeln!(out, "<p>Run again: {}</p>", escape(reason));
     }
     let timeline = lanes::of_statement(s);
     if !timeline.lanes.is_empty() {

@@ -13,7 +13,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use super::DataFrame;
 use crate::{
     error::{FrameError, Result},
-    execute::{self, Engine, Started},
+    execute::{self, Attempts, Started},
     read::diagnose,
     statement::RunOptions,
 };
@@ -48,9 +48,9 @@ impl DataFrame {
             let batches = self.collect().await?;
             return Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed());
         }
-        let mut engine = Engine::Devices;
+        let mut attempts = Attempts::new();
         loop {
-            let started = execute::start(&self.session, &self.plan, engine).await;
+            let started = execute::start(&self.session, &self.plan, attempts.engine).await;
             let error = match started {
                 Ok(Started { mut stream, .. }) => match stream.next().await {
                     Some(Err(e)) => e,
@@ -74,12 +74,8 @@ impl DataFrame {
                 },
                 Err(e) => e,
             };
-            match execute::otherwise(&self.session, engine, &error) {
-                Some((next, reason)) => {
-                    tracing::warn!(%reason, "the query runs again on the CPU");
-                    engine = next;
-                }
-                None => return Err(diagnose::explain(&self.session, &self.plan, error).await),
+            if !attempts.again(&self.session, &error) {
+                return Err(diagnose::explain(&self.session, &self.plan, error).await);
             }
         }
     }

@@ -19,7 +19,7 @@ use datafusion::{
     },
 };
 use futures::{TryStreamExt, stream};
-use windlass_device::Queue;
+use windlass_device::{DeviceName, Queue};
 use windlass_kernels::KernelError;
 
 use super::{
@@ -126,7 +126,7 @@ impl ExecutionPlan for DeviceDownloadExec {
     ) -> Result<SendableRecordBatchStream> {
         let items = node(&self.input)?.execute_on_device(partition, Arc::clone(&context))?;
         let metrics = DeviceMetrics::new(&self.metrics, partition);
-        Ok(to_host(items, self.placed.clone(), self.schema(), metrics, &context))
+        Ok(to_host(items, self.schema(), metrics, &context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -149,13 +149,12 @@ impl ExecutionPlan for DeviceDownloadExec {
 /// The items as record batches of DataFusion's size.
 pub(crate) fn to_host(
     items: DeviceStream,
-    placed: Placed,
     schema: SchemaRef,
     metrics: DeviceMetrics,
     context: &Arc<TaskContext>,
 ) -> SendableRecordBatchStream {
     let rows = context.session_config().batch_size();
-    let reader = Reader { placed, schema: Arc::clone(&schema), metrics, queue: None };
+    let reader = Reader { schema: Arc::clone(&schema), metrics, queue: None };
     let state = (items, reader);
     let batches = stream::try_unfold(state, move |(mut items, mut reader)| async move {
         let Some(item) = items.try_next().await? else { return Ok(None) };
@@ -212,29 +211,30 @@ fn compacted(batch: RecordBatch) -> RecordBatch {
 
 /// Reads batches back, one after the other, on a queue of its own.
 struct Reader {
-    placed: Placed,
     schema: SchemaRef,
     metrics: DeviceMetrics,
-    queue: Option<Box<dyn Queue>>,
+    queue: Option<(DeviceName, Box<dyn Queue>)>,
 }
 
 impl Reader {
     async fn read(&mut self, item: DeviceItem) -> Result<Vec<RecordBatch>> {
-        let (batch, outputs, dictionaries, origin) = match item {
+        let (batch, outputs, dictionaries, origin, placed) = match item {
             DeviceItem::Host(batch) => {
                 self.metrics.output(batch.num_rows(), batch.get_array_memory_size());
                 return Ok(vec![batch]);
             }
-            DeviceItem::Device { batch, outputs, dictionaries, origin } => {
-                (batch, outputs, dictionaries, origin)
+            DeviceItem::Device { batch, outputs, dictionaries, origin, placed } => {
+                (batch, outputs, dictionaries, origin, placed)
             }
         };
-        let (placed, schema, metrics) =
-            (self.placed.clone(), Arc::clone(&self.schema), self.metrics.clone());
-        let mut queue = self.queue.take();
-        let (queue, result) = self
-            .placed
+        let (schema, metrics) = (Arc::clone(&self.schema), self.metrics.clone());
+        // A queue is of one device; where several share the batches, the last one's is kept.
+        let same = |(name, _): &(DeviceName, _)| *name == placed.device.info().name;
+        let mut queue = self.queue.take().filter(same).map(|(_, queue)| queue);
+        let of = placed.clone();
+        let (queue, result) = of
             .run(move || {
+                let name = placed.device.info().name.clone();
                 let result = (|| {
                     let began = Instant::now();
                     let queue = match &mut queue {
@@ -247,7 +247,7 @@ impl Reader {
                     metrics.transfer(&placed, "download", began, (batch.rows, bytes));
                     Ok::<_, KernelError>(host)
                 })();
-                (queue, result)
+                (queue.map(|queue| (name, queue)), result)
             })
             .await?;
         let batches = match result {
@@ -256,9 +256,9 @@ impl Reader {
                 vec![batch]
             }
             Err(e) => {
-                self.metrics.fallback(&self.placed, OPERATOR, &e);
+                self.metrics.fallback(&of, OPERATOR, &e);
                 let Some(origin) = origin else {
-                    let device = self.placed.name();
+                    let device = of.name();
                     return Err(DeviceFailure { device, operator: OPERATOR, source: e }.into());
                 };
                 origin.compute().await?

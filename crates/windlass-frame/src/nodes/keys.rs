@@ -63,6 +63,11 @@ impl KeyEvaluator {
         Self { placed: placed.clone(), plan: Arc::clone(plan), dictionaries: Arc::new(set) }
     }
 
+    /// The same, with the same dictionaries, on another device.
+    pub(crate) fn on(&self, placed: &Placed) -> Self {
+        Self { placed: placed.clone(), ..self.clone() }
+    }
+
     /// The dictionary of each key that is a string.
     pub(crate) fn dictionaries(&self) -> Vec<Option<Arc<SharedDictionary>>> {
         let shared = |id| Arc::clone(self.dictionaries.shared(id));

@@ -39,6 +39,7 @@
 //! | `repartition` | exchanges of rows between partitions of one device |
 //! | [`resident`] | [`ResidentExec`]: limits, unions, exchanges and sorts of rows on a device |
 //! | `resident_sort` | sorts and top-k of rows on a device |
+//! | `several` | what the devices of a group do with the batches of a node |
 //! | `shared` | parts of a plan that are computed once for several readers |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
 //! | `source` | what a pipeline or aggregation reads its batches from |
@@ -59,7 +60,7 @@ use datafusion::{
 use futures::stream::BoxStream;
 use windlass_device::{Device, DeviceClass};
 use windlass_kernels::DeviceBatch;
-use windlass_runtime::Inventory;
+use windlass_runtime::{DeviceGroup, Inventory};
 
 use crate::{batch::DictionarySet, lower::OutputColumn};
 
@@ -76,6 +77,7 @@ pub mod pipeline;
 pub(crate) mod repartition;
 pub mod resident;
 pub(crate) mod resident_sort;
+mod several;
 pub(crate) mod shared;
 pub mod sort;
 mod sort_runs;
@@ -112,12 +114,17 @@ pub struct Placed {
     pub inventory: Arc<Inventory>,
     /// Why the node is on it.
     pub reason: Arc<str>,
+    /// The devices, `device` among them, that share the batches of the node.
+    pub group: Option<Arc<DeviceGroup>>,
 }
 
 impl Placed {
-    /// The device's name.
+    /// The device's name; the names of all that share the batches, as a device spec lists them.
     pub fn name(&self) -> String {
-        self.device.info().name.to_string()
+        match &self.group {
+            Some(group) => group.names(),
+            None => self.device.info().name.to_string(),
+        }
     }
 
     /// Whether its memory and its cores are the host's.
@@ -154,6 +161,8 @@ pub enum DeviceItem {
         dictionaries: Arc<DictionarySet>,
         /// What gives the same rows on the CPU; `None` where a join on the device made them.
         origin: Option<Origin>,
+        /// Where the rows are.
+        placed: Placed,
     },
     /// Rows on the host: groups read back, or rows that the CPU had to compute.
     Host(RecordBatch),

@@ -21,13 +21,16 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use windlass_device::Queue;
 use windlass_kernels::{DeviceBatch, KernelError};
+use windlass_runtime::Pace;
 
 use super::{
-    DeviceItem, DeviceNode, DeviceStream, HostChain, Origin, Placed, Uploaded,
+    DeviceItem, DeviceNode, DeviceStream, DeviceUploadExec, HostChain, Origin, Placed, Uploaded,
     download::to_host,
     failure::{failed, is_out_of_memory},
     metrics::{DeviceMetrics, batch_bytes},
-    upload::upload_one,
+    several::Sharing,
+    source::Source,
+    upload::{Uploader, upload_one},
 };
 use crate::{
     batch::DictionarySet,
@@ -61,6 +64,7 @@ pub struct DevicePipelineExec {
     plan: Arc<PipelinePlan>,
     properties: Arc<PlanProperties>,
     dictionaries: OnceLock<Arc<DictionarySet>>,
+    pace: Arc<Pace>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -79,7 +83,8 @@ impl DevicePipelineExec {
         let properties = Arc::clone(chain.over(Arc::clone(source.host()))?.properties());
         let placed = source.placed().clone();
         let (dictionaries, metrics) = (OnceLock::new(), ExecutionPlanMetricsSet::new());
-        Ok(Self { input, placed, chain, plan, properties, dictionaries, metrics })
+        let pace = Arc::default();
+        Ok(Self { input, placed, chain, plan, properties, dictionaries, pace, metrics })
     }
 
     /// What gives the batches.
@@ -116,6 +121,11 @@ impl DeviceNode for DevicePipelineExec {
     ) -> Result<DeviceStream> {
         let source = super::source::of(&self.input)?;
         let dictionaries = source.dictionaries(&self.plan.tables, &self.dictionaries);
+        if let Source::Upload(upload) = source
+            && let Some(sharing) = Sharing::of(&self.placed, &self.pace, OPERATOR)
+        {
+            return self.shared(sharing, upload, partition, context, dictionaries);
+        }
         let (uploads, runner) = self.start(partition, context, dictionaries)?;
         let items = stream::try_unfold((uploads, runner), |(mut uploads, runner)| async move {
             let Some(uploaded) = uploads.try_next().await? else { return Ok(None) };
@@ -164,7 +174,16 @@ impl DevicePipelineExec {
     ) -> Result<(BoxStream<'static, Result<Uploaded>>, Runner)> {
         let source = super::source::of(&self.input)?;
         let uploads = source.batches(partition, Arc::clone(&context), Arc::clone(&dictionaries))?;
-        let runner = Runner {
+        Ok((uploads, self.runner(partition, context, dictionaries)))
+    }
+
+    fn runner(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+        dictionaries: Arc<DictionarySet>,
+    ) -> Runner {
+        Runner {
             placed: self.placed.clone(),
             chain: Arc::clone(&self.chain),
             plan: Arc::clone(&self.plan),
@@ -173,8 +192,53 @@ impl DevicePipelineExec {
             context,
             metrics: DeviceMetrics::new(&self.metrics, partition),
             queue: None,
+        }
+    }
+
+    /// The rows of a partition in their order, each batch by one of the devices that share them.
+    fn shared(
+        &self,
+        sharing: Sharing,
+        upload: &DeviceUploadExec,
+        partition: usize,
+        context: Arc<TaskContext>,
+        dictionaries: Arc<DictionarySet>,
+    ) -> Result<DeviceStream> {
+        let batches = upload.to_share(upload.input(), partition, Arc::clone(&context))?;
+        let uploader = upload.uploader(partition, Arc::clone(&dictionaries));
+        let runner = self.runner(partition, context, dictionaries);
+        let width = sharing.width();
+        let items = batches.map(move |batch| {
+            let placed = &runner.placed;
+            let (sharing, own) = (sharing.clone(), (uploader.on(placed), runner.on(placed)));
+            async move { anywhere(sharing, own, batch?).await }
+        });
+        let items = items.buffered(width).map_ok(|items| stream::iter(items.into_iter().map(Ok)));
+        Ok(items.try_flatten().boxed())
+    }
+}
+
+/// What a batch gives on one of several devices.
+async fn anywhere(
+    sharing: Sharing,
+    (uploader, runner): (Uploader, Runner),
+    batch: RecordBatch,
+) -> Result<Vec<DeviceItem>> {
+    loop {
+        let (mut uploader, mut runner) = (uploader.on(&runner.placed), runner.on(&runner.placed));
+        let host = batch.clone();
+        let compute = move |placed: Placed| {
+            uploader.placed = placed.clone();
+            runner.placed = placed;
+            let (device, mut pieces) = (uploader.upload(&host), Vec::new());
+            runner.compute(Uploaded { host: Some(host), device }, &mut pieces);
+            (runner, pieces)
         };
-        Ok((uploads, runner))
+        let (runner, pieces) = sharing.run(batch.num_rows(), compute).await?;
+        let mut failed = pieces.iter().filter_map(|(_, result)| result.as_ref().err());
+        if !failed.any(|e| sharing.elsewhere(&runner.placed, e)) {
+            return Ok(runner.items(pieces).await?.1);
+        }
     }
 }
 
@@ -208,6 +272,26 @@ impl Runner {
 
     async fn run(self, uploaded: Uploaded) -> Result<(Self, Vec<DeviceItem>)> {
         let (this, pieces) = self.pieces(uploaded).await?;
+        this.items(pieces).await
+    }
+
+    /// The same for batches on one of the devices that share them.
+    fn on(&self, placed: &Placed) -> Self {
+        Self {
+            placed: placed.clone(),
+            chain: Arc::clone(&self.chain),
+            plan: Arc::clone(&self.plan),
+            outputs: Arc::clone(&self.outputs),
+            dictionaries: Arc::clone(&self.dictionaries),
+            context: Arc::clone(&self.context),
+            metrics: self.metrics.clone(),
+            queue: None,
+        }
+    }
+
+    /// The rows of pieces; the CPU takes those that failed.
+    async fn items(self, pieces: Vec<Piece>) -> Result<(Self, Vec<DeviceItem>)> {
+        let this = self;
         let mut items = Vec::with_capacity(pieces.len());
         for (host, result) in pieces {
             let origin = host.map(|batch| Origin {
@@ -224,6 +308,7 @@ impl Runner {
                             outputs: Arc::clone(&this.outputs),
                             dictionaries: Arc::clone(&this.dictionaries),
                             origin,
+                            placed: this.placed.clone(),
                         });
                     }
                 }
@@ -347,7 +432,7 @@ impl ExecutionPlan for DevicePipelineExec {
     ) -> Result<SendableRecordBatchStream> {
         let items = self.execute_on_device(partition, Arc::clone(&context))?;
         let metrics = DeviceMetrics::new(&self.metrics, partition);
-        Ok(to_host(items, self.placed.clone(), self.schema(), metrics, &context))
+        Ok(to_host(items, self.schema(), metrics, &context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -30,7 +30,7 @@ use crate::{
 
 /// Rows of a device-sized batch. A guess: at 8 bytes a column the copies are past the size
 /// at which a link reaches its rate, and two batches of 20 columns stay under 350 MB.
-const DEVICE_ROWS: usize = 1 << 20;
+pub(crate) const DEVICE_ROWS: usize = 1 << 20;
 
 /// Least rows of a device-sized batch, whatever the memory cap says: DataFusion's own batch.
 const LEAST_ROWS: usize = 8192;
@@ -100,21 +100,8 @@ impl DeviceUploadExec {
         context: Arc<TaskContext>,
         dictionaries: Arc<DictionarySet>,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
-        let input = match self.input.downcast_ref::<StoredScanExec>() {
-            Some(scan) => scan.held(partition, context)?,
-            None => self.input.execute(partition, context)?,
-        };
-        let metrics = DeviceMetrics::new(&self.metrics, partition);
-        let names = self.plan.columns.iter().map(|c| c.name.as_str());
-        let columns = ColumnMetrics::new(&metrics, names);
-        let uploader = Uploader {
-            placed: self.placed.clone(),
-            plan: Arc::clone(&self.plan),
-            dictionaries,
-            metrics,
-            columns,
-            queue: None,
-        };
+        let input = read(&self.input, partition, context)?;
+        let uploader = self.uploader(partition, dictionaries);
         if self.placed.is_host() {
             return Ok(pass(input, uploader));
         }
@@ -134,21 +121,77 @@ impl DeviceUploadExec {
         .boxed())
     }
 
+    /// The batches of a partition of `input`, which is the node below or a copy of it, in sizes
+    /// that suit each of the devices that share them; at most one is read ahead. Dropping the
+    /// stream stops it.
+    ///
+    /// # Errors
+    /// Those of executing the input.
+    pub(crate) fn to_share(
+        &self,
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let mut rows = coalesce(read(input, partition, context)?, &self.placed, self.widths());
+        let (send, receive) = mpsc::channel(1);
+        let task = SpawnedTask::spawn(async move {
+            while let Some(batch) = rows.next().await {
+                if send.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let state = (receive, task);
+        Ok(stream::unfold(state, |(mut receive, task)| async move {
+            let batch = receive.recv().await?;
+            Some((batch, (receive, task)))
+        })
+        .boxed())
+    }
+
+    /// What uploads batches of a partition.
+    pub(crate) fn uploader(&self, partition: usize, dictionaries: Arc<DictionarySet>) -> Uploader {
+        let metrics = DeviceMetrics::new(&self.metrics, partition);
+        let names = self.plan.columns.iter().map(|c| c.name.as_str());
+        let columns = ColumnMetrics::new(&metrics, names);
+        let (placed, plan) = (self.placed.clone(), Arc::clone(&self.plan));
+        Uploader { placed, plan, dictionaries, metrics, columns, queue: None }
+    }
+
+    /// Bytes of a row in each column on a device.
+    fn widths(&self) -> Vec<usize> {
+        self.plan.columns.iter().map(|c| c.ty.wide_bytes() + 1).collect()
+    }
+
     fn target_rows(&self) -> usize {
-        let widths = self.plan.columns.iter().map(|c| c.ty.wide_bytes() + 1);
-        target_rows(&self.placed, &widths.collect::<Vec<_>>())
+        target_rows(&self.placed, &self.widths())
+    }
+}
+
+/// The rows of a partition of what lies below an upload.
+fn read(
+    input: &Arc<dyn ExecutionPlan>,
+    partition: usize,
+    context: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    match input.downcast_ref::<StoredScanExec>() {
+        Some(scan) => scan.held(partition, context),
+        None => input.execute(partition, context),
     }
 }
 
 /// Rows of a batch whose columns take `widths` bytes a row: device-sized, but small enough
-/// for the device's buffers and for its free memory.
+/// for the buffers and for the free memory of each device that may get it.
 pub(crate) fn target_rows(placed: &Placed, widths: &[usize]) -> usize {
-    let device = &placed.device;
     let row: usize = widths.iter().sum();
     let widest = widths.iter().max().copied().unwrap_or(1);
-    let by_buffer = device.info().limits.max_buffer_bytes / widest.max(1);
-    let by_memory = device.pool().available() / (SHARES * row.max(1));
-    DEVICE_ROWS.min(by_buffer).min(by_memory).max(LEAST_ROWS)
+    let rows = placed.members().into_iter().map(|Placed { device, .. }| {
+        let by_buffer = device.info().limits.max_buffer_bytes / widest.max(1);
+        let by_memory = device.pool().available() / (SHARES * row.max(1));
+        by_buffer.min(by_memory)
+    });
+    rows.fold(DEVICE_ROWS, usize::min).max(LEAST_ROWS)
 }
 
 /// The batches of a stream in sizes that suit the device, when columns of `widths` bytes a
@@ -270,8 +313,8 @@ impl Coalescer {
 }
 
 /// Uploads batches, one after the other, on a queue of its own.
-struct Uploader {
-    placed: Placed,
+pub(crate) struct Uploader {
+    pub(super) placed: Placed,
     plan: Arc<InputPlan>,
     dictionaries: Arc<DictionarySet>,
     metrics: DeviceMetrics,
@@ -280,6 +323,18 @@ struct Uploader {
 }
 
 impl Uploader {
+    /// One for the same batches on one of the devices that share them.
+    pub(crate) fn on(&self, placed: &Placed) -> Self {
+        Self {
+            placed: placed.clone(),
+            plan: Arc::clone(&self.plan),
+            dictionaries: Arc::clone(&self.dictionaries),
+            metrics: self.metrics.clone(),
+            columns: self.columns.clone(),
+            queue: None,
+        }
+    }
+
     /// Uploads a batch and sends it; `None` when the reader is gone.
     async fn send(
         mut self,
@@ -299,7 +354,11 @@ impl Uploader {
         Ok(Some(this))
     }
 
-    fn upload(&mut self, host: &RecordBatch) -> Result<DeviceBatch, KernelError> {
+    /// Uploads a batch and waits for it.
+    ///
+    /// # Errors
+    /// The device's, and `Unsupported` where a dictionary passes its limits.
+    pub(crate) fn upload(&mut self, host: &RecordBatch) -> Result<DeviceBatch, KernelError> {
         let device = &self.placed.device;
         if let Some(reason) = self.placed.inventory.lost(&device.info().name) {
             let device = device.info().name.clone();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::{
+    common::JoinType,
     error::{DataFusionError, Result},
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -72,6 +73,16 @@ impl Breaker {
                 window.folds().try_for_each(|(ty, op)| aggregate_supported(device, ty, op))
             }
         }
+    }
+
+    /// Whether several devices can share its batches: those of the probe side of a join, unless
+    /// build rows come out at the end.
+    pub(super) fn can_share(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
+        use JoinType as J;
+        let ends = |j: &HashJoinExec| {
+            matches!(j.join_type(), J::Left | J::Full | J::LeftSemi | J::LeftAnti | J::LeftMark)
+        };
+        plan.downcast_ref::<HashJoinExec>().is_some_and(|join| !ends(join))
     }
 
     /// The device node in the place of `plan`, whose inputs are placed already. With

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use windlass_device::{
-    Backend, Device, DeviceClass, DeviceName, DeviceSpec, fault::FaultPlan, spec::SpecItem,
+    Backend, Device, DeviceClass, DeviceError, DeviceName, DeviceSpec, fault::FaultPlan,
+    spec::SpecItem,
 };
 use windlass_kernels::KernelError;
-use windlass_runtime::Cost;
+use windlass_runtime::{Cost, DeviceGroup};
 
 use super::{DeviceSet, Estimate, PlacementOptions, estimate::Figures};
+use crate::nodes::upload::DEVICE_ROWS;
 
 /// CPU milliseconds below which no device is opened for a segment. A guess: looking for
 /// GPUs, opening one and compiling the first kernels takes longer than this saves.
@@ -33,6 +35,8 @@ const LEAST_TWIN_MS: f64 = 1.0;
 pub(super) struct Choice {
     /// `None`: DataFusion's operators.
     pub(super) device: Option<Arc<dyn Device>>,
+    /// The devices that it shares the batches with, where it can.
+    pub(super) group: Option<Arc<DeviceGroup>>,
     pub(super) estimates: Vec<Estimate>,
     pub(super) reason: String,
     /// Whether the device cannot run the segment at all, so that a part of it may still do.
@@ -83,7 +87,7 @@ fn wanted(devices: &DeviceSet, options: &PlacementOptions) -> Result<Option<Vec<
     Ok((!wanted.is_empty()).then_some(wanted))
 }
 
-fn external(e: windlass_device::DeviceError) -> DataFusionError {
+fn external(e: DeviceError) -> DataFusionError {
     DataFusionError::External(Box::new(e))
 }
 
@@ -184,7 +188,16 @@ pub(super) fn choose(
             }
             _ => format!("estimated {ms:.1} ms against {cpu_ms:.1} ms on the CPU"),
         };
-        return Ok(Choice { device: Some(device), estimates, reason, unsupported: false });
+        let group = match device.info().class {
+            DeviceClass::Real => shared(supported, figures, devices, &estimates, ms)?,
+            _ => None,
+        };
+        let reason = match &group {
+            Some((_, shared_ms)) => format!("{reason}, {shared_ms:.1} ms on all devices"),
+            None => reason,
+        };
+        let group = group.map(|(group, _)| group);
+        return Ok(Choice { device: Some(device), group, estimates, reason, unsupported: false });
     }
     let cheapest = estimates[1..].iter().min_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
     let (reason, unsupported) = match (cheapest, refused, why_no_gpu) {
@@ -204,7 +217,7 @@ pub(super) fn choose(
         (None, Some(reason), None) => (reason, true),
         (None, None, None) => ("no GPU on this host".to_string(), false),
     };
-    Ok(Choice { device: None, estimates, reason, unsupported })
+    Ok(Choice { device: None, group: None, estimates, reason, unsupported })
 }
 
 /// The choice where the user named the device.
@@ -236,12 +249,50 @@ fn by_wish(
         {
             estimates.push(estimate(info.name.to_string(), figures.on(&rates, info.class)));
         }
+        let group = match wanted {
+            [_] => None,
+            // What does not open was told already.
+            _ => group_of(supported, devices).ok().flatten(),
+        };
         let reason = match options.force_device {
             Some(_) => format!("forced to {}", info.name),
             None => format!("{} was named", info.name),
         };
         let device = Some(Arc::clone(device));
-        return Choice { device, estimates, reason, unsupported: false };
+        return Choice { device, group, estimates, reason, unsupported: false };
     }
-    Choice { device: None, estimates, reason, unsupported: true }
+    Choice { device: None, group: None, estimates, reason, unsupported: true }
+}
+
+/// The devices that can share the batches of the operators in question: all of the spec that
+/// are in use, at least two.
+fn group_of(
+    supported: Supported<'_>,
+    devices: &DeviceSet,
+) -> Result<Option<Arc<DeviceGroup>>, DeviceError> {
+    let inventory = devices.inventory();
+    let Some(group) = inventory.group()? else { return Ok(None) };
+    let lost = |d: &Arc<dyn Device>| inventory.lost(&d.info().name).is_some();
+    let all = group.devices().all(|d| lost(d) || supported(&**d).is_ok());
+    Ok(all.then_some(group))
+}
+
+/// The GPUs together, with the milliseconds that they are estimated to take, where there is a
+/// batch for each of them and that is much sooner than `alone`, the milliseconds of the best.
+fn shared(
+    supported: Supported<'_>,
+    figures: &Figures,
+    devices: &DeviceSet,
+    estimates: &[Estimate],
+    alone: f64,
+) -> Result<Option<(Arc<DeviceGroup>, f64)>> {
+    let Some(group) = group_of(supported, devices).map_err(external)? else { return Ok(None) };
+    let of = |d: &Arc<dyn Device>| {
+        let name = d.info().name.to_string();
+        estimates.iter().find(|e| e.device == name).map(|e| e.total_ms)
+    };
+    let Some(each) = group.devices().map(of).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let enough = figures.rows.is_some_and(|rows| rows >= (each.len() * DEVICE_ROWS) as u64);
+    let together = 1.0 / each.iter().map(|ms| 1.0 / ms.max(1e-6)).sum::<f64>();
+    Ok((enough && together < MARGIN * alone).then_some((group, together)))
 }

@@ -128,13 +128,16 @@ pub(super) fn unrested(plan: &Plan) -> &Plan {
 
 /// Where rows of a plan are on a device, but for filters, projections and movers above.
 pub(super) fn place_of(plan: &Plan) -> Option<&Placed> {
+    // What several devices share comes to the host.
+    let alone = |placed: &&Placed| placed.group.is_none();
     if let Some(join) = plan.downcast_ref::<DeviceHashJoinExec>() {
-        return Some(join.placed());
+        return Some(join.placed()).filter(alone);
     }
     if let Some(download) = plan.downcast_ref::<DeviceDownloadExec>() {
         let input = download.input();
         let leaves = input.is::<DevicePipelineExec>() || input.is::<ResidentExec>();
-        return as_device_node(&**input).filter(|_| leaves).map(|node| node.placed());
+        let node = as_device_node(&**input).filter(|_| leaves);
+        return node.map(|node| node.placed()).filter(alone);
     }
     if segment::is_step(plan) || plan.is::<CoalescePartitionsExec>() || is_mover(plan) {
         return plan.children().into_iter().find_map(place_of);

@@ -208,10 +208,13 @@ impl<'a> Placer<'a> {
             decision.reason.clone_from(&choice.reason);
         }
         let Some(device) = choice.device else { return Ok(below) };
-        self.mark(id..id + 1, &device.info().name.to_string());
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
-        let placed = Placed { device, inventory, reason: choice.reason.into() };
+        // Rows of a join can stay on a GPU for what is above, those that several share cannot.
+        let share = device.info().class != DeviceClass::Real && breaker.can_share(plan);
+        let group = choice.group.filter(|_| share);
+        let placed = Placed { device, inventory, reason: choice.reason.into(), group };
+        self.mark(id..id + 1, &placed.name());
         if self.options.collapse && matches!(breaker, Breaker::Join(_)) {
             let mut next = id + 1;
             for input in plan.children() {
@@ -248,8 +251,12 @@ impl<'a> Placer<'a> {
         self.placed += 1;
         let reason = format!("only the first {} of each group reach it: {}", top.k, choice.reason);
         let inventory = Arc::clone(self.devices.inventory());
-        let placed =
-            Placed { device: Arc::clone(&device), inventory, reason: reason.clone().into() };
+        let placed = Placed {
+            device: Arc::clone(&device),
+            inventory,
+            reason: reason.clone().into(),
+            group: None,
+        };
         let old = Arc::clone(below.children()[0]);
         let new = group_top::prune(&old, &top, placed)?;
         Ok(Some((with_children(below, vec![old], vec![new])?, device, reason)))
@@ -299,7 +306,8 @@ impl<'a> Placer<'a> {
         let kept = self.kept(&*device, kept, notes);
         let (reason, inventory): (Arc<str>, _) =
             (choice.reason.into(), Arc::clone(self.devices.inventory()));
-        let placed = Placed { device, inventory, reason: Arc::clone(&reason) };
+        let group = choice.group.filter(|_| kept.is_none() && segment.can_share());
+        let placed = Placed { device, inventory, reason: Arc::clone(&reason), group };
         let source = coded.unwrap_or(source);
         let (mut nodes, mut source, mut end) = (segment.nodes.clone(), source, below);
         let node = if let Some(kept) = kept {

@@ -20,7 +20,10 @@ use windlass_kernels::KernelError;
 use super::subquery;
 use crate::{
     lower::{AggregatePlan, InputPlan, Lowering, PipelinePlan, Unsupported},
-    nodes::{DeviceAggregateExec, DevicePipelineExec, HostChain, aggregate::Stage},
+    nodes::{
+        DeviceAggregateExec, DevicePipelineExec, HostChain,
+        aggregate::{Stage, can_share},
+    },
 };
 
 /// What a segment was lowered to.
@@ -128,6 +131,14 @@ impl Segment {
     /// Whether a device can run it, from its features and limits.
     pub(super) fn supported(&self, device: &dyn Device) -> Result<(), KernelError> {
         self.lowered.supported(device)
+    }
+
+    /// Whether several devices can share its batches.
+    pub(super) fn can_share(&self) -> bool {
+        match &self.lowered {
+            Lowered::Pipeline(_) => true,
+            Lowered::Aggregate { plan, stage, .. } => can_share(*stage, plan),
+        }
     }
 
     /// The uppermost operator.

@@ -29,6 +29,7 @@
 
 mod gauges;
 mod here;
+mod spawn;
 mod spill;
 mod state;
 #[cfg(test)]
@@ -49,7 +50,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::{gauges::Gauges, here::run_synchronous, state::JobResult};
+pub use self::{gauges::Gauges, here::run_synchronous, spawn::Spawned, state::JobResult};
 
 use self::{
     spill::SpillFolder,

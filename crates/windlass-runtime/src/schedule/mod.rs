@@ -41,7 +41,7 @@ mod queue;
 mod tests;
 
 pub use death::{Ending, WorkerDeath};
-pub use device::DeviceProfile;
+pub use device::{DeviceCounts, DeviceProfile};
 pub use error::{Cause, RunError, TaskFailure};
 pub use policy::{
     Choice, CostBased, LocalityFirst, Pinned, Placement, Random, RoundRobin, TaskView, View,

@@ -97,7 +97,7 @@ pub(crate) struct QuestionFigures {
     pub(crate) ratio: Option<f64>,
     /// That peer.
     pub(crate) fastest_peer: Option<String>,
-    /// Why the query ran again on the CPU, if it did.
+    /// Why the query ran again, if it did.
     pub(crate) fallback: Option<String>,
     /// Bytes that went to disk in our last run.
     pub(crate) spilled_bytes: u64,

@@ -96,7 +96,7 @@ fn foot(figures: &Figures) -> String {
     }
     for q in figures.questions.iter().filter(|q| q.fallback.is_some()) {
         let reason = q.fallback.as_deref().unwrap_or_default();
-        out += &format!("{} ran again on the CPU: {reason}\n", q.question);
+        out += &format!("{} ran again: {reason}\n", q.question);
     }
     for line in figures.failures() {
         out += &format!("failed: {line}\n");

@@ -17,9 +17,11 @@ use datafusion::{
     },
 };
 use futures::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
+use windlass_runtime::Pace;
 
 use self::{
-    run::{Again, Output, Run, Worker},
+    run::{Again, Input, Output, Run, Worker},
+    shared::Shared,
     spilled::Divided,
 };
 use super::{
@@ -29,7 +31,10 @@ use super::{
 use crate::{batch::DictionarySet, lower::AggregatePlan};
 
 mod run;
+mod shared;
 mod spilled;
+
+pub(crate) use shared::can_share;
 
 /// What an aggregation on a device stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +90,7 @@ pub struct DeviceAggregateExec {
     dictionaries: OnceLock<Arc<DictionarySet>>,
     /// Times that the rows were divided by their keys already.
     round: usize,
+    pace: Arc<Pace>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -122,6 +128,7 @@ impl DeviceAggregateExec {
             properties,
             dictionaries,
             round: 0,
+            pace: Arc::default(),
             metrics,
         })
     }
@@ -184,23 +191,23 @@ impl DeviceNode for DeviceAggregateExec {
     ) -> Result<DeviceStream> {
         let source = super::source::of(&self.input)?;
         let dictionaries = source.dictionaries(&self.plan.tables, &self.dictionaries);
-        let uploads = self.uploads(partition, &context, &dictionaries)?;
         let metrics = DeviceMetrics::new(&self.metrics, partition);
         let output = Output {
             plan: Arc::clone(&self.plan),
             stage: self.stage,
             schema: self.schema(),
-            dictionaries,
+            dictionaries: Arc::clone(&dictionaries),
             metrics,
         };
-        let worker = Worker {
-            placed: self.placed.clone(),
-            output,
-            expected_groups: self.expected_groups,
-            queue: None,
-            groups: None,
+        let input = match Shared::of(self, &output, partition, &context)? {
+            Some(shared) => Input::Shared(Box::new(shared)),
+            None => Input::Uploads(self.uploads(partition, &context, &dictionaries)?),
         };
-        let run = Run { worker, uploads };
+        let placed = match &input {
+            Input::Shared(_) => self.placed.clone(),
+            Input::Uploads(_) => self.placed.on(&self.placed.device),
+        };
+        let run = Run { worker: Worker::new(&placed, output, self.expected_groups), input };
         let again = self.again()?;
         let limit = self.limit.unwrap_or(usize::MAX);
         let divided = match &again {
@@ -284,7 +291,7 @@ impl ExecutionPlan for DeviceAggregateExec {
     ) -> Result<SendableRecordBatchStream> {
         let items = self.execute_on_device(partition, Arc::clone(&context))?;
         let metrics = DeviceMetrics::new(&self.metrics, partition);
-        Ok(to_host(items, self.placed.clone(), self.schema(), metrics, &context))
+        Ok(to_host(items, self.schema(), metrics, &context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

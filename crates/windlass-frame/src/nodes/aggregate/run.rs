@@ -28,6 +28,7 @@ use super::{
         upload::upload_one,
     },
     Stage,
+    shared::Shared,
     spilled::Divided,
 };
 use crate::{batch::DictionarySet, lower::AggregatePlan};
@@ -39,8 +40,15 @@ const LEAST_ROWS: usize = 8192;
 /// An aggregation from its first batch to its groups.
 pub(super) struct Run {
     pub(super) worker: Worker,
-    /// One stream for each partition of the input.
-    pub(super) uploads: Vec<BoxStream<'static, Result<Uploaded>>>,
+    pub(super) input: Input,
+}
+
+/// What an aggregation reads.
+pub(super) enum Input {
+    /// One stream for each partition.
+    Uploads(Vec<BoxStream<'static, Result<Uploaded>>>),
+    /// The batches that several devices share.
+    Shared(Box<Shared>),
 }
 
 /// The CPU operators and the source to run them over.
@@ -57,13 +65,17 @@ impl Run {
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let metrics = self.worker.output.metrics.clone();
         let placed = self.worker.placed.clone();
-        let result = if placed.is_host() && self.uploads.len() > 1 {
-            self.worker.aggregate_apart(self.uploads).await?
-        } else {
-            // On a device one table takes all partitions; the order of batches is free.
-            let uploads = stream::select_all(self.uploads).boxed();
-            let batch = self.worker.aggregate(uploads).await?;
-            batch.map(|batch| stream::once(future::ready(Ok(batch))).boxed())
+        let result = match self.input {
+            Input::Shared(shared) => shared.groups().await?,
+            Input::Uploads(uploads) if placed.is_host() && uploads.len() > 1 => {
+                self.worker.aggregate_apart(uploads).await?
+            }
+            Input::Uploads(uploads) => {
+                // On a device one table takes all partitions; the order of batches is free.
+                let uploads = stream::select_all(uploads).boxed();
+                let batch = self.worker.aggregate(uploads).await?;
+                batch.map(|batch| stream::once(future::ready(Ok(batch))).boxed())
+            }
         };
         match (result, divided) {
             (Ok(batches), _) => Ok(batches),
@@ -127,6 +139,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// With no groups yet.
+    pub(super) fn new(placed: &Placed, output: Output, expected_groups: usize) -> Self {
+        Self { placed: placed.clone(), output, expected_groups, queue: None, groups: None }
+    }
+
     /// The groups of a stream of batches. The outer error is the input's, the inner one the
     /// device's. When this returns, nothing is being read or uploaded any more.
     async fn aggregate(
@@ -240,7 +257,7 @@ impl Worker {
 
     /// Takes a batch, in halves where the device has no memory for its upload. After an
     /// error the state is not to be used.
-    fn update(&mut self, uploaded: Uploaded) -> Result<(), KernelError> {
+    pub(super) fn update(&mut self, uploaded: Uploaded) -> Result<(), KernelError> {
         let Uploaded { host, device } = uploaded;
         match (device, host) {
             (Ok(batch), _) => self.kernel(&batch),
@@ -275,7 +292,7 @@ impl Worker {
     }
 
     /// Reads the groups back.
-    fn finish(mut self) -> Result<RecordBatch, KernelError> {
+    pub(super) fn finish(mut self) -> Result<RecordBatch, KernelError> {
         let began = Instant::now();
         self.started()?;
         let (Some(mut queue), Some(groups)) = (self.queue.take(), self.groups.take()) else {

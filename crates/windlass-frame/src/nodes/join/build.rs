@@ -7,6 +7,7 @@ use datafusion::{
     error::Result,
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
 };
+use windlass_device::DeviceError;
 use windlass_kernels::{
     KernelError,
     join::{JoinOptions, JoinTable, Marks},
@@ -19,8 +20,9 @@ use super::{
     spilled::{Spilled, ToDisk},
 };
 use crate::nodes::{
+    Placed,
     download::slices,
-    failure::{failed, is_out_of_memory},
+    failure::{failed, is_out_of_memory, note_loss},
     keys::KeyEvaluator,
     metrics::DeviceMetrics,
 };
@@ -30,13 +32,30 @@ use crate::nodes::{
 pub(super) struct Built {
     /// All its rows.
     pub(super) batch: RecordBatch,
-    pub(super) table: JoinTable,
-    pub(super) keys: KeyEvaluator,
+    /// The table on the device, or on each of those that share the probe side.
+    tables: Vec<OnDevice>,
     /// Rows with a pair that passed the join's filter; only where those decide.
     pub(super) visited: Option<Visited>,
     /// Partitions that still probe.
     pub(super) probing: AtomicUsize,
     _memory: MemoryReservation,
+}
+
+/// A table on one device.
+#[derive(Debug)]
+pub(super) struct OnDevice {
+    placed: Placed,
+    pub(super) table: JoinTable,
+    /// The keys of the probe side.
+    pub(super) keys: KeyEvaluator,
+}
+
+impl Built {
+    /// What a device probes; `None` for one that has no table.
+    pub(super) fn on(&self, placed: &Placed) -> Option<&OnDevice> {
+        let name = &placed.device.info().name;
+        self.tables.iter().find(|table| table.placed.device.info().name == *name)
+    }
 }
 
 /// What is made of a build side.
@@ -73,13 +92,15 @@ pub(super) async fn build(
         Err(files) => return Ok(BuildSide::Spilled(Arc::new(Spilled::new(files)))),
     };
     let (join, tells) = (Arc::clone(&parts.join), parts.tells);
-    match table(parts, &batch, &metrics).await? {
-        Ok((table, keys, visited)) => {
+    let by_filter = parts.shape.filter.is_some() && parts.shape.ends_with_build_rows();
+    match tables(parts, &batch, &metrics).await? {
+        Ok(tables) => {
             tells.publish_of(&join, &batch)?;
             let probing = AtomicUsize::new(probing);
             let rows = batch.num_rows();
-            tracing::debug!(rows, "{OPERATOR}: built");
-            let built = Built { batch, table, keys, visited, probing, _memory: memory };
+            tracing::debug!(rows, tables = tables.len(), "{OPERATOR}: built");
+            let visited = by_filter.then(|| Visited::none(rows));
+            let built = Built { batch, tables, visited, probing, _memory: memory };
             Ok(BuildSide::Held(Arc::new(built)))
         }
         Err(e) if is_out_of_memory(&e) && to_disk.can() => {
@@ -96,47 +117,61 @@ fn through_files(to_disk: &ToDisk, batch: &RecordBatch) -> Result<BuildSide> {
     Ok(BuildSide::Spilled(Arc::new(Spilled::new(files))))
 }
 
-/// A table, the keys of the probe side, and which rows have a pair.
-type Table = (JoinTable, KeyEvaluator, Option<Visited>);
-
-/// The table of a build side. The outer error is not the device's.
-async fn table(
+/// The table of a build side on each device that is to probe it; one that is lost gets none
+/// while others are left. The outer error is not a device's.
+async fn tables(
     parts: Parts,
     batch: &RecordBatch,
     metrics: &DeviceMetrics,
-) -> Result<Result<Table, KernelError>> {
-    let shape = Arc::clone(&parts.shape);
-    let placed = parts.placed.clone();
-    let host = batch.clone();
-    let metrics_of = metrics.clone();
-    placed
-        .run(move || {
-            let began = std::time::Instant::now();
-            let keys = KeyEvaluator::new(&parts.placed, &parts.left_keys);
-            let device = &parts.placed.device;
-            let mut queue = device.queue()?;
-            let mut reservation = device.pool().reserve(0)?;
-            let columns = keys.evaluate(&mut *queue, &mut reservation, &host)?;
-            let numbers: Vec<usize> = (0..columns.columns.len()).collect();
-            let options = options(&shape, &parts);
-            let table = JoinTable::build(
-                device,
-                &mut *queue,
-                &mut reservation,
-                &columns,
-                &numbers,
-                options,
-            )?;
-            // Other queues read the table.
-            queue.synchronize()?;
-            metrics_of.kernel(&parts.placed, "join build", began, host.num_rows());
-            let keys =
-                KeyEvaluator::sharing(&parts.placed, &parts.right_keys, &keys.dictionaries());
-            let by_filter = shape.filter.is_some() && shape.ends_with_build_rows();
-            let visited = by_filter.then(|| Visited::none(host.num_rows()));
-            Ok::<_, KernelError>((table, keys, visited))
-        })
-        .await
+) -> Result<Result<Vec<OnDevice>, KernelError>> {
+    let members = parts.placed.members();
+    let alone = members.is_empty();
+    let members = if alone { vec![parts.placed.on(&parts.placed.device)] } else { members };
+    // The texts of the keys have the same codes on all.
+    let keys = KeyEvaluator::new(&members[0], &parts.left_keys);
+    let built = members.into_iter().map(|placed| {
+        let parts = Parts { placed: placed.clone(), ..parts.clone() };
+        let (keys, host, metrics) = (keys.on(&placed), batch.clone(), metrics.clone());
+        async move { placed.run(move || table(&parts, &keys, &host, &metrics)).await }
+    });
+    let (mut tables, mut lost) = (Vec::new(), None);
+    for table in futures::future::try_join_all(built).await? {
+        match table {
+            Ok(table) => tables.push(table),
+            Err(e @ KernelError::Device(DeviceError::Lost { .. })) => {
+                note_loss(&parts.placed, &e);
+                lost = Some(e);
+            }
+            Err(e) => return Ok(Err(e)),
+        }
+    }
+    Ok(match lost {
+        Some(e) if tables.is_empty() => Err(e),
+        _ => Ok(tables),
+    })
+}
+
+/// The table on one device.
+fn table(
+    parts: &Parts,
+    keys: &KeyEvaluator,
+    host: &RecordBatch,
+    metrics: &DeviceMetrics,
+) -> Result<OnDevice, KernelError> {
+    let began = std::time::Instant::now();
+    let device = &parts.placed.device;
+    let mut queue = device.queue()?;
+    let mut reservation = device.pool().reserve(0)?;
+    let columns = keys.evaluate(&mut *queue, &mut reservation, host)?;
+    let numbers: Vec<usize> = (0..columns.columns.len()).collect();
+    let options = options(&parts.shape, parts);
+    let (queue_of, reserved) = (&mut *queue, &mut reservation);
+    let table = JoinTable::build(device, queue_of, reserved, &columns, &numbers, options)?;
+    // Other queues read the table.
+    queue.synchronize()?;
+    metrics.kernel(&parts.placed, "join build", began, host.num_rows());
+    let keys = KeyEvaluator::sharing(&parts.placed, &parts.right_keys, &keys.dictionaries());
+    Ok(OnDevice { placed: parts.placed.clone(), table, keys })
 }
 
 /// Which build rows the table marks: where the join's filter decides, the host does.

@@ -37,8 +37,12 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use parking_lot::Mutex;
+use windlass_runtime::Pace;
 
-use super::{Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, upload::coalesce};
+use super::{
+    Placed, chain::one_line, keys::lower_keys, metrics::DeviceMetrics, several::Sharing,
+    upload::coalesce,
+};
 use crate::lower::{HostTables, PipelinePlan, Unsupported, types::is_string};
 
 mod build;
@@ -59,7 +63,7 @@ pub use resident::ResidentHashJoinExec;
 use build::BuildSide;
 use probe::Prober;
 use shape::Shape;
-use shared::{Making, Worker, making, results};
+use shared::{Making, Worker, making, results, shared_results};
 use spilled::{Ticket, ToDisk, Writing};
 use tell::Tells;
 
@@ -114,6 +118,8 @@ struct Parts {
     left_keys: Arc<PipelinePlan>,
     right_keys: Arc<PipelinePlan>,
     max_pairs: usize,
+    /// Time that a probe row takes, where several devices probe.
+    pace: Arc<Pace>,
     /// What the scans of the probe side take of the keys of the build side.
     tells: Tells,
     /// Times that the rows were divided by their keys already.
@@ -184,6 +190,11 @@ impl DeviceHashJoinExec {
     /// In the place of `join`, over its inputs.
     pub fn new(join: HashJoinExec, placed: Placed, keys: JoinKeys) -> Self {
         let shape = Arc::new(Shape::of(&join));
+        // Which build rows have a pair is known where one device probes.
+        let placed = match shape.ends_with_build_rows() {
+            true => placed.on(&placed.device),
+            false => placed,
+        };
         let max_pairs = match placed.is_host() {
             true => 1 << 15,
             false => GPU_PAIRS,
@@ -191,8 +202,9 @@ impl DeviceHashJoinExec {
         let JoinKeys { left: left_keys, right: right_keys } = keys;
         let tells = Tells::of(&join);
         let join = Arc::new(join);
+        let (pace, round) = (Arc::default(), 0);
         let parts =
-            Parts { join, shape, placed, left_keys, right_keys, max_pairs, tells, round: 0 };
+            Parts { join, shape, placed, left_keys, right_keys, max_pairs, pace, tells, round };
         Self { parts, shared: Mutex::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 
@@ -316,9 +328,21 @@ async fn probe(
     let idle = built.batch.num_rows() == 0 && parts.shape.needs_build_rows();
     let widths = parts.right_keys.input.columns.iter().map(|c| c.ty.wide_bytes() + 1);
     let right = coalesce(right, &parts.placed, widths.collect());
+    if idle {
+        return Ok(stream::empty().boxed());
+    }
+    if let Some(sharing) = Sharing::of(&parts.placed, &parts.pace, OPERATOR) {
+        let shape = Arc::clone(&parts.shape);
+        let prober = move |placed: &Placed| Prober {
+            worker: Worker::new(placed.clone(), metrics.clone(), OPERATOR, batch_rows),
+            shape: Arc::clone(&shape),
+            built: Arc::clone(&built),
+        };
+        return Ok(shared_results(right, sharing, prober));
+    }
     let worker = Worker::new(parts.placed.clone(), metrics, OPERATOR, batch_rows);
     let prober = Prober { worker, shape: Arc::clone(&parts.shape), built };
-    Ok(results(right, (!idle).then_some(prober)).boxed())
+    Ok(results(right, Some(prober)).boxed())
 }
 
 impl DisplayAs for DeviceHashJoinExec {

@@ -10,11 +10,11 @@ use arrow::{
     buffer::{NullBuffer, ScalarBuffer},
 };
 use datafusion::{common::JoinType, error::Result};
-use windlass_device::{DeviceBuffer, Queue, Reservation};
+use windlass_device::{DeviceBuffer, DeviceError, Queue, Reservation};
 use windlass_kernels::{KernelError, join::NO_ROW};
 
 use super::{
-    build::Built,
+    build::{Built, OnDevice},
     shape::{Shape, Side},
     shared::{TakesRows, Worker},
 };
@@ -68,7 +68,7 @@ impl TakesRows for Prober {
                 let rows = (|| {
                     let mut queue = device.queue()?;
                     let mut reservation = device.pool().reserve(0)?;
-                    let (queue, table) = (&mut *queue, &self.built.table);
+                    let (queue, table) = (&mut *queue, &self.table()?.table);
                     let rows = match wanted {
                         true => table.matched_build(queue, &mut reservation)?,
                         false => table.unmatched_build(queue, &mut reservation)?,
@@ -86,6 +86,16 @@ impl TakesRows for Prober {
 }
 
 impl Prober {
+    /// What this device probes.
+    fn table(&self) -> Result<&OnDevice, KernelError> {
+        let placed = &self.worker.placed;
+        self.built.on(placed).ok_or_else(|| {
+            let device = placed.device.info().name.clone();
+            let reason = "it was lost before the build side was there".into();
+            KernelError::Device(DeviceError::Lost { device, reason })
+        })
+    }
+
     fn on_device<T>(&self, result: Result<T, KernelError>) -> Result<T> {
         self.worker.on_device(result)
     }
@@ -97,8 +107,9 @@ impl Prober {
         batch: &RecordBatch,
         out: &mut Vec<RecordBatch>,
     ) -> Result<()> {
-        let (shape, table) = (&*self.shape, &self.built.table);
-        let keys = self.on_device(self.built.keys.evaluate(queue, reservation, batch))?;
+        let OnDevice { table, keys, .. } = self.on_device(self.table())?;
+        let shape = &*self.shape;
+        let keys = self.on_device(keys.evaluate(queue, reservation, batch))?;
         let numbers: Vec<usize> = (0..keys.columns.len()).collect();
         if shape.filter.is_none() && !shape.gives_pairs() {
             // Whether there is a match is all that counts; the table marks the build rows.

@@ -17,7 +17,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, memory_pool::MemoryReservation},
 };
 use futures::{
-    FutureExt, TryStreamExt,
+    FutureExt, StreamExt, TryStreamExt,
     future::{BoxFuture, Shared},
     stream,
     stream::BoxStream,
@@ -25,7 +25,9 @@ use futures::{
 use windlass_device::Queue;
 use windlass_kernels::KernelError;
 
-use crate::nodes::{Placed, download::slices, failure::failed, metrics::DeviceMetrics};
+use crate::nodes::{
+    Placed, download::slices, failure::failed, metrics::DeviceMetrics, several::Sharing,
+};
 
 /// A side in the making, for all that ask for it.
 pub(super) type Making<T> = Shared<BoxFuture<'static, Result<Arc<T>, Arc<DataFusionError>>>>;
@@ -188,4 +190,32 @@ pub(super) fn results<T: TakesRows>(
         Ok::<_, DataFusionError>(Some((out, (!ended).then_some((rows, taker)))))
     });
     batches.try_flatten()
+}
+
+/// The result of one partition, batch by batch, each by one of the devices that share them.
+/// Whoever takes a batch takes it whole: nothing comes after the last.
+pub(super) fn shared_results<T: TakesRows>(
+    rows: BoxStream<'static, Result<RecordBatch>>,
+    sharing: Sharing,
+    taker: impl Fn(&Placed) -> T + Send + Sync + 'static,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let (width, taker) = (sharing.width(), Arc::new(taker));
+    let batches = rows.map(move |batch| {
+        let (sharing, taker) = (sharing.clone(), Arc::clone(&taker));
+        async move {
+            let batch = batch?;
+            loop {
+                let (taker, host) = (Arc::clone(&taker), batch.clone());
+                let take = move |placed: Placed| (taker(&placed).take(&host), placed);
+                let (out, placed) = sharing.run(batch.num_rows(), take).await?;
+                // The failure noted the loss.
+                let lost = placed.inventory.lost(&placed.device.info().name).is_some();
+                match out {
+                    Err(_) if lost && !sharing.members().is_empty() => {}
+                    out => return Ok::<_, DataFusionError>(stream::iter(out?.into_iter().map(Ok))),
+                }
+            }
+        }
+    });
+    batches.buffered(width).try_flatten().boxed()
 }

@@ -393,11 +393,13 @@ impl DeviceNode for ResidentExec {
         };
         let outputs: Arc<[OutputColumn]> = self.reader.columns.iter().map(output).collect();
         let rows = self.rows(partition, context, &dictionaries)?;
+        let placed = self.placed.clone();
         let item = move |batch| DeviceItem::Device {
             batch,
             outputs: Arc::clone(&outputs),
             dictionaries: Arc::clone(&dictionaries),
             origin: None,
+            placed: placed.clone(),
         };
         Ok(rows.map_ok(item).boxed())
     }

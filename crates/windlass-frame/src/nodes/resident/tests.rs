@@ -18,7 +18,7 @@ pub(in crate::nodes) fn worker() -> Worker {
     let devices = DeviceSet::new(spec, DeviceOptions::default());
     let inventory = Arc::clone(devices.inventory());
     let device = inventory.cpu().expect("the host");
-    let placed = Placed { device, inventory, reason: "a test".into() };
+    let placed = Placed { device, inventory, reason: "a test".into(), group: None };
     let metrics = DeviceMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     Worker { placed, operator: "Test", metrics, queue: None }
 }

@@ -1,0 +1,182 @@
+//! Several devices that share the batches of a query: the rows are those of the CPU, the
+//! batches are spread, and the others go on when one is lost.
+
+use faults::{Data, nothing_leaks, plan, run, took_over};
+use windlass::{
+    DeviceOptions, Session, SessionOptions,
+    arrow::{array::AsArray, datatypes::Int64Type},
+    device::fault::FaultPlan,
+};
+
+use super::sweeps::{QUERIES, query};
+
+const FOUR: &str = "cuda-emulated*4";
+
+/// Small enough that tens of thousands of rows are several batches.
+const LITTLE: usize = 2 << 20;
+
+async fn four(data: &Data, faults: &str) -> Session {
+    let faults = FaultPlan::parse(faults).expect("a plan of faults");
+    let device = DeviceOptions { faults, ..DeviceOptions::default() };
+    let options = SessionOptions { device, device_memory: Some(LITTLE), ..Default::default() };
+    data.session(FOUR, options).await
+}
+
+/// Batches that each device did, by its name.
+fn batches(session: &Session) -> Vec<(String, u64)> {
+    let group = session.devices().inventory().group().expect("devices").expect("several");
+    group.counts().into_iter().map(|(name, counts)| (name, counts.tasks)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rows_are_those_of_the_cpu() {
+    let data = Data::new(2500);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    let session = four(&data, "").await;
+    for (name, sql) in QUERIES {
+        let expected = run(&cpu, sql).await.expect(name);
+        let got = run(&session, sql).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(got, expected, "{name}: {}", plan(&session, sql).await);
+        let stats = session.last_stats().expect("figures");
+        assert_eq!(stats.fallback, None, "{name}");
+        nothing_leaks(&session, name).await;
+    }
+}
+
+/// Each gives a batch from every few thousand rows: rows in order, groups with and without keys,
+/// texts as codes, pairs of a join.
+const LARGE: &[&str] = &[
+    "select id, a * 2 + k v, b / 4.0 q, t, g || '!' w from one where b > -800",
+    "select k, g, count(*) n, sum(b) s, avg(a) v, min(t) m, round(stddev(a), 6) d from one group by k, g",
+    "select count(*) n, sum(a) s, max(b) m from one where g <> 'beta'",
+    "select s, count(*) n from one group by s",
+    "select p.id, q.g, p.a + q.a v from one p join x q on p.id % 3000 = q.id where p.a > q.a",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_shared() {
+    let data = Data::new(120_000);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    for sql in LARGE {
+        let session = four(&data, "").await;
+        let expected = run(&cpu, sql).await.expect(sql);
+        assert_eq!(run(&session, sql).await.expect(sql), expected, "{sql}");
+        let stats = session.last_stats().expect("figures");
+        let shared = stats.operators.iter().find(|o| o.device.contains(','));
+        let shared = shared.unwrap_or_else(|| panic!("{sql} is not shared: {}", stats.plan));
+        assert_eq!(shared.device.split(',').count(), 4, "{}", shared.device);
+        // How many get one of a few batches is up to how long each takes.
+        let batches = batches(&session);
+        assert!(batches.iter().filter(|(_, n)| *n > 0).count() > 1, "{sql}: {batches:?}");
+        nothing_leaks(&session, sql).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_keep_their_order() {
+    let data = Data::new(60_000);
+    let options = SessionOptions {
+        devices: FOUR.parse().expect("devices"),
+        target_partitions: Some(1),
+        device_memory: Some(LITTLE),
+        ..Default::default()
+    };
+    let session = Session::with_options(options).expect("a session");
+    let path = data.path("one.csv");
+    let frame = session.read(path.to_str().expect("a path")).await.expect("a table");
+    session.register("one", &frame).expect("a name");
+    let query = session.sql("select id, a * 2 v from one where b > -500").await.expect("a query");
+    let mut ids: Vec<i64> = Vec::new();
+    for batch in query.collect().await.expect("rows") {
+        ids.extend(batch.column(0).as_primitive::<Int64Type>().values());
+    }
+    assert!(ids.len() > 30_000 && ids.is_sorted(), "{} rows", ids.len());
+    assert!(batches(&session).iter().filter(|(_, n)| *n > 0).count() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_go_on_when_one_is_lost() {
+    let data = Data::new(60_000);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    let mut lost = 0;
+    for sql in LARGE.iter().copied().chain([query("medians"), query("sorted_join")]) {
+        let expected = run(&cpu, sql).await.expect(sql);
+        let mut n = 1;
+        while n < 400 {
+            let what = format!("{sql} without the second device from call {n}");
+            let session = four(&data, &format!("lost={n},only=1")).await;
+            let got = run(&session, sql).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(got, expected, "{what}");
+            let stats = session.last_stats().expect("figures");
+            let on_the_cpu = stats.fallback.as_ref().is_some_and(|f| f.contains("on the CPU"));
+            assert!(!on_the_cpu, "{what}: {:?}", stats.fallback);
+            nothing_leaks(&session, &what).await;
+            let name = "cuda-emulated:1".parse().expect("a name");
+            if session.devices().inventory().lost(&name).is_none() {
+                break;
+            }
+            lost += 1;
+            // Later queries do without it.
+            let got = run(&session, LARGE[2]).await.unwrap_or_else(|e| panic!("after {what}: {e}"));
+            assert_eq!(got, run(&cpu, LARGE[2]).await.expect("rows"), "after {what}");
+            let stats = session.last_stats().expect("figures");
+            assert!(stats.operators.iter().any(|o| o.device != "cpu"), "after {what}");
+            nothing_leaks(&session, &what).await;
+            n = n * 2 + 1;
+        }
+    }
+    assert!(lost > 10, "it was lost {lost} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_are_lost_the_cpu_takes_over() {
+    let data = Data::new(40_000);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    for sql in LARGE {
+        let expected = run(&cpu, sql).await.expect(sql);
+        for n in [1, 5, 20] {
+            let session = four(&data, &format!("lost={n}")).await;
+            assert_eq!(run(&session, sql).await.expect(sql), expected, "{sql}, lost at {n}");
+            let reason = took_over(&session.last_stats().expect("figures"));
+            assert!(reason.is_some_and(|r| r.contains("injected fault")), "{sql}, lost at {n}");
+            nothing_leaks(&session, sql).await;
+        }
+    }
+}
+
+/// Queries with allocations that fail at random, one in a hundred; how many of them met one.
+async fn soak(queries: usize) -> usize {
+    let data = Data::new(20_000);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    let all: Vec<&str> = QUERIES.iter().map(|(_, sql)| *sql).chain(LARGE.iter().copied()).collect();
+    let mut expected: Vec<Option<Vec<String>>> = vec![None; all.len()];
+    let mut met = 0;
+    for seed in 0..queries {
+        let at = seed % all.len();
+        if expected[at].is_none() {
+            expected[at] = Some(run(&cpu, all[at]).await.expect("rows"));
+        }
+        let what = format!("{} with seed {seed}", all[at]);
+        let faults = format!("alloc_rate=0.01,seed={seed}");
+        let session = match seed % 3 {
+            0 => four(&data, &faults).await,
+            _ => data.failing("cuda-emulated:0", FaultPlan::parse(&faults).expect("a plan")).await,
+        };
+        let got = run(&session, all[at]).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(Some(got), expected[at], "{what}");
+        met += usize::from(took_over(&session.last_stats().expect("figures")).is_some());
+        nothing_leaks(&session, &what).await;
+    }
+    met
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn allocations_that_fail_at_random() {
+    assert!(soak(60).await > 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a thousand queries on the emulator take tens of minutes"]
+async fn a_thousand_queries_with_allocations_that_fail_at_random() {
+    assert!(soak(1000).await > 100);
+}
