@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use windlass::DeviceSpec;
+use windlass::{DeviceSpec, device::fault::FaultPlan};
 
 use crate::{
     commands::bench::args::BenchArgs,
@@ -80,6 +80,9 @@ pub(crate) struct SessionArgs {
     /// Most disk space for what spills
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) temp_limit: Option<usize>,
+    /// Let calls of the devices fail, to rehearse it: lost=100,only=1 or alloc_rate=0.01,seed=7
+    #[arg(long, value_name = "PLAN", value_parser = FaultPlan::parse, hide_short_help = true)]
+    pub(crate) device_faults: Option<FaultPlan>,
 }
 
 /// What is told about a run.

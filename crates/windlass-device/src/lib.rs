@@ -36,7 +36,7 @@ pub use buffer::{DeviceBuffer, HostBytes, RawBuffer};
 pub use device::{Device, Kernel, Queue};
 pub use error::{DeviceError, Result};
 pub use info::{Backend, DeviceClass, DeviceInfo, Features, Limits};
-pub use pool::{Budget, MemoryPool, PoolStats, Reservation};
+pub use pool::{Budget, MemoryPool, PoolStats, Reclaim, Reservation};
 pub use registry::{DeviceOptions, DeviceReport, list_devices, open_device, open_spec};
 pub use source::{KernelSource, Language};
 pub use spec::{DeviceName, DeviceSpec};

@@ -3,7 +3,7 @@
 //! Work reserves first and allocates out of its reservation, so that a job is admitted or
 //! refused as a whole and never stops half way because a neighbour took the last bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -35,12 +35,23 @@ pub trait Budget: Send + Sync + std::fmt::Debug {
     fn give_back(&self, bytes: usize);
 }
 
+/// Memory that is given back when others need it.
+pub trait Reclaim: Send + Sync + std::fmt::Debug {
+    /// Frees about `bytes` of a device's memory, what was not used for longest first; whether
+    /// anything was freed.
+    fn reclaim(&self, device: &DeviceName, bytes: usize) -> bool;
+
+    /// Bytes of a device's memory that could be freed.
+    fn reclaimable(&self, device: &DeviceName) -> usize;
+}
+
 /// The accounting of one device's memory. Clones of its `Arc` share it.
 #[derive(Debug)]
 pub struct MemoryPool {
     device: DeviceName,
     stats: Mutex<PoolStats>,
     budget: Option<Arc<dyn Budget>>,
+    reclaim: Mutex<Option<Weak<dyn Reclaim>>>,
 }
 
 impl MemoryPool {
@@ -52,7 +63,12 @@ impl MemoryPool {
     /// A pool of at most `cap` bytes for `device`, which takes them from `budget` too.
     pub fn within(device: DeviceName, cap: usize, budget: Option<Arc<dyn Budget>>) -> Arc<Self> {
         let stats = Mutex::new(PoolStats { cap, ..PoolStats::default() });
-        Arc::new(Self { device, stats, budget })
+        Arc::new(Self { device, stats, budget, reclaim: Mutex::new(None) })
+    }
+
+    /// Where memory is asked for when there is too little left under the cap.
+    pub fn set_reclaim(&self, reclaim: Weak<dyn Reclaim>) {
+        *self.reclaim.lock() = Some(reclaim);
     }
 
     /// Reserves `bytes`, all or nothing.
@@ -75,10 +91,12 @@ impl MemoryPool {
         self.stats.lock().cap = cap;
     }
 
-    /// Bytes left under the cap.
+    /// Bytes left under the cap, with those that are given back when they are needed.
     pub fn available(&self) -> usize {
+        let reclaim = self.reclaim.lock().as_ref().and_then(Weak::upgrade);
+        let more = reclaim.map_or(0, |r| r.reclaimable(&self.device));
         let s = self.stats.lock();
-        s.cap.saturating_sub(s.in_use)
+        s.cap.saturating_sub(s.in_use.saturating_sub(more))
     }
 
     /// Sets the peak to what is in use now, so that it tells of the next job.
@@ -88,6 +106,20 @@ impl MemoryPool {
     }
 
     fn take(&self, bytes: usize) -> Result<()> {
+        loop {
+            let error = match self.try_take(bytes) {
+                Ok(()) => return Ok(()),
+                Err(e) => e,
+            };
+            let reclaim = self.reclaim.lock().as_ref().and_then(Weak::upgrade);
+            // Nothing of this pool is locked: what is freed is given back to it.
+            if !reclaim.is_some_and(|r| r.reclaim(&self.device, bytes)) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn try_take(&self, bytes: usize) -> Result<()> {
         let mut s = self.stats.lock();
         let within_cap = s.in_use.checked_add(bytes).is_some_and(|n| n <= s.cap);
         if !within_cap || !self.budget.as_ref().is_none_or(|b| b.take(bytes)) {
@@ -193,6 +225,41 @@ mod tests {
         drop(b);
         let s = pool.stats();
         assert_eq!((s.in_use, s.peak, s.allocations), (0, 80, 2));
+    }
+
+    #[test]
+    fn memory_is_given_back_when_it_is_needed() {
+        /// Allocations that can go, oldest first.
+        #[derive(Debug, Default)]
+        struct Kept(Mutex<Vec<Allocation>>);
+        impl Reclaim for Kept {
+            fn reclaim(&self, _device: &DeviceName, _bytes: usize) -> bool {
+                let mut kept = self.0.lock();
+                let oldest = (!kept.is_empty()).then(|| kept.remove(0));
+                drop(kept);
+                oldest.is_some()
+            }
+
+            fn reclaimable(&self, _device: &DeviceName) -> usize {
+                self.0.lock().iter().map(|a| a.bytes).sum()
+            }
+        }
+        let pool = MemoryPool::new("cpu".parse().unwrap(), 100);
+        let kept = Arc::new(Kept::default());
+        let reclaim: Weak<Kept> = Arc::downgrade(&kept);
+        pool.set_reclaim(reclaim);
+        for _ in 0..3 {
+            let mut r = pool.reserve(30).unwrap();
+            kept.0.lock().push(r.allocate(30).unwrap());
+        }
+        assert_eq!((pool.stats().in_use, pool.available()), (90, 100));
+        let r = pool.reserve(50).unwrap();
+        assert_eq!((kept.0.lock().len(), pool.stats().in_use), (1, 80));
+        assert!(pool.reserve(51).is_err(), "more than is there in all");
+        assert!(kept.0.lock().is_empty());
+        drop(r);
+        drop(kept);
+        assert_eq!((pool.available(), pool.stats().in_use), (100, 0));
     }
 
     #[test]

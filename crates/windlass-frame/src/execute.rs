@@ -250,6 +250,7 @@ impl<'a> Job<'a> {
                         _ => self.rows,
                     };
                     self.record(&physical, rows, attempts);
+                    self.session.sweep();
                     return Ok(finished);
                 }
                 Err(e) if !self.begun && attempts.again(self.session, &e) => {}
@@ -391,15 +392,18 @@ async fn run_statement(
             let left = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(FrameError::Cancelled),
-                left = session.define(plan) => left?,
+                left = session.define(plan, run) => left?,
             };
             if !left.schema().fields().is_empty() {
                 // EXECUTE of a prepared query gives rows.
                 let Finished { schema, batches } = deliver(session, &left, run).await?;
                 return Ok(Outcome::Rows { schema, batches });
             }
-            let seconds = began.elapsed().as_secs_f64();
-            session.set_stats(JobStats { seconds, ..Default::default() });
+            // Where a query filled a table, its figures are there.
+            if session.last_stats().is_none() {
+                let seconds = began.elapsed().as_secs_f64();
+                session.set_stats(JobStats { seconds, ..Default::default() });
+            }
             Ok(Outcome::Done { message })
         }
         plan => {

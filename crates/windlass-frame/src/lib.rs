@@ -15,6 +15,7 @@
 //! | `explain` | plans that are not run |
 //! | `progress` | figures while a query runs |
 //! | `memory`, `spill` | the limit of host memory; rows on disk |
+//! | `persist` | tables in memory |
 //! | [`plan`] | placement |
 //! | [`nodes`] | device operators as plan nodes |
 //! | [`lower`] | expressions and plans as device programs |
@@ -33,6 +34,7 @@ mod memory;
 mod messages;
 pub mod nodes;
 pub mod options;
+mod persist;
 pub mod plan;
 mod progress;
 pub mod read;

@@ -13,7 +13,7 @@ use datafusion::{
         memory_pool::MemoryPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, Statement as Setting},
+    logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as Setting},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
     prelude::{SessionConfig, SessionContext},
     sql::{
@@ -25,12 +25,14 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::{
+    batch::KeptColumns,
     dataframe::DataFrame,
     error::{FrameError, Position, Result, nearest},
     execute::{self, Engine},
     memory::PeakPool,
     nodes::TellReaders,
     options::SessionOptions,
+    persist,
     plan::{
         CompareResultsLast, DeviceSet, FilterInArgument, Footers, OrderJoins, PlaceOnDevice,
         PlacementOptions, ReadLate, SharingPlanner,
@@ -162,7 +164,8 @@ impl Session {
         let plan = self.plan(&statement).await?;
         match &plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
-                Ok(DataFrame::new(self.clone(), self.define(plan).await?))
+                let left = self.define(plan, &RunOptions::default()).await?;
+                Ok(DataFrame::new(self.clone(), left))
             }
             _ => Ok(DataFrame::new(self.clone(), plan)),
         }
@@ -208,7 +211,14 @@ impl Session {
     /// [`FrameError::Plan`] when the catalog refuses.
     pub fn deregister(&self, name: &str) -> Result<bool> {
         let reference = TableReference::bare(name);
-        Ok(self.context().deregister_table(reference)?.is_some())
+        let found = self.context().deregister_table(reference)?.is_some();
+        self.sweep();
+        Ok(found)
+    }
+
+    /// Frees what devices keep of tables that are gone.
+    pub(crate) fn sweep(&self) {
+        self.devices().inventory().extension::<KeptColumns>().sweep();
     }
 
     /// The frame of a registered table.
@@ -315,15 +325,25 @@ impl Session {
     }
 
     /// Makes a definition or setting take effect; what is left of the plan.
-    pub(crate) fn define(&self, plan: LogicalPlan) -> BoxFuture<'_, Result<LogicalPlan>> {
+    pub(crate) fn define<'a>(
+        &'a self,
+        plan: LogicalPlan,
+        run: &'a RunOptions,
+    ) -> BoxFuture<'a, Result<LogicalPlan>> {
         Box::pin(async move {
+            if let LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(command)) = plan {
+                persist::create(self, command, run).await?;
+                return Ok(LogicalPlanBuilder::empty(false).build()?);
+            }
             let setting = match &plan {
                 LogicalPlan::Statement(Setting::SetVariable(set)) => {
                     Some(format!("cannot set {} to {:?}", set.variable, set.value))
                 }
                 _ => None,
             };
-            match (self.context().execute_logical_plan(plan).await, setting) {
+            let done = self.context().execute_logical_plan(plan).await;
+            self.sweep();
+            match (done, setting) {
                 (Ok(frame), _) => Ok(frame.logical_plan().clone()),
                 (Err(e), Some(what)) => {
                     Err(FrameError::Plan(format!("{what}: {}", FrameError::from(e))))

@@ -19,17 +19,60 @@ use std::{
     time::Instant,
 };
 
-use windlass_device::Device;
+use windlass_device::{Device, DeviceName, DeviceSpec, spec::SpecItem};
 
 use crate::{
     events::Events,
     execute::{Executor, ExecutorOptions},
     graph::{DeviceKind, DeviceKinds, TaskOptions},
-    schedule::{CostBased, DeviceCounts, DeviceProfile, RunError},
+    schedule::{
+        Choice, CostBased, DeviceCounts, DeviceProfile, Placement, RunError, TaskView, View,
+    },
 };
 
 /// Batches that a device has before it at once: one is uploaded while another is computed on.
 const SLOTS: u32 = 2;
+
+/// Between the name of an operator and that of the device that has a batch's rows.
+const AT: char = '@';
+
+/// Each batch where its rows are, and others where they are done first.
+#[derive(Debug, Default)]
+struct Near(CostBased);
+
+impl Near {
+    fn home(task: &TaskView<'_>, view: &View<'_>) -> Option<usize> {
+        let (_, home) = task.group().split_once(AT)?;
+        let named = |d: &usize| *view.profile(*d).name == *home && view.may_run(task, *d);
+        (0..view.devices()).find(named)
+    }
+}
+
+impl Placement for Near {
+    fn name(&self) -> &str {
+        "near"
+    }
+
+    fn place(&self, task: &TaskView<'_>, asking: Option<usize>, view: &View<'_>) -> Choice {
+        match Self::home(task, view) {
+            Some(home) if asking.is_none_or(|d| d == home) => {
+                Choice::On(home, "its rows are there".into())
+            }
+            Some(home) if view.queued_seconds(home) < view.run_seconds(task, home) => {
+                Choice::On(home, "its rows are there, and soon its turn".into())
+            }
+            _ => self.0.place(task, asking, view),
+        }
+    }
+
+    fn accept(&self, task: &TaskView<'_>, device: usize, view: &View<'_>) -> bool {
+        self.0.accept(task, device, view)
+    }
+
+    fn may_move(&self, task: &TaskView<'_>, from: usize, to: usize, view: &View<'_>) -> bool {
+        Self::home(task, view).is_none() && self.0.may_move(task, from, to, view)
+    }
+}
 
 /// Share of the newest batch in the pace of an operator: a guess between what follows a change
 /// and what is steady.
@@ -79,7 +122,7 @@ impl DeviceGroup {
         };
         let options = ExecutorOptions {
             devices: devices.iter().map(profile).collect(),
-            policy: Box::new(CostBased::default()),
+            policy: Box::<Near>::default(),
             spill: None,
             // The operators tell of their kernels and copies themselves.
             events: Events::new(),
@@ -92,9 +135,16 @@ impl DeviceGroup {
         self.devices.iter().map(|(device, _)| device)
     }
 
-    /// Their names, as a device spec lists them.
+    /// Their names as a device spec: `cuda*4` for the first four of a family, else a list.
     pub fn names(&self) -> String {
-        let names: Vec<_> = self.devices().map(|d| d.info().name.to_string()).collect();
+        let names: Vec<&DeviceName> = self.devices().map(|d| &d.info().name).collect();
+        let backend = names[0].backend();
+        let mut all = names.iter().enumerate();
+        if all.all(|(at, n)| n.backend() == backend && n.index() as usize == at) {
+            let first = SpecItem::First(backend, names.len() as u32);
+            return DeviceSpec::List(vec![first]).to_string();
+        }
+        let names: Vec<_> = names.into_iter().map(ToString::to_string).collect();
         names.join(",")
     }
 
@@ -103,7 +153,8 @@ impl DeviceGroup {
         self.devices.len() * SLOTS as usize
     }
 
-    /// Runs blocking work for so many rows on the device that is through with it first.
+    /// Runs blocking work for so many rows on the device that is through with it first. Where a
+    /// home is named, that device has them: others take them only when it has much before it.
     ///
     /// # Errors
     /// When the work panics, or every device was lost.
@@ -111,13 +162,17 @@ impl DeviceGroup {
         &self,
         operator: &'static str,
         pace: &Arc<Pace>,
-        rows: usize,
+        (rows, home): (usize, Option<DeviceName>),
         work: impl FnOnce(&Arc<dyn Device>) -> T + Send + 'static,
     ) -> Result<T, RunError> {
         let mut options = TaskOptions::default().kinds(DeviceKinds::Gpu);
         options.needs.seconds = pace.seconds().map(|s| s * rows.max(1) as f64);
         let (pace, devices) = (Arc::clone(pace), self.devices.clone());
-        let spawned = self.executor.spawn(operator, options, move |context| {
+        let name: Arc<str> = match home {
+            Some(home) => format!("{operator}{AT}{home}").into(),
+            None => operator.into(),
+        };
+        let spawned = self.executor.spawn(name, options, move |context| {
             let mut found = devices.iter();
             let (device, speed) = found
                 .find(|(device, _)| device.info().name.to_string() == context.device())

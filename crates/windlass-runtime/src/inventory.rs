@@ -1,6 +1,7 @@
 //! The devices of a session, opened when they are first needed.
 
 use std::{
+    any::Any,
     collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
@@ -26,6 +27,7 @@ pub struct Inventory {
     calibrations: CalibrationStore,
     events: Events,
     group: OnceLock<Option<Arc<DeviceGroup>>>,
+    extensions: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Inventory {
@@ -40,6 +42,7 @@ impl Inventory {
             calibrations: CalibrationStore::default(),
             events: Events::new(),
             group: OnceLock::new(),
+            extensions: Mutex::default(),
         })
     }
 
@@ -66,6 +69,18 @@ impl Inventory {
     /// The measured rates of its devices.
     pub fn calibrations(&self) -> &CalibrationStore {
         &self.calibrations
+    }
+
+    /// What others keep with these devices: one value of each type, made when it is first asked
+    /// for.
+    pub fn extension<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        let mut all = self.extensions.lock();
+        if let Some(found) = all.iter().find_map(|e| Arc::clone(e).downcast().ok()) {
+            return found;
+        }
+        let new = Arc::new(T::default());
+        all.push(Arc::clone(&new) as _);
+        new
     }
 
     /// What happens on its devices.

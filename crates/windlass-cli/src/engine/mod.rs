@@ -11,7 +11,9 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use tokio::runtime::Runtime;
-use windlass::{DeviceSpec, FrameError, Outcome, RunOptions, Session, SessionOptions, Statement};
+use windlass::{
+    DeviceOptions, DeviceSpec, FrameError, Outcome, RunOptions, Session, SessionOptions, Statement,
+};
 
 pub(crate) use self::tell::tell;
 
@@ -436,7 +438,9 @@ fn open_named(session: &Session) -> Result<()> {
 }
 
 fn session(args: &SessionArgs) -> Result<Session> {
+    let faults = args.device_faults.unwrap_or_default();
     let options = SessionOptions {
+        device: DeviceOptions { faults, ..DeviceOptions::default() },
         devices: args.device.clone(),
         memory: args.memory,
         device_memory: args.device_memory,

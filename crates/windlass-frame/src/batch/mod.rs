@@ -8,12 +8,14 @@
 //! input on the CPU gives the right answer or the user's error.
 
 mod download;
+mod kept;
 mod set;
 mod upload;
 
 pub use download::download;
 pub(crate) use download::{logical, read_column, read_words};
+pub(crate) use kept::KeptColumns;
 pub use set::DictionarySet;
-pub(crate) use upload::{array_bytes, upload_array};
+pub(crate) use upload::{array_bytes, upload_array, upload_kept};
 pub use upload::{upload, upload_bytes};
 pub use windlass_kernels::dictionary::{DictionaryLimits, SharedDictionary};

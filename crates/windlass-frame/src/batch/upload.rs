@@ -12,9 +12,9 @@ use windlass_kernels::{
     DeviceBatch, DeviceColumn, KernelError, PhysType, Result, Storage, Validity,
 };
 
-use super::DictionarySet;
+use super::{DictionarySet, KeptColumns};
 use crate::lower::{
-    InputPlan,
+    DictionaryId, InputPlan,
     types::{is_string, narrow, stored_type},
 };
 
@@ -52,12 +52,75 @@ pub fn upload(
     plan: &InputPlan,
     dictionaries: &DictionarySet,
 ) -> Result<DeviceBatch> {
+    let arrays = arrays(batch, plan)?;
+    let mut columns = Vec::with_capacity(arrays.len());
+    for (column, array) in plan.columns.iter().zip(arrays) {
+        columns.push(match column.dictionary {
+            Some(id) => {
+                let codes = Arc::new(dictionaries.encode(id, array.as_ref())?) as ArrayRef;
+                upload_array(device, queue, reservation, &codes)?
+            }
+            None => upload_array(device, queue, reservation, array)?,
+        });
+    }
+    Ok(DeviceBatch { rows: batch.num_rows(), columns })
+}
+
+/// As [`upload`] for a batch of a table in memory, whose columns stay on the device for other
+/// queries; which of them were uploaded now. It waits for the upload.
+///
+/// # Errors
+/// As [`upload`].
+pub(crate) fn upload_kept(
+    device: &dyn Device,
+    queue: &mut dyn Queue,
+    batch: &RecordBatch,
+    plan: &InputPlan,
+    dictionaries: &DictionarySet,
+    kept: &KeptColumns,
+) -> Result<(DeviceBatch, Vec<bool>)> {
+    let arrays = arrays(batch, plan)?;
+    let name = &device.info().name;
+    let coded = |id: Option<DictionaryId>| id.map(|id| dictionaries.shared(id));
+    let found: Vec<Option<DeviceColumn>> = plan
+        .columns
+        .iter()
+        .zip(&arrays)
+        .map(|(column, array)| kept.get(array, coded(column.dictionary), name))
+        .collect();
+    let missing = arrays.iter().zip(&found).filter(|(_, found)| found.is_none());
+    let mut reservation = device.pool().reserve(missing.map(|(a, _)| array_bytes(a)).sum())?;
+    let mut columns = Vec::with_capacity(arrays.len());
+    let mut uploaded = Vec::with_capacity(arrays.len());
+    for ((column, array), found) in plan.columns.iter().zip(arrays).zip(found) {
+        uploaded.push(found.is_none());
+        columns.push(match (found, column.dictionary) {
+            (Some(found), _) => found,
+            (None, Some(id)) => {
+                let codes = Arc::new(dictionaries.encode(id, array.as_ref())?) as ArrayRef;
+                upload_array(device, queue, &mut reservation, &codes)?
+            }
+            (None, None) => upload_array(device, queue, &mut reservation, array)?,
+        });
+    }
+    // Whoever finds a column reads it on a queue of its own.
+    queue.synchronize()?;
+    let all =
+        plan.columns.iter().zip(self::arrays(batch, plan)?).zip(columns.iter().zip(&uploaded));
+    for ((column, array), (copy, _)) in all.filter(|(_, (_, uploaded))| **uploaded) {
+        kept.put(array, coded(column.dictionary), name, copy);
+    }
+    Ok((DeviceBatch { rows: batch.num_rows(), columns }, uploaded))
+}
+
+/// The arrays of the columns that a plan reads.
+fn arrays<'a>(batch: &'a RecordBatch, plan: &InputPlan) -> Result<Vec<&'a ArrayRef>> {
     let wrong =
         |expected: String, got: String| KernelError::Invalid { operation: "upload", expected, got };
     if u32::try_from(batch.num_rows()).is_err() {
         return Err(wrong("rows that fit 32 bits".into(), batch.num_rows().to_string()));
     }
-    let mut columns = Vec::with_capacity(plan.columns.len());
+    let mut arrays = Vec::with_capacity(plan.columns.len());
     for column in &plan.columns {
         let array = match batch.columns().get(column.source) {
             Some(a) if *a.data_type() == column.data_type => a,
@@ -73,15 +136,9 @@ pub fn upload(
         if !plan.schema.field(column.source).is_nullable() && array.logical_null_count() > 0 {
             return Err(wrong(format!("{} without nulls", column.name), "a null".into()));
         }
-        columns.push(match column.dictionary {
-            Some(id) => {
-                let codes = Arc::new(dictionaries.encode(id, array.as_ref())?) as ArrayRef;
-                upload_array(device, queue, reservation, &codes)?
-            }
-            None => upload_array(device, queue, reservation, array)?,
-        });
+        arrays.push(array);
     }
-    Ok(DeviceBatch { rows: batch.num_rows(), columns })
+    Ok(arrays)
 }
 
 /// Arrow memory as memory of the `cpu` device.

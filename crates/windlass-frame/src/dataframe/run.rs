@@ -14,6 +14,7 @@ use super::DataFrame;
 use crate::{
     error::{FrameError, Result},
     execute::{self, Attempts, Started},
+    persist,
     read::diagnose,
     statement::RunOptions,
 };
@@ -106,17 +107,15 @@ impl DataFrame {
         Ok(crate::write::count(&counted.collect().await?))
     }
 
-    /// Runs the frame and keeps its rows in memory, as a frame that starts from them.
+    /// Runs the frame and keeps its rows in memory, as a frame that starts from them. The columns
+    /// that queries read of it stay on the devices where they were read, while there is room: a
+    /// second query uploads nothing.
     ///
     /// # Errors
     /// Any [`FrameError`].
     pub async fn cache(&self) -> Result<Self> {
         let finished = execute::collect(&self.session, &self.plan, &RunOptions::default()).await?;
-        let partitions = self.session.context().copied_config().target_partitions().max(1);
-        let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); partitions];
-        for (i, batch) in finished.batches.into_iter().enumerate() {
-            parts[i % partitions].push(batch);
-        }
+        let parts = persist::partitions(&self.session, &finished.schema, finished.batches)?;
         let table = MemTable::try_new(finished.schema, parts)?;
         let frame = self.session.context().read_table(Arc::new(table))?;
         Ok(self.with(frame.into_unoptimized_plan()))

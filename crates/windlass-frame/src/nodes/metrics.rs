@@ -169,10 +169,11 @@ impl ColumnMetrics {
         Self { total: metrics.counter("uploaded_bytes".to_string()), columns }
     }
 
-    /// Counts the columns of a batch; returns their bytes.
-    pub(crate) fn add(&self, batch: &DeviceBatch) -> usize {
+    /// Counts those columns of a batch that were uploaded; returns their bytes.
+    pub(crate) fn add(&self, batch: &DeviceBatch, uploaded: impl Fn(usize) -> bool) -> usize {
         let mut sum = 0;
-        for (column, (bytes, uploads)) in batch.columns.iter().zip(&*self.columns) {
+        let columns = batch.columns.iter().zip(&*self.columns).enumerate();
+        for (_, (column, (bytes, uploads))) in columns.filter(|(at, _)| uploaded(*at)) {
             let n = column_bytes(column);
             bytes.add(n);
             uploads.add(1);

@@ -205,7 +205,8 @@ impl DevicePipelineExec {
         dictionaries: Arc<DictionarySet>,
     ) -> Result<DeviceStream> {
         let batches = upload.to_share(upload.input(), partition, Arc::clone(&context))?;
-        let uploader = upload.uploader(partition, Arc::clone(&dictionaries));
+        let uploader =
+            upload.uploader_to_share(upload.input(), partition, Arc::clone(&dictionaries));
         let runner = self.runner(partition, context, dictionaries);
         let width = sharing.width();
         let items = batches.map(move |batch| {
@@ -224,6 +225,7 @@ async fn anywhere(
     (uploader, runner): (Uploader, Runner),
     batch: RecordBatch,
 ) -> Result<Vec<DeviceItem>> {
+    let home = uploader.home(&batch);
     loop {
         let (mut uploader, mut runner) = (uploader.on(&runner.placed), runner.on(&runner.placed));
         let host = batch.clone();
@@ -234,7 +236,7 @@ async fn anywhere(
             runner.compute(Uploaded { host: Some(host), device }, &mut pieces);
             (runner, pieces)
         };
-        let (runner, pieces) = sharing.run(batch.num_rows(), compute).await?;
+        let (runner, pieces) = sharing.run(batch.num_rows(), home.clone(), compute).await?;
         let mut failed = pieces.iter().filter_map(|(_, result)| result.as_ref().err());
         if !failed.any(|e| sharing.elsewhere(&runner.placed, e)) {
             return Ok(runner.items(pieces).await?.1);

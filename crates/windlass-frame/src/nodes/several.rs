@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
-use windlass_device::{Device, DeviceError};
+use windlass_device::{Device, DeviceError, DeviceName};
 use windlass_kernels::KernelError;
 use windlass_runtime::{DeviceGroup, Pace, schedule::RunError};
 
@@ -35,18 +35,20 @@ impl Sharing {
         self.group.slots()
     }
 
-    /// Runs blocking work for so many rows on the device that is through with it first.
+    /// Runs blocking work for so many rows on the device that is through with it first, which is
+    /// `home` unless that has too much before it.
     ///
     /// # Errors
     /// A [`DeviceFailure`] where no device is left; the panic of the work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         rows: usize,
+        home: Option<DeviceName>,
         work: impl FnOnce(Placed) -> T + Send + 'static,
     ) -> Result<T> {
         let placed = self.placed.clone();
         let work = move |device: &Arc<dyn Device>| work(placed.on(device));
-        let result = self.group.run(self.operator, &self.pace, rows, work).await;
+        let result = self.group.run(self.operator, &self.pace, (rows, home), work).await;
         result.map_err(|e| match e {
             RunError::NoDevice { .. } => {
                 let (device, operator) = (self.group.names(), self.operator);

@@ -79,7 +79,7 @@ impl<'a> Source<'a> {
     ) -> Arc<DictionarySet> {
         let make = || Arc::new(DictionarySet::new(Arc::clone(tables), DictionaryLimits::default()));
         match self {
-            Self::Upload(_) => make(),
+            Self::Upload(upload) => upload.kept_dictionaries(tables).map_or_else(make, Arc::new),
             Self::Join(_) | Self::Resident(_) => Arc::clone(kept.get_or_init(make)),
         }
     }

@@ -16,7 +16,7 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::sync::mpsc;
-use windlass_device::{DeviceError, Queue};
+use windlass_device::{DeviceError, DeviceName, Queue};
 use windlass_kernels::{DeviceBatch, KernelError};
 
 use super::{
@@ -24,8 +24,8 @@ use super::{
     metrics::{ColumnMetrics, DeviceMetrics},
 };
 use crate::{
-    batch::{DictionarySet, upload, upload_bytes},
-    lower::InputPlan,
+    batch::{DictionarySet, KeptColumns, upload, upload_bytes, upload_kept},
+    lower::{HostTables, InputPlan},
 };
 
 /// Rows of a device-sized batch. A guess: at 8 bytes a column the copies are past the size
@@ -100,15 +100,20 @@ impl DeviceUploadExec {
         context: Arc<TaskContext>,
         dictionaries: Arc<DictionarySet>,
     ) -> Result<BoxStream<'static, Result<Uploaded>>> {
-        let input = read(&self.input, partition, context)?;
-        let uploader = self.uploader(partition, dictionaries);
+        let mut uploader = self.uploader(partition, dictionaries);
         if self.placed.is_host() {
-            return Ok(pass(input, uploader));
+            return Ok(pass(read(&self.input, partition, context)?, uploader));
         }
-        let coalescer = Coalescer { target: self.target_rows(), pending: Vec::new(), rows: 0 };
+        let rows = match crate::read::whole(&self.input, partition) {
+            Some(batches) => {
+                uploader.kept = Some(self.kept());
+                stream::iter(batches).boxed()
+            }
+            None => coalesce(read(&self.input, partition, context)?, &self.placed, self.widths()),
+        };
         let (send, receive) = mpsc::channel(1);
         let task = SpawnedTask::spawn(async move {
-            if let Err(e) = drive(input, coalescer, uploader, &send).await {
+            if let Err(e) = drive(rows, uploader, &send).await {
                 // Without a reader nobody wants the error.
                 let _ = send.send(Err(e)).await;
             }
@@ -133,6 +138,9 @@ impl DeviceUploadExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        if let Some(batches) = crate::read::whole(input, partition) {
+            return Ok(stream::iter(batches).boxed());
+        }
         let mut rows = coalesce(read(input, partition, context)?, &self.placed, self.widths());
         let (send, receive) = mpsc::channel(1);
         let task = SpawnedTask::spawn(async move {
@@ -150,22 +158,49 @@ impl DeviceUploadExec {
         .boxed())
     }
 
-    /// What uploads batches of a partition.
+    /// The dictionaries for a table in memory whose columns stay on the device.
+    pub(crate) fn kept_dictionaries(&self, tables: &Arc<HostTables>) -> Option<DictionarySet> {
+        if self.placed.is_host() || tables.dictionaries.is_empty() {
+            return None;
+        }
+        let first = crate::read::first_batch(&self.input)?;
+        let large = first.first().is_some_and(|array| KeptColumns::takes(array.len()));
+        large.then(|| self.kept().dictionaries(&self.plan, tables, &first))
+    }
+
+    /// The columns that stay on the devices of this session.
+    fn kept(&self) -> Arc<KeptColumns> {
+        let kept: Arc<KeptColumns> = self.placed.inventory.extension();
+        for placed in self.placed.members() {
+            kept.serve(&*placed.device);
+        }
+        kept
+    }
+
+    /// What uploads batches of a partition, to be kept where they are those of a table in memory.
     pub(crate) fn uploader(&self, partition: usize, dictionaries: Arc<DictionarySet>) -> Uploader {
         let metrics = DeviceMetrics::new(&self.metrics, partition);
         let names = self.plan.columns.iter().map(|c| c.name.as_str());
         let columns = ColumnMetrics::new(&metrics, names);
         let (placed, plan) = (self.placed.clone(), Arc::clone(&self.plan));
-        Uploader { placed, plan, dictionaries, metrics, columns, queue: None }
+        let kept = None;
+        Uploader { placed, plan, dictionaries, metrics, columns, kept, queue: None }
+    }
+
+    /// The same for batches that [`DeviceUploadExec::to_share`] gives of `input`.
+    pub(crate) fn uploader_to_share(
+        &self,
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        dictionaries: Arc<DictionarySet>,
+    ) -> Uploader {
+        let kept = crate::read::whole(input, partition).map(|_| self.kept());
+        Uploader { kept, ..self.uploader(partition, dictionaries) }
     }
 
     /// Bytes of a row in each column on a device.
     fn widths(&self) -> Vec<usize> {
         self.plan.columns.iter().map(|c| c.ty.wide_bytes() + 1).collect()
-    }
-
-    fn target_rows(&self) -> usize {
-        target_rows(&self.placed, &self.widths())
     }
 }
 
@@ -249,23 +284,17 @@ fn pass(
     .boxed()
 }
 
-/// Reads the input to its end, and sends device-sized batches until the reader is gone.
+/// Uploads batches of a size that suits the device, and sends them until the reader is gone.
 async fn drive(
-    mut input: SendableRecordBatchStream,
-    mut coalescer: Coalescer,
+    mut rows: BoxStream<'static, Result<RecordBatch>>,
     mut uploader: Uploader,
     send: &mpsc::Sender<Result<Uploaded>>,
 ) -> Result<()> {
-    while let Some(batch) = input.next().await {
-        for batch in coalescer.push(batch?)? {
-            match uploader.send(batch, send).await? {
-                Some(u) => uploader = u,
-                None => return Ok(()),
-            }
+    while let Some(batch) = rows.next().await {
+        match uploader.send(batch?, send).await? {
+            Some(u) => uploader = u,
+            None => return Ok(()),
         }
-    }
-    if let Some(batch) = coalescer.flush()? {
-        uploader.send(batch, send).await?;
     }
     Ok(())
 }
@@ -319,6 +348,8 @@ pub(crate) struct Uploader {
     dictionaries: Arc<DictionarySet>,
     metrics: DeviceMetrics,
     columns: ColumnMetrics,
+    /// Where the columns stay, for batches of a table in memory.
+    kept: Option<Arc<KeptColumns>>,
     queue: Option<Box<dyn Queue>>,
 }
 
@@ -331,8 +362,16 @@ impl Uploader {
             dictionaries: Arc::clone(&self.dictionaries),
             metrics: self.metrics.clone(),
             columns: self.columns.clone(),
+            kept: self.kept.clone(),
             queue: None,
         }
+    }
+
+    /// The device that keeps most of what is to be uploaded of a batch.
+    pub(crate) fn home(&self, batch: &RecordBatch) -> Option<DeviceName> {
+        let kept = self.kept.as_ref()?;
+        let columns = self.plan.columns.iter().filter_map(|c| batch.columns().get(c.source));
+        kept.home(&columns.collect::<Vec<_>>())
     }
 
     /// Uploads a batch and sends it; `None` when the reader is gone.
@@ -369,9 +408,22 @@ impl Uploader {
             Some(queue) => queue,
             none => none.insert(device.queue()?),
         };
-        let batch = upload_one(&self.placed, &mut **queue, host, &self.plan, &self.dictionaries)?;
+        let (plan, dictionaries) = (&self.plan, &self.dictionaries);
         let rows = host.num_rows();
-        let bytes = self.columns.add(&batch);
+        let kept = self.kept.as_ref().filter(|_| KeptColumns::takes(rows));
+        let (batch, bytes) = match kept {
+            Some(kept) => {
+                let (batch, new) =
+                    upload_kept(&**device, &mut **queue, host, plan, dictionaries, kept)?;
+                let bytes = self.columns.add(&batch, |column| new[column]);
+                (batch, bytes)
+            }
+            None => {
+                let batch = upload_one(&self.placed, &mut **queue, host, plan, dictionaries)?;
+                let bytes = self.columns.add(&batch, |_| true);
+                (batch, bytes)
+            }
+        };
         self.metrics.transfer(&self.placed, "upload", began, (rows, bytes));
         self.metrics.baseline.record_output(rows);
         Ok(batch)

@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::{
     common::{
         Result, Statistics,
@@ -66,6 +67,52 @@ impl PhysicalOptimizerRule for CountRowsInMemory {
 struct Counted {
     source: Arc<dyn DataSource>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// Rows of a batch of a table in memory from which on it is not gathered with others: at four
+/// bytes a row a copy has reached most of a link's rate. A guess.
+pub(crate) const WHOLE_ROWS: usize = 1 << 16;
+
+/// A partition of a table in memory as the table holds it, with its figures; `None` where its
+/// batches are many and small, or `plan` reads no table in memory. DataFusion's scan cuts batches
+/// to its own size.
+pub(crate) fn whole(
+    plan: &Arc<dyn ExecutionPlan>,
+    partition: usize,
+) -> Option<impl Iterator<Item = Result<RecordBatch>> + Send + 'static> {
+    let (counted, memory) = in_memory(plan)?;
+    let batches = memory.partitions().get(partition)?.clone();
+    let large = batches.iter().rev().skip(1).all(|b| b.num_rows() >= WHOLE_ROWS);
+    if !large {
+        return None;
+    }
+    let figures = BaselineMetrics::new(&counted.metrics, partition);
+    let columns = memory.projection().clone();
+    Some(batches.into_iter().map(move |batch| {
+        figures.record_output(batch.num_rows());
+        match &columns {
+            Some(columns) => Ok(batch.project(columns)?),
+            None => Ok(batch),
+        }
+    }))
+}
+
+/// The columns of the first batch of a table in memory, whichever partition has it.
+pub(crate) fn first_batch(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<ArrayRef>> {
+    let (_, memory) = in_memory(plan)?;
+    let first = memory.partitions().iter().flatten().find(|b| b.num_rows() > 0)?;
+    match memory.projection() {
+        Some(columns) => Some(columns.iter().map(|c| Arc::clone(first.column(*c))).collect()),
+        None => Some(first.columns().to_vec()),
+    }
+}
+
+/// A scan of all rows of a table in memory.
+fn in_memory(plan: &Arc<dyn ExecutionPlan>) -> Option<(&Counted, &MemorySourceConfig)> {
+    let scan = plan.downcast_ref::<DataSourceExec>()?;
+    let counted = scan.data_source().downcast_ref::<Counted>()?;
+    let memory = counted.source.downcast_ref::<MemorySourceConfig>()?;
+    counted.source.fetch().is_none().then_some((counted, memory))
 }
 
 impl Counted {

@@ -30,7 +30,7 @@ mod table;
 
 pub use bag::ToDataFrame;
 pub(crate) use locate::absolute;
-pub(crate) use memory::CountRowsInMemory;
+pub(crate) use memory::{CountRowsInMemory, WHOLE_ROWS, first_batch, whole};
 pub use options::{CsvOptions, FileFormat, JsonOptions, ReadOptions};
 pub(crate) use partitions::{NULL_FOLDER, NullableFolders, files_of};
 pub(crate) use table::{enable_paths, table_factories};

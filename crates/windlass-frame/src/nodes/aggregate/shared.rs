@@ -162,8 +162,8 @@ impl Shared {
         for partition in self.partitions.clone() {
             batches.push(upload.to_share(input, partition, Arc::clone(&self.context))?);
         }
-        let uploader =
-            upload.uploader(self.partitions.start, Arc::clone(&self.output.dictionaries));
+        let dictionaries = Arc::clone(&self.output.dictionaries);
+        let uploader = upload.uploader_to_share(input, self.partitions.start, dictionaries);
         let (of, output, expected) = (tables.clone(), self.output.clone(), self.expected_groups);
         let updates = stream::select_all(batches).map(move |batch| {
             let mut uploader = uploader.on(&first);
@@ -171,6 +171,7 @@ impl Shared {
             async move {
                 let batch = batch?;
                 let rows = batch.num_rows();
+                let home = uploader.home(&batch);
                 let update = move |placed: Placed| {
                     let name = &placed.device.info().name;
                     let table = of.iter().find(|(of, _)| of.device.info().name == *name);
@@ -183,7 +184,7 @@ impl Shared {
                     let updated = worker.update(Uploaded { host: Some(batch), device });
                     updated.map_err(|e| (placed, e))
                 };
-                sharing.run(rows, update).await
+                sharing.run(rows, home, update).await
             }
         });
         let mut updates = updates.buffer_unordered(self.sharing.width());

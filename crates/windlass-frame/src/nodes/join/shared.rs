@@ -207,7 +207,7 @@ pub(super) fn shared_results<T: TakesRows>(
             loop {
                 let (taker, host) = (Arc::clone(&taker), batch.clone());
                 let take = move |placed: Placed| (taker(&placed).take(&host), placed);
-                let (out, placed) = sharing.run(batch.num_rows(), take).await?;
+                let (out, placed) = sharing.run(batch.num_rows(), None, take).await?;
                 // The failure noted the loss.
                 let lost = placed.inventory.lost(&placed.device.info().name).is_some();
                 match out {
