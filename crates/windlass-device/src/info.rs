@@ -76,6 +76,10 @@ pub struct DeviceInfo {
     pub driver: String,
     /// Memory in bytes, as far as the backend tells; 0 when unknown.
     pub memory_bytes: u64,
+    /// Its address on the PCI bus, as `0000:3b:00.0`; empty where there is none or it is not told.
+    pub pci: String,
+    /// Devices of its backend whose memory it reads and writes over a link, without the host.
+    pub peers: Vec<DeviceName>,
     /// Cores, multiprocessors or compute units; 0 when unknown.
     pub units: u32,
     /// Limits.

@@ -17,6 +17,8 @@
 //! | [`delayed`] | functions whose calls are tasks |
 //! | [`futures`] | tasks that are begun at once, and waited for later |
 //! | [`bag`] | lists of any values in partitions, text files among them |
+//! | [`topology`] | where a device is on its host |
+//! | `sync` | the locks and threads of the executor |
 //! | [`scratch`] | folders for what does not fit in memory |
 //! | [`simulate`] | the same scheduler under virtual time, with simulated devices and faults |
 
@@ -35,6 +37,8 @@ pub mod processes;
 pub mod schedule;
 pub mod scratch;
 pub mod simulate;
+mod sync;
+pub mod topology;
 pub mod trace;
 mod whole_file;
 

@@ -13,6 +13,7 @@ mod remote_reading;
 mod remote_writing;
 mod resident;
 mod sharing;
+mod soak;
 mod window_frames;
 mod windows;
 mod writing;

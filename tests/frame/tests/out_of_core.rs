@@ -13,10 +13,10 @@ use windlass::{
 };
 
 /// Pseudo-random numbers (Knuth's MMIX generator).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % n
     }
@@ -52,7 +52,7 @@ fn table(n: usize, keys: u64, seed: u64) -> RecordBatch {
 }
 
 /// A session on `device` with the tables `a` and `b`, in batches of 1,000 rows.
-fn session(device: &str, rows: [usize; 2], options: SessionOptions) -> Session {
+pub(crate) fn session(device: &str, rows: [usize; 2], options: SessionOptions) -> Session {
     let devices: DeviceSpec = device.parse().unwrap();
     let options =
         SessionOptions { devices, force_device: true, target_partitions: Some(2), ..options };
@@ -72,14 +72,14 @@ fn session(device: &str, rows: [usize; 2], options: SessionOptions) -> Session {
 }
 
 /// The rows of a query and its figures.
-async fn run(session: &Session, sql: &str) -> (Vec<String>, JobStats) {
+pub(crate) async fn run(session: &Session, sql: &str) -> (Vec<String>, JobStats) {
     let frame = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let found = frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     (rows(&found), session.last_stats().unwrap())
 }
 
 /// Joins of every kind, on keys of several types, with and without a condition on pairs.
-const JOINS: &[&str] = &[
+pub(crate) const JOINS: &[&str] = &[
     "select a.id, b.id from a join b on a.k = b.k",
     "select a.id, b.id, a.t from a join b on a.t = b.t and a.id % 3 < b.id % 4",
     "select a.id, b.id, a.f from a join b on a.f = b.f",
@@ -95,7 +95,7 @@ const NARROW: &[&str] = &[
     "select id, t from a where k in (select k from b where id % 2 = 0)",
 ];
 
-const GROUPS: &[&str] = &[
+pub(crate) const GROUPS: &[&str] = &[
     "select k, count(*), sum(id), min(id), max(hot) from a group by k",
     "select t, count(*), avg(id), count(distinct hot) from a where id % 7 > 0 group by t",
     "select abs(f), count(*) from a group by f",
@@ -126,7 +126,7 @@ async fn check(queries: &[&str], device: &str, rows: [usize; 2], limited: Sessio
 }
 
 /// Tasks that were cancelled, and blocking reads that had begun, end by themselves.
-async fn no_file_is_left(temp: &tempfile::TempDir) {
+pub(crate) async fn no_file_is_left(temp: &tempfile::TempDir) {
     let files = || std::fs::read_dir(temp.path()).unwrap().count();
     let began = std::time::Instant::now();
     while files() > 0 && began.elapsed().as_secs() < 20 {
@@ -135,7 +135,7 @@ async fn no_file_is_left(temp: &tempfile::TempDir) {
     assert_eq!(files(), 0, "files are left");
 }
 
-fn memory(bytes: usize) -> SessionOptions {
+pub(crate) fn memory(bytes: usize) -> SessionOptions {
     SessionOptions { memory: Some(bytes), ..Default::default() }
 }
 

@@ -50,6 +50,8 @@ impl Default for Recorder {
             model: "recorder of sources".into(),
             driver: String::new(),
             memory_bytes: 1 << 40,
+            pci: String::new(),
+            peers: Vec::new(),
             units: 1,
             limits: Limits {
                 max_buffer_bytes: 1 << 40,

@@ -7,7 +7,7 @@ use windlass::{
     DeviceClass, DeviceInfo, DeviceOptions, DeviceReport,
     device::open_device,
     list_devices,
-    runtime::{Calibration, CalibrationStore},
+    runtime::{Calibration, CalibrationStore, topology::Topology},
 };
 
 use crate::{
@@ -26,6 +26,9 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
         if args.calibrate {
             let rates = rates.iter().map(|(name, c)| (name.to_string(), json!(c))).collect();
             object["calibration"] = serde_json::Value::Object(rates);
+            let infos = reports.iter().filter_map(|r| r.info.as_ref());
+            let places = infos.map(|i| (i.name.to_string(), json!(Topology::of(i)))).collect();
+            object["topology"] = serde_json::Value::Object(places);
         }
         format!("{object:#}\n")
     } else {
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
         let mut text = listing(&reports, style);
         if !rates.is_empty() {
             text += &rate_table(&rates, style);
+            text += &places(&reports);
         }
         text
     };
@@ -72,6 +76,23 @@ fn rate_table(rates: &[(String, Arc<Calibration>)], style: TableStyle) -> String
         })
         .collect();
     render_rows(&header, &cells, &[false, true, true, true, true], style)
+}
+
+/// Where devices are on this host, a line for each of which something is known.
+fn places(reports: &[DeviceReport]) -> String {
+    let mut out = String::new();
+    for info in reports.iter().filter_map(|r| r.info.as_ref()) {
+        let mut words = vec![info.pci.clone(), Topology::of(info).words()];
+        if !info.peers.is_empty() {
+            let peers: Vec<_> = info.peers.iter().map(ToString::to_string).collect();
+            words.push(format!("reaches the memory of {} directly", peers.join(", ")));
+        }
+        words.retain(|w| !w.is_empty());
+        if !words.is_empty() {
+            out += &format!("{}: {}\n", info.name, words.join(", "));
+        }
+    }
+    out
 }
 
 /// The devices as a table, and below it what is missing and what is worth knowing.

@@ -36,6 +36,8 @@ impl CpuDevice {
             model: cpu_model(),
             driver: String::new(),
             memory_bytes: memory,
+            pci: String::new(),
+            peers: Vec::new(),
             units,
             limits: Limits {
                 max_buffer_bytes: isize::MAX as usize,

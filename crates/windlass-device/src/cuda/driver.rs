@@ -17,6 +17,7 @@ use cudarc::driver::{
 use crate::{
     error::{DeviceError, Result},
     fault::Faults,
+    info::Backend,
     spec::DeviceName,
 };
 
@@ -265,4 +266,19 @@ impl Drop for Event {
             let _ = unsafe { result::event::destroy(self.handle) };
         }
     }
+}
+
+/// The devices whose memory a device reaches without the host. None where the driver does not
+/// tell: nothing depends on it but what is shown.
+pub(super) fn peers(name: &DeviceName, device: sys::CUdevice) -> Vec<DeviceName> {
+    let count = result::device::get_count().unwrap_or(0);
+    let reaches = |other: i32| {
+        let Ok(other) = result::device::get(other) else { return false };
+        let mut can = 0;
+        // SAFETY: the pointer is valid, and both devices were returned by the driver.
+        let asked = unsafe { sys::cuDeviceCanAccessPeer(&raw mut can, device, other) };
+        asked.result().is_ok() && can != 0
+    };
+    let others = (0..count).filter(|i| *i != name.index() as i32 && reaches(*i));
+    others.map(|i| DeviceName::new(Backend::Cuda, i as u32)).collect()
 }

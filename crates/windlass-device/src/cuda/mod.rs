@@ -118,6 +118,13 @@ impl CudaDevice {
                 version % 1000 / 10
             ),
             memory_bytes: total as u64,
+            pci: format!(
+                "{:04x}:{:02x}:{:02x}.0",
+                ask(Attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID)?,
+                ask(Attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID)?,
+                ask(Attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID)?
+            ),
+            peers: driver::peers(name, device),
             units: ask(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             limits: Limits {
                 max_buffer_bytes: total,

@@ -93,6 +93,8 @@ pub fn open(index: u32, options: &DeviceOptions) -> Result<Arc<dyn Device>> {
         model: "CUDA emulator".to_string(),
         driver: compiler.version.clone(),
         memory_bytes: memory as u64,
+        pci: String::new(),
+        peers: Vec::new(),
         units: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         limits: Limits {
             max_buffer_bytes: memory,

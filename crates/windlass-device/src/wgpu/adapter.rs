@@ -142,6 +142,8 @@ pub(super) fn open(index: u32, options: &DeviceOptions) -> Result<(DeviceInfo, C
             .trim_end()
             .to_string(),
         memory_bytes: memory,
+        pci: about.device_pci_bus_id.clone(),
+        peers: Vec::new(),
         units: 0,
         limits: kernel_limits(&limits, &about, features),
         features: Features {

@@ -11,7 +11,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 
@@ -84,7 +87,8 @@ impl TempFileFactory for SpillStore {
         };
         let (folder, path) = make().map_err(|e| because(&self.parent, "made", &e))?;
         let usage = Arc::clone(&self.usage);
-        let stored = Stored { path, size: AtomicU64::new(0), limit: self.limit, usage, folder };
+        let (size, whole) = (AtomicU64::new(0), AtomicU64::new(0));
+        let stored = Stored { path, size, whole, limit: self.limit, usage, folder };
         Ok(Arc::new(SpilledFile(Arc::new(stored))))
     }
 }
@@ -108,7 +112,10 @@ fn because(path: &Path, what: &str, e: &io::Error) -> io::Error {
 /// A file, which goes with the last that holds it.
 struct Stored {
     path: PathBuf,
+    /// Bytes that count, those too that are being written.
     size: AtomicU64,
+    /// Bytes that are written.
+    whole: AtomicU64,
     limit: u64,
     usage: Arc<Usage>,
     /// Stays until the file is gone.
@@ -134,6 +141,7 @@ impl Stored {
         // What is counted goes with the file, even where it was written in part only.
         self.size.fetch_add(bytes, Relaxed);
         file.write_all(block).map_err(|e| because(&self.path, "written", &e))?;
+        self.whole.fetch_add(bytes, Release);
         self.usage.written.fetch_add(bytes, Relaxed);
         Ok(())
     }
@@ -160,7 +168,7 @@ impl SpillFile for SpilledFile {
 
     fn read_stream(&self) -> Result<Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>> {
         let file = File::open(&self.0.path).map_err(|e| because(&self.0.path, "read", &e))?;
-        let reader = Reader { file, stored: Arc::clone(&self.0), number: 0 };
+        let reader = Reader { file, stored: Arc::clone(&self.0), number: 0, read: 0 };
         Ok(Box::pin(stream::try_unfold(reader, |mut reader| async move {
             let read = SpawnedTask::spawn_blocking(move || {
                 let block = reader.block();
@@ -185,6 +193,8 @@ struct Reader {
     file: File,
     stored: Arc<Stored>,
     number: usize,
+    /// Bytes read so far.
+    read: u64,
 }
 
 impl Reader {
@@ -202,8 +212,11 @@ impl Reader {
     }
 
     fn read(&mut self) -> io::Result<Option<Bytes>> {
+        // What was written before the file is found to end is there, unless it was cut.
+        let whole = self.stored.whole.load(Acquire);
         let mut header = [0; HEADER];
         match self.file.read(&mut header)? {
+            0 if self.read < whole => return Err(io::ErrorKind::UnexpectedEof.into()),
             0 => return Ok(None),
             n => self.file.read_exact(&mut header[n..])?,
         }
@@ -217,6 +230,7 @@ impl Reader {
         if crc32fast::hash(&content) != crc {
             return Err(io::Error::other("its checksum is wrong; it was changed on disk"));
         }
+        self.read += (HEADER + content.len()) as u64;
         Ok(Some(content.into()))
     }
 }
@@ -347,10 +361,12 @@ mod tests {
             let block = usize::from(at >= HEADER + BLOCK);
             assert!(error.contains(&format!("at block {block}")), "{at}: {error}");
             assert!(error.contains(&*path.to_string_lossy()), "{error}");
-            if at > 0 && at != HEADER + BLOCK {
-                fs::write(path, &bytes[..at]).unwrap();
-                assert!(read(&file).await.is_err(), "cut at {at}");
-            }
+            fs::write(path, &bytes[..at]).unwrap();
+            assert!(read(&file).await.is_err(), "cut at {at}");
+            bytes[at] ^= 0x10;
+            fs::write(path, &bytes[..HEADER + BLOCK]).unwrap();
+            let error = read(&file).await.unwrap_err().to_string();
+            assert!(error.contains("at block 1") && error.contains("it was cut"), "{error}");
         }
     }
 

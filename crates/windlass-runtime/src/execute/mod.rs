@@ -42,13 +42,10 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
-
-use parking_lot::{Condvar, Mutex};
 
 pub use self::{gauges::Gauges, here::run_synchronous, spawn::Spawned, state::JobResult};
 
@@ -64,6 +61,7 @@ use crate::{
         CostBased, DeviceProfile, Placement, RunError, core::Scheduler, device::DeviceCounts,
         job::Job,
     },
+    sync::{AtomicUsize, Builder, Condvar, JoinHandle, Mutex, current, sleep},
 };
 
 /// How an executor runs graphs.
@@ -261,7 +259,7 @@ impl Executor {
         }
         if state.timed_jobs > 0 && !shared.watched.swap(true, Ordering::Relaxed) {
             let watched = Arc::clone(shared);
-            let thread = std::thread::Builder::new().name("windlass-clock".into());
+            let thread = Builder::new().name("windlass-clock".into());
             let watch = thread.spawn(move || worker::watch(&watched));
             match watch {
                 Ok(handle) => shared.handles.lock().push((u64::MAX, handle)),
@@ -311,7 +309,7 @@ impl Drop for Executor {
             pool.close();
         }
         worker::finish_outside(&self.shared, &mut outside);
-        let own = std::thread::current().id();
+        let own = current().id();
         let handles = std::mem::take(&mut *self.shared.handles.lock());
         for (worker, handle) in handles {
             if handle.thread().id() == own {
@@ -326,7 +324,7 @@ impl Drop for Executor {
                     || deadline.is_some_and(|at| at <= Instant::now());
                 drop(state);
                 match deadline {
-                    Some(_) => std::thread::sleep(Duration::from_millis(1)),
+                    Some(_) => sleep(Duration::from_millis(1)),
                     None => break,
                 }
             }
@@ -447,7 +445,7 @@ fn spawn_worker(shared: &Arc<Shared>, device: usize) -> io::Result<()> {
     let worker = shared.next_worker.fetch_add(1, Ordering::Relaxed);
     let own = Arc::clone(shared);
     let name = format!("windlass-task-{worker}");
-    let handle = std::thread::Builder::new().name(name).spawn(move || {
+    let handle = Builder::new().name(name).spawn(move || {
         WORKER.set(true);
         let run = std::panic::AssertUnwindSafe(|| worker::run(&own, device, worker));
         if let Err(panic) = std::panic::catch_unwind(run) {

@@ -8,12 +8,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
-
 use super::{Executor, JobId, worker};
 use crate::{
     graph::{GraphBuilder, TaskContext, TaskOptions, Value},
     schedule::RunError,
+    sync::Mutex,
 };
 
 /// The result of a task that was spawned. Dropped, it cancels the task: one that waits is not

@@ -125,7 +125,7 @@ fn a_try_that_takes_too_long_does_not_hold_the_job_up() {
     let s = g.task(slow, &[], move |c| {
         // The first try hangs until the test ends.
         while c.attempt() == 1 && hold.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
         Ok(Value::new(u64::from(c.attempt())))
     });
@@ -140,7 +140,7 @@ fn a_try_that_takes_too_long_does_not_hold_the_job_up() {
     let slow = g.group("slow", TaskOptions::default().timeout(Duration::from_millis(5)));
     let s = g.task(slow, &[], |c| {
         while !c.cancelled() {
-            std::thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
         Ok(Value::new(()))
     });
@@ -156,7 +156,7 @@ fn endless(begun: &Arc<AtomicU32>) -> Graph {
     let task = g.task(group, &[], move |c| {
         begun.fetch_add(1, Ordering::Relaxed);
         while !c.cancelled() {
-            std::thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
         Ok(Value::new(()))
     });
@@ -167,7 +167,7 @@ fn until(what: impl Fn() -> bool) {
     let began = Instant::now();
     while !what() {
         assert!(began.elapsed() < Duration::from_secs(30), "it does not come");
-        std::thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 
@@ -378,7 +378,7 @@ fn threads_that_hang_are_replaced_and_not_waited_for() {
                 let stop = Arc::clone(&stop);
                 g.task(group, &[], move |_| {
                     while !stop.load(Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(1));
+                        sleep(Duration::from_millis(1));
                     }
                     Ok(Value::new(()))
                 })
@@ -391,7 +391,7 @@ fn threads_that_hang_are_replaced_and_not_waited_for() {
     assert_eq!(number(&executor.run(tree(1000)).unwrap()), 499_500);
     // One that is cancelled while it hangs.
     let job = executor.submit(hang(Some(Duration::from_millis(50))));
-    std::thread::sleep(Duration::from_millis(10));
+    sleep(Duration::from_millis(10));
     drop(job);
     assert_eq!(number(&executor.run(tree(1000)).unwrap()), 499_500);
     drop(executor);

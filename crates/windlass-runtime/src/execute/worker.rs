@@ -22,6 +22,7 @@ use crate::{
     graph::{Graph, TaskContext, TaskId, Value},
     processes::Pool,
     schedule::{Cause, core::Assignment},
+    sync::{MutexGuard, SPIN},
 };
 
 /// Most tasks that a thread takes at once: the lock is taken once for them. Only tasks of
@@ -32,9 +33,6 @@ const BATCH: usize = 64;
 /// guesses, far above what the lock costs and far below what a person notices.
 const SHORT: Duration = Duration::from_micros(10);
 const TURN: Duration = Duration::from_millis(1);
-
-/// How long a thread looks for work before it sleeps: a guess of what waking it would take.
-const SPIN: Duration = Duration::from_micros(30);
 
 /// A task that a thread has taken.
 struct Taken {
@@ -200,7 +198,7 @@ impl Shared {
     }
 
     /// Waits until there may be work: first awake, then asleep.
-    fn waits<'a>(&'a self, mut state: parking_lot::MutexGuard<'a, State>, device: usize) {
+    fn waits<'a>(&'a self, mut state: MutexGuard<'a, State>, device: usize) {
         // Whoever sleeps when nothing is left must be woken by whoever makes more: that is
         // decided under the lock.
         let before = self.left.load(Ordering::Relaxed);
