@@ -208,7 +208,8 @@ impl DevicePipelineExec {
         let uploader =
             upload.uploader_to_share(upload.input(), partition, Arc::clone(&dictionaries));
         let runner = self.runner(partition, context, dictionaries);
-        let width = sharing.width();
+        let streams = self.properties.output_partitioning().partition_count();
+        let width = sharing.width(streams);
         let items = batches.map(move |batch| {
             let placed = &runner.placed;
             let (sharing, own) = (sharing.clone(), (uploader.on(placed), runner.on(placed)));

@@ -30,9 +30,10 @@ impl Sharing {
         self.placed.members()
     }
 
-    /// Batches that are worked on at once.
-    pub(crate) fn width(&self) -> usize {
-        self.group.slots()
+    /// Batches of one of so many streams that are worked on at once, or wait for those before
+    /// them: all streams together keep every device busy, and few results wait on the devices.
+    pub(crate) fn width(&self, streams: usize) -> usize {
+        self.group.slots().div_ceil(streams.max(1)).max(2)
     }
 
     /// Runs blocking work for so many rows on the device that is through with it first, which is

@@ -187,7 +187,7 @@ impl Shared {
                 sharing.run(rows, home, update).await
             }
         });
-        let mut updates = updates.buffer_unordered(self.sharing.width());
+        let mut updates = updates.buffer_unordered(self.sharing.width(1));
         while let Some(updated) = updates.try_next().await? {
             if let Err(e) = updated {
                 return Ok(Err(e));

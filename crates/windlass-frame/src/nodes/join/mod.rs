@@ -333,12 +333,13 @@ async fn probe(
     }
     if let Some(sharing) = Sharing::of(&parts.placed, &parts.pace, OPERATOR) {
         let shape = Arc::clone(&parts.shape);
+        let streams = parts.join.right().output_partitioning().partition_count();
         let prober = move |placed: &Placed| Prober {
             worker: Worker::new(placed.clone(), metrics.clone(), OPERATOR, batch_rows),
             shape: Arc::clone(&shape),
             built: Arc::clone(&built),
         };
-        return Ok(shared_results(right, sharing, prober));
+        return Ok(shared_results(right, (sharing, streams), prober));
     }
     let worker = Worker::new(parts.placed.clone(), metrics, OPERATOR, batch_rows);
     let prober = Prober { worker, shape: Arc::clone(&parts.shape), built };

@@ -192,14 +192,14 @@ pub(super) fn results<T: TakesRows>(
     batches.try_flatten()
 }
 
-/// The result of one partition, batch by batch, each by one of the devices that share them.
+/// The result of one of so many partitions, batch by batch, each by one of the devices that share them.
 /// Whoever takes a batch takes it whole: nothing comes after the last.
 pub(super) fn shared_results<T: TakesRows>(
     rows: BoxStream<'static, Result<RecordBatch>>,
-    sharing: Sharing,
+    (sharing, streams): (Sharing, usize),
     taker: impl Fn(&Placed) -> T + Send + Sync + 'static,
 ) -> BoxStream<'static, Result<RecordBatch>> {
-    let (width, taker) = (sharing.width(), Arc::new(taker));
+    let (width, taker) = (sharing.width(streams), Arc::new(taker));
     let batches = rows.map(move |batch| {
         let (sharing, taker) = (sharing.clone(), Arc::clone(&taker));
         async move {
