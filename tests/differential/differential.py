@@ -7,7 +7,7 @@ operations of relational.py), runs each on DuckDB and, by `windlass run`, on eve
 named, and compares the rows: exactly, but floats within REL_TOL; in order where the query
 orders. Exits with 1 and prints the query, the seed and the first rows that differ.
 
-  differential.py --windlass target/debug/windlass [--devices cpu,wgpu:0,cuda-emulated:0]
+  differential.py --windlass target/debug/windlass [--devices cpu,wgpu:0,cuda-emulated:0,cuda-emulated*3]
                   [--queries 240] [--relational 260] [--seed 1] [--rows 20000] [--minutes 0]
 
 The long mode is `--minutes 600`: it goes on with new tables and queries until the time is up.
@@ -245,7 +245,7 @@ def n_keys(sql):
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--windlass", required=True)
-    ap.add_argument("--devices", default="cpu,wgpu:0,cuda-emulated:0")
+    ap.add_argument("--devices", default="cpu,wgpu:0,cuda-emulated:0,cuda-emulated*3")
     ap.add_argument("--queries", type=int, default=240, help="random filters and group-bys")
     ap.add_argument("--relational", type=int, default=260, help="random joins, windows, sorts and set operations")
     ap.add_argument("--seed", type=int, default=None)
@@ -296,7 +296,7 @@ def check(a, seed):
 
         failed = 0
         for device in a.devices.split(","):
-            out = tmp / device.replace(":", "-")
+            out = tmp / device.replace(":", "-").replace("*", "x")
             out.mkdir()
             job = tmp / f"{out.name}.sql"
             lines = [

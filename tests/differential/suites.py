@@ -8,7 +8,7 @@ but floats within the tolerances of compare.py; in order where the question orde
 A device named with ! has placement forced to it, so that every operator that can run there
 does. Exits with 1 and prints the question and the first rows that differ.
 
-  suites.py --windlass target/debug/windlass [--devices cpu,cpu!,wgpu:0!,cuda-emulated:0!]
+  suites.py --windlass target/debug/windlass [--devices cpu,cpu!,wgpu:0!,cuda-emulated:0!,cuda-emulated*4]
             [--scale 0.01] [--rows 20000] [--suites tpch,dbbench]
 """
 
@@ -110,7 +110,7 @@ def check(suite, device, asked, expected, results, figures):
 def main():
     ap = argparse.ArgumentParser(description=__doc__)
     ap.add_argument("--windlass", required=True)
-    ap.add_argument("--devices", default="cpu,cpu!,wgpu:0!,cuda-emulated:0!")
+    ap.add_argument("--devices", default="cpu,cpu!,wgpu:0!,cuda-emulated:0!,cuda-emulated*4")
     ap.add_argument("--suites", default="tpch,dbbench")
     ap.add_argument("--scale", type=float, default=0.01)
     ap.add_argument("--rows", type=int, default=20_000)
@@ -123,7 +123,7 @@ def main():
             asked = questions(suite, a.scale)
             expected = None
             for device in a.devices.split(","):
-                results = tmp / f"{suite}-{device.replace(':', '-')}"
+                results = tmp / f"{suite}-{device.replace(':', '-').replace('*', 'x')}"
                 results.mkdir()
                 start = time.time()
                 figures = run(a, suite, device, tmp / "data", results)
