@@ -1,7 +1,7 @@
 //! The executor of `windlass-runtime`, compiled with locks and threads whose order a scheduler
 //! draws: see `tests/orders.rs`. Only what the executor needs is here, and without the tests
-//! beside it, which are the runtime's.
-#![cfg(not(test))]
+//! and documentation beside it, which are the runtime's.
+#![cfg(not(any(test, doc, doctest)))]
 #![allow(dead_code, unused_imports, missing_docs, reason = "much of it serves the runtime alone")]
 #![allow(unreachable_pub, reason = "what is public there is not public here")]
 
