@@ -149,7 +149,9 @@ async fn when_all_are_lost_the_cpu_takes_over() {
 async fn soak(queries: usize) -> usize {
     let data = Data::new(20_000);
     let cpu = data.session("cpu", SessionOptions::default()).await;
-    let all: Vec<&str> = QUERIES.iter().map(|(_, sql)| *sql).chain(LARGE.iter().copied()).collect();
+    // Which rows a limit without an order leaves is free.
+    let fixed = QUERIES.iter().filter(|(name, _)| *name != "limit").map(|(_, sql)| *sql);
+    let all: Vec<&str> = fixed.chain(LARGE.iter().copied()).collect();
     let mut expected: Vec<Option<Vec<String>>> = vec![None; all.len()];
     let mut met = 0;
     for seed in 0..queries {
