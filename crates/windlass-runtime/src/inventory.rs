@@ -130,7 +130,9 @@ impl Inventory {
 
     /// Notes that a device was lost, with the reason; it is out of use from then on.
     pub fn mark_lost(&self, device: &DeviceName, reason: &str) {
-        self.lost.lock().insert(device.clone(), reason.to_string());
+        if self.lost.lock().insert(device.clone(), reason.to_string()).is_none() {
+            tracing::warn!(%device, reason, "the device was lost, and is out of use");
+        }
         if let Some(Some(group)) = self.group.get() {
             group.lost(&device.to_string());
         }

@@ -119,11 +119,17 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// The device's name; the names of all that share the batches, as a device spec lists them.
+    /// The device's name; the names of all in use that share the batches, as a device spec lists
+    /// them.
     pub fn name(&self) -> String {
+        let members = self.members();
         match &self.group {
-            Some(group) => group.names(),
-            None => self.device.info().name.to_string(),
+            Some(group) if members.len() == group.devices().len() => group.names(),
+            Some(_) if !members.is_empty() => {
+                let names: Vec<_> = members.iter().map(Self::name).collect();
+                names.join(",")
+            }
+            _ => self.device.info().name.to_string(),
         }
     }
 
