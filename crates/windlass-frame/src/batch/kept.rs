@@ -18,12 +18,15 @@ use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 use windlass_device::{Device, DeviceName, Reclaim};
 use windlass_kernels::{
-    DeviceColumn, Validity,
+    DeviceColumn,
     dictionary::{DictionaryLimits, SharedDictionary},
 };
 
 use super::DictionarySet;
-use crate::lower::{DictionaryId, HostTables, InputPlan};
+use crate::{
+    lower::{DictionaryId, HostTables, InputPlan},
+    nodes::metrics::column_bytes,
+};
 
 /// Rows under which a batch is not kept: `VALUES` and the like are gone after the query.
 const LEAST_ROWS: usize = 1024;
@@ -81,15 +84,6 @@ fn is(kept: &Weak<dyn Array>, array: &ArrayRef) -> bool {
 
 fn address(array: &ArrayRef) -> usize {
     Arc::as_ptr(array).cast::<()>() as usize
-}
-
-fn bytes_of(column: &DeviceColumn) -> usize {
-    let validity = match &column.validity {
-        Validity::All => 0,
-        Validity::Bits { bits, .. } => bits.len(),
-        Validity::Words(words) => words.len(),
-    };
-    column.values.len() + validity
 }
 
 impl State {
@@ -203,7 +197,7 @@ impl KeptColumns {
             array: Arc::downgrade(array),
             _dictionary: dictionary.cloned(),
             column: column.clone(),
-            bytes: bytes_of(column),
+            bytes: column_bytes(column),
             used,
         };
         state.columns.insert(key(array, dictionary, device), kept);
