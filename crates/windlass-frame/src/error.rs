@@ -302,16 +302,25 @@ pub(crate) fn device_failure(error: &DataFusionError) -> Option<String> {
     find_source::<DeviceError>(error).map(|e| e.to_string())
 }
 
-/// Whether a device was lost.
-pub(crate) fn lost_device(error: &DataFusionError) -> bool {
+/// The error of a device behind an operator's.
+fn device_error(error: &DataFusionError) -> Option<&DeviceError> {
     let kernel = find_source::<DeviceFailure>(error).map(|e| &e.source);
     let kernel = kernel.or_else(|| find_source::<KernelError>(error));
-    let device = match kernel {
+    match kernel {
         Some(KernelError::Device(e)) => Some(e),
         Some(_) => None,
         None => find_source::<DeviceError>(error),
-    };
-    matches!(device, Some(DeviceError::Lost { .. }))
+    }
+}
+
+/// Whether a device was lost.
+pub(crate) fn lost_device(error: &DataFusionError) -> bool {
+    matches!(device_error(error), Some(DeviceError::Lost { .. }))
+}
+
+/// Whether a device had no memory left.
+pub(crate) fn out_of_device_memory(error: &DataFusionError) -> bool {
+    matches!(device_error(error), Some(DeviceError::OutOfMemory { .. }))
 }
 
 /// The memory limit that an operator on the host has reached, in words.

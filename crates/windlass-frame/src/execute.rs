@@ -19,7 +19,10 @@ use datafusion::{
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use crate::{
-    error::{FrameError, Result, device_failure, lost_device, out_of_host_memory},
+    error::{
+        FrameError, Result, device_failure, lost_device, out_of_device_memory, out_of_host_memory,
+    },
+    nodes::keeps_rows,
     progress::Watch,
     read::diagnose,
     session::Session,
@@ -39,6 +42,9 @@ pub(crate) struct Started {
 pub(crate) enum Engine {
     /// The devices, and DataFusion's operators on the host.
     Devices,
+    /// The same, with the rows between operators on the host: an operator goes on in parts
+    /// where a device's memory ends.
+    Apart,
     /// DataFusion's operators on the host.
     Host,
     /// Those that need little memory, which are slower: joins sort and merge.
@@ -80,8 +86,13 @@ impl Attempts {
     }
 
     /// Whether there is another one after an error.
-    pub(crate) fn again(&mut self, session: &Session, error: &DataFusionError) -> bool {
-        let Some((next, on, reason)) = self.otherwise(session, error) else { return false };
+    pub(crate) fn again(
+        &mut self,
+        session: &Session,
+        plan: Option<&Arc<dyn ExecutionPlan>>,
+        error: &DataFusionError,
+    ) -> bool {
+        let Some((next, on, reason)) = self.otherwise(session, plan, error) else { return false };
         tracing::warn!(%reason, "the query runs again on {on}");
         self.engine = next;
         let before =
@@ -94,20 +105,29 @@ impl Attempts {
     fn otherwise(
         &mut self,
         session: &Session,
+        plan: Option<&Arc<dyn ExecutionPlan>>,
         error: &DataFusionError,
     ) -> Option<(Engine, &'static str, String)> {
         if let (Some(_), Some(reason)) = (session.options().memory, out_of_host_memory(error)) {
             let on = "the CPU with operators that need less memory";
             return (self.engine != Engine::Frugal).then_some((Engine::Frugal, on, reason));
         }
-        let reason = device_failure(error).filter(|_| self.engine == Engine::Devices)?;
+        let on_devices = matches!(self.engine, Engine::Devices | Engine::Apart);
+        let reason = device_failure(error).filter(|_| on_devices)?;
+        if self.engine == Engine::Devices
+            && out_of_device_memory(error)
+            && plan.is_some_and(keeps_rows)
+        {
+            let on = "the devices with the rows between operators on the host";
+            return Some((Engine::Apart, on, reason));
+        }
         // A device that was lost is planned with no more.
         let used = session.devices().inventory().usable().unwrap_or_default();
         let others = used.iter().filter(|d| d.info().name.backend() != HOST).count();
         let opened = session.devices().opened().len();
         if lost_device(error) && others > 0 && self.losses < opened {
             self.losses += 1;
-            return Some((Engine::Devices, "other devices", reason));
+            return Some((self.engine, "other devices", reason));
         }
         Some((Engine::Host, "the CPU", reason))
     }
@@ -253,7 +273,8 @@ impl<'a> Job<'a> {
                     self.session.sweep();
                     return Ok(finished);
                 }
-                Err(e) if !self.begun && attempts.again(self.session, &e) => {}
+                Err(e)
+                    if !self.begun && attempts.again(self.session, self.physical.as_ref(), &e) => {}
                 Err(e) => break diagnose::explain(self.session, plan, e).await,
             }
         };
@@ -269,7 +290,8 @@ impl<'a> Job<'a> {
         let decisions =
             self.session.placement().decisions(physical).map(|d| d.to_vec()).unwrap_or_default();
         give_reasons(&mut operators, &decisions);
-        if let Some(reason) = fallback.as_ref().filter(|_| engine != Engine::Devices) {
+        let on_host = matches!(engine, Engine::Host | Engine::Frugal);
+        if let Some(reason) = fallback.as_ref().filter(|_| on_host) {
             for row in &mut operators {
                 row.reason.clone_from(reason);
             }

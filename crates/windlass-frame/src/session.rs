@@ -271,12 +271,16 @@ impl Session {
         if engine == Engine::Devices {
             return state;
         }
-        let rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = state
-            .physical_optimizers()
-            .iter()
-            .filter(|rule| rule.name() != self.inner.rule.name())
-            .map(Arc::clone)
-            .collect();
+        let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+            state.physical_optimizers().to_vec();
+        let placing = rules.iter().position(|rule| rule.name() == self.inner.rule.name());
+        match placing {
+            Some(at) if engine == Engine::Apart => {
+                rules[at] = Arc::new(self.inner.rule.with_rows_on_the_host());
+            }
+            Some(at) => _ = rules.remove(at),
+            None => {}
+        }
         let mut config = state.config().clone();
         if engine == Engine::Frugal {
             frugal(&mut config, self.options().memory.unwrap_or(usize::MAX));

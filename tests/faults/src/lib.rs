@@ -103,6 +103,16 @@ fn text(rows: usize, seed: u64) -> String {
 /// # Panics
 /// For a type without a text form.
 pub fn rows(batches: &[RecordBatch]) -> Vec<String> {
+    let mut out = in_order(batches);
+    out.sort();
+    out
+}
+
+/// The rows of batches as text, as they came.
+///
+/// # Panics
+/// For a type without a text form.
+pub fn in_order(batches: &[RecordBatch]) -> Vec<String> {
     let mut out = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
@@ -110,7 +120,6 @@ pub fn rows(batches: &[RecordBatch]) -> Vec<String> {
             out.push((0..batch.num_columns()).map(value).collect::<Vec<_>>().join("|"));
         }
     }
-    out.sort();
     out
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use faults::{Data, nothing_leaks, plan, run, took_over};
+use faults::{Data, in_order, nothing_leaks, plan, run, took_over};
 use windlass::{
     DeviceOptions, Session, SessionOptions,
     arrow::{array::AsArray, datatypes::Int64Type},
@@ -53,6 +53,10 @@ const LARGE: &[&str] = &[
     "select count(*) n, sum(a) s, max(b) m from one where g <> 'beta'",
     "select s, count(*) n from one group by s",
     "select p.id, q.g, p.a + q.a v from one p join x q on p.id % 3000 = q.id where p.a > q.a",
+    "select id, s, row_number() over (partition by s order by id) n, \
+     sum(a) over (partition by s order by id) v, lag(t) over (partition by s order by id) l from one",
+    "select id, t from one order by b desc nulls last, t, id limit 500",
+    "select id, t from one where a > -900 order by b desc nulls last, t, id",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,6 +97,19 @@ async fn rows_keep_their_order() {
         ids.extend(batch.column(0).as_primitive::<Int64Type>().values());
     }
     assert!(ids.len() > 30_000 && ids.is_sorted(), "{} rows", ids.len());
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    for (by, limit) in [("b desc nulls last, id", ""), ("s, t nulls first, id", "limit 3000")] {
+        let sql = format!("select id, s, b from one order by {by} {limit}");
+        let mut found = Vec::new();
+        for session in [&cpu, &session] {
+            let query = session.sql(&sql).await.expect("a query");
+            found.push(in_order(&query.collect().await.expect("rows")));
+        }
+        let stats = session.last_stats().expect("figures");
+        let sort = stats.operators.iter().find(|o| o.name == "DeviceSortExec").expect("a sort");
+        assert_eq!(sort.device, FOUR, "{sql}: {}", stats.plan);
+        assert!(found[0] == found[1], "{sql}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -222,13 +222,92 @@ async fn a_device_with_little_memory_goes_through_files() {
 async fn rows_whose_order_a_device_cannot_hold_are_sorted_in_parts() {
     let rows = [60_000, 1];
     let expected = session("cpu", rows, SessionOptions::default());
-    let options = SessionOptions { device_memory: Some(1 << 20), ..Default::default() };
-    let limited = session("cuda-emulated:0", rows, options);
-    for sql in ["select id from a order by k, id", "select id from a order by f, id limit 900"] {
-        let ((want, _), (got, stats)) = (run(&expected, sql).await, run(&limited, sql).await);
-        assert!(want == got, "{sql}");
-        assert_eq!(stats.fallback, None, "{sql}");
+    // The least has no room for the order of a batch: the host's cores find it.
+    for bytes in [1 << 20, 100 << 10] {
+        let options = SessionOptions { device_memory: Some(bytes), ..Default::default() };
+        let limited = session("cuda-emulated:0", rows, options);
+        for sql in ["select id from a order by k, id", "select id from a order by f, id limit 900"]
+        {
+            let ((want, _), (got, stats)) = (run(&expected, sql).await, run(&limited, sql).await);
+            assert!(want == got, "{sql} in {bytes} bytes");
+            assert_eq!(stats.fallback, None, "{sql} in {bytes} bytes");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_that_a_device_cannot_hold_are_computed_in_parts() {
+    let rows = [60_000, 1];
+    let expected = session("cpu", rows, SessionOptions::default());
+    let options = SessionOptions { device_memory: Some(600 << 10), ..Default::default() };
+    for (device, sql, what) in [
+        (
+            "cuda-emulated:0",
+            "select id, sum(id) over (partition by k order by id) s, \
+             lag(t) over (partition by k order by id) l from a",
+            "went on in parts",
+        ),
+        // Half of the rows are in one partition, and all are.
+        (
+            "cuda-emulated:0",
+            "select id, row_number() over (partition by hot order by id) n, \
+             max(f) over (partition by hot order by id) m, t from a",
+            "the CPU took over",
+        ),
+        (
+            "cuda-emulated*2",
+            "select id, row_number() over (order by id) n, t, max(k) over (order by id) from a",
+            "the CPU took over",
+        ),
+        (
+            "cuda-emulated*2",
+            "select id, count(*) over (partition by abs(f)) n from a",
+            "went on in parts",
+        ),
+    ] {
+        let limited = session(device, rows, options.clone());
+        let ((mut want, _), (mut got, stats)) =
+            (run(&expected, sql).await, run(&limited, sql).await);
+        want.sort_unstable();
+        got.sort_unstable();
+        assert!(want == got, "{sql}: {} rows, expected {}", got.len(), want.len());
+        assert_eq!(stats.fallback, None, "{sql}");
+        let window = stats.operators.iter().find(|o| o.name.contains("Window")).unwrap();
+        assert!(window.reason.contains(what), "{sql}: {}", window.reason);
+        assert_eq!(window.rows, 60_000, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_whose_rows_a_device_cannot_hold_leave_them_on_the_host() {
+    let rows = [20_000, 20_000];
+    let temp = folder();
+    let expected = session("cpu", rows, SessionOptions::default());
+    let options = SessionOptions {
+        device_memory: Some(400 << 10),
+        temp_dir: Some(temp.path().to_path_buf()),
+        ..Default::default()
+    };
+    let limited = session("cuda-emulated:0", rows, options);
+    for sql in [
+        "select a.hot, count(*), sum(b.id) from a join b on a.k = b.k group by a.hot",
+        "select a.t, count(*) from a left join b on a.k = b.k and a.id < b.id group by a.t",
+    ] {
+        let (mut want, _) = run(&expected, sql).await;
+        let (mut got, stats) = run(&limited, sql).await;
+        want.sort_unstable();
+        got.sort_unstable();
+        assert!(want == got, "{sql}: {} rows, expected {}", got.len(), want.len());
+        let fallback = stats.fallback.clone().expect("another attempt");
+        let on_devices = "on the devices with the rows between operators on the host";
+        assert!(fallback.ends_with(on_devices), "{sql}: {fallback}");
+        let joins = stats.operators.iter().filter(|o| o.name == "DeviceHashJoinExec");
+        let devices: Vec<_> = joins.map(|o| o.device.as_str()).collect();
+        assert_eq!(devices, ["cuda-emulated:0"], "{sql}");
+        assert!(!stats.plan.contains("rows=device"), "{sql}: {}", stats.plan);
+    }
+    drop(limited);
+    no_file_is_left(&temp).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

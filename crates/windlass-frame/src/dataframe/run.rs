@@ -52,9 +52,9 @@ impl DataFrame {
         let mut attempts = Attempts::new();
         loop {
             let started = execute::start(&self.session, &self.plan, attempts.engine).await;
-            let error = match started {
-                Ok(Started { mut stream, .. }) => match stream.next().await {
-                    Some(Err(e)) => e,
+            let (error, plan) = match started {
+                Ok(Started { mut stream, physical }) => match stream.next().await {
+                    Some(Err(e)) => (e, Some(physical)),
                     first => {
                         let frame = self.clone();
                         let rest = stream.then(move |item| {
@@ -73,9 +73,9 @@ impl DataFrame {
                         return Ok(first.chain(rest).boxed());
                     }
                 },
-                Err(e) => e,
+                Err(e) => (e, None),
             };
-            if !attempts.again(&self.session, &error) {
+            if !attempts.again(&self.session, plan.as_ref(), &error) {
                 return Err(diagnose::explain(&self.session, &self.plan, error).await);
             }
         }

@@ -42,6 +42,7 @@
 //! | `several` | what the devices of a group do with the batches of a node |
 //! | `shared` | parts of a plan that are computed once for several readers |
 //! | [`sort`] | [`DeviceSortExec`]: sorts and top-k, the order on the device |
+//! | `sort_order` | the order of one batch, by a device or by those that share it |
 //! | `source` | what a pipeline or aggregation reads its batches from |
 //! | [`top_k_per_group`] | [`DeviceTopKPerGroupExec`]: the first rows of each group |
 //! | `union` | unions of rows on a device |
@@ -80,6 +81,7 @@ pub(crate) mod resident_sort;
 mod several;
 pub(crate) mod shared;
 pub mod sort;
+mod sort_order;
 mod sort_runs;
 pub(crate) mod source;
 #[cfg(test)]
@@ -252,6 +254,13 @@ fn placed_of(plan: &dyn ExecutionPlan) -> Option<&Placed> {
         return Some(node.placed());
     }
     plan.downcast_ref::<DeviceDownloadExec>().map(DeviceDownloadExec::placed)
+}
+
+/// Whether rows of a plan stay on a device between operators that need all of them.
+pub(crate) fn keeps_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<ResidentHashJoinExec>()
+        || plan.is::<ResidentExec>()
+        || plan.children().into_iter().any(keeps_rows)
 }
 
 /// The device that a plan node uses; `None` for DataFusion's own operators.

@@ -1,13 +1,8 @@
 //! Sorts and top-k: the order on the device, the rows on the host.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
-    buffer::ScalarBuffer,
-    compute::{concat_batches, take},
-    datatypes::DataType,
-};
+use arrow::{array::RecordBatch, compute::concat_batches, datatypes::DataType};
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
     error::{DataFusionError, Result},
@@ -16,38 +11,29 @@ use datafusion::{
         memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation},
     },
     physical_plan::{
-        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
-        PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+        DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+        InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
         metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
         sorts::sort::SortExec,
         statistics::{ChildStats, StatisticsArgs},
         stream::RecordBatchStreamAdapter,
     },
 };
-use futures::{TryStreamExt, stream};
-use windlass_device::{Queue, Reservation};
-use windlass_kernels::{
-    DeviceBatch, KernelError,
-    sort::{SortKey, sort_indices, top_k},
-};
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use windlass_runtime::Pace;
 
 use super::{
     Placed,
     chain::one_line,
-    failure::{failed, is_out_of_memory},
     metrics::DeviceMetrics,
+    several::Sharing,
+    sort_order::{Orderer, Orderers},
     sort_runs::{Runs, Sorted},
     upload::coalesce,
 };
-use crate::{
-    batch::{DictionaryLimits, SharedDictionary, array_bytes, read_words, upload_array},
-    lower::{
-        Unsupported,
-        types::{is_string, phys_type},
-    },
-};
+use crate::lower::{Unsupported, types::phys_type};
 
-const OPERATOR: &str = "DeviceSortExec";
+pub(super) const OPERATOR: &str = "DeviceSortExec";
 
 /// First rows kept beside the wanted ones before the surplus is dropped: a few batches, so
 /// that small `LIMIT`s do not sort after every batch. A guess.
@@ -64,12 +50,15 @@ const KEPT_ROWS: usize = 1 << 16;
 /// first rows, and the order of those decides: no more than a few times the limit is kept.
 /// Rows that are equal in all keys keep their order, so the result is determined. Rows that do
 /// not fit the memory limit go to disk in sorted runs, rows whose order does not fit the device
-/// are sorted in halves, and DataFusion's operator merges the runs. Another failure of a device
+/// are sorted in halves, and DataFusion's operator merges the runs, as it merges those of devices
+/// that share the rows; the host's cores order few rows that do not fit alone. Another failure of a device
 /// is a [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceSortExec {
     sort: Arc<SortExec>,
     placed: Placed,
+    /// Time that a row takes, where several devices share them.
+    pace: Arc<Pace>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -89,7 +78,7 @@ pub fn check_sort(sort: &SortExec) -> Result<(), Unsupported> {
 impl DeviceSortExec {
     /// In the place of `sort`, over its input.
     pub fn new(sort: Arc<SortExec>, placed: Placed) -> Self {
-        Self { sort, placed, metrics: ExecutionPlanMetricsSet::new() }
+        Self { sort, placed, pace: Arc::default(), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// Where it runs.
@@ -100,6 +89,21 @@ impl DeviceSortExec {
     /// The operator that it stands for.
     pub fn sort(&self) -> &SortExec {
         &self.sort
+    }
+
+    /// The first rows of each batch, in order, by one of the devices that share them.
+    fn first_of_each(
+        &self,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        by: Orderers,
+        fetch: usize,
+    ) -> BoxStream<'static, Result<RecordBatch>> {
+        let width = by.width(self.sort.input().output_partitioning().partition_count());
+        let firsts = batches.map(move |batch| {
+            let by = by.clone();
+            async move { by.first(batch?, fetch).await }
+        });
+        firsts.buffered(width).boxed()
     }
 
     fn over(&self, sort: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -113,13 +117,13 @@ impl DeviceSortExec {
 /// One sort in progress.
 struct Sorter {
     sort: Arc<SortExec>,
-    placed: Placed,
-    metrics: DeviceMetrics,
+    orderer: Orderer,
+    /// Where several devices share the rows.
+    sharing: Option<Orderers>,
     memory: MemoryReservation,
     context: Arc<TaskContext>,
     partition: usize,
     counts: ExecutionPlanMetricsSet,
-    queue: Option<Box<dyn Queue>>,
     batches: Vec<RecordBatch>,
     rows: usize,
     /// What is sorted already, where not all rows fit at once.
@@ -132,10 +136,6 @@ struct Sorter {
 /// batch.
 const COPIES: usize = 2;
 
-/// Rows whose order is not found in halves when the device has no memory for it. DataFusion's
-/// batch size.
-const LEAST_ROWS: usize = 8192;
-
 impl Sorter {
     /// Takes a batch in.
     async fn add(mut self, batch: RecordBatch) -> Result<Self> {
@@ -143,11 +143,15 @@ impl Sorter {
         let Some(fetch) = self.sort.fetch() else {
             return self.hold(batch).await;
         };
-        let (this, first) = placed_run(self, move |this| this.first(&batch, fetch)).await?;
+        // Devices that share the batches gave the first rows already.
+        let (this, first) = match batch.num_rows() > fetch {
+            true => placed_run(self, move |by| by.first(&batch, fetch)).await?,
+            false => (self, batch),
+        };
         let this = this.hold(first).await?;
         if this.rows > fetch.saturating_mul(4).max(KEPT_ROWS) {
             let (this, all) = this.all()?;
-            let (this, first) = placed_run(this, move |this| this.first(&all, fetch)).await?;
+            let (this, first) = placed_run(this, move |by| by.first(&all, fetch)).await?;
             this.memory.free();
             return this.hold(first).await;
         }
@@ -189,7 +193,7 @@ impl Sorter {
         if all.num_rows() == 0 {
             return Ok(this);
         }
-        let (mut this, runs) = placed_run(this, move |this| this.sorted(&all)).await?;
+        let (mut this, runs) = this.sorted(all).await?;
         for run in runs {
             let counts = SpillMetrics::new(&this.counts, this.partition);
             this.runs.spill(run, &this.context, counts)?;
@@ -198,17 +202,29 @@ impl Sorter {
         Ok(this)
     }
 
+    /// The rows of a batch in order, in runs.
+    async fn sorted(self, all: RecordBatch) -> Result<(Self, Vec<Sorted>)> {
+        match &self.sharing {
+            Some(sharing) => {
+                let runs = sharing.sorted(&all).await?;
+                Ok((self, runs))
+            }
+            None => placed_run(self, move |by| by.sorted(&all)).await,
+        }
+    }
+
     /// The whole result.
     async fn finish(self) -> Result<SendableRecordBatchStream> {
         let (fetch, taken) = (self.sort.fetch(), self.taken);
         let (schema, context) = (self.sort.schema(), Arc::clone(&self.context));
         let this = if self.runs.is_empty() {
             let (this, all) = self.all()?;
-            let (mut this, sorted) = placed_run(this, move |this| match fetch {
-                Some(fetch) => this.first(&all, fetch).map(Sorted::in_order),
-                None => this.sorted(&all),
-            })
-            .await?;
+            let (mut this, sorted) = match fetch {
+                Some(fetch) => {
+                    placed_run(this, move |by| by.first(&all, fetch).map(Sorted::in_order)).await?
+                }
+                None => this.sorted(all).await?,
+            };
             if let [one] = &sorted[..] {
                 let expected = taken.min(fetch.unwrap_or(usize::MAX));
                 debug_assert_eq!(one.rows(), expected, "a sort keeps its rows");
@@ -234,142 +250,21 @@ impl Sorter {
         let merged = runs.merged(context)?.inspect_ok(move |_| _ = &memory);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, merged)))
     }
-
-    /// The rows of a batch in order: in one run, or in those that the device has memory for.
-    fn sorted(&mut self, batch: &RecordBatch) -> Result<Vec<Sorted>> {
-        let rows = batch.num_rows();
-        match self.order(batch, usize::MAX)? {
-            Ok(order) => Ok(vec![Sorted { batch: batch.clone(), order: Some(order) }]),
-            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
-                self.metrics.in_parts(&self.placed, OPERATOR, &e);
-                let half = rows / 2;
-                let mut runs = self.sorted(&batch.slice(0, half))?;
-                runs.extend(self.sorted(&batch.slice(half, rows - half))?);
-                Ok(runs)
-            }
-            Err(e) => Err(self.failed(e)),
-        }
-    }
-
-    fn failed(&self, e: KernelError) -> DataFusionError {
-        failed(&self.placed, &self.metrics, OPERATOR, e)
-    }
-
-    /// The first rows of a batch, in order.
-    fn first(&mut self, batch: &RecordBatch, k: usize) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        match self.order(batch, k)? {
-            Ok(order) => taken(batch, &order),
-            Err(e) if is_out_of_memory(&e) && rows > LEAST_ROWS => {
-                self.metrics.in_parts(&self.placed, OPERATOR, &e);
-                let half = rows / 2;
-                let a = self.first(&batch.slice(0, half), k)?;
-                let b = self.first(&batch.slice(half, rows - half), k)?;
-                let both = concat_batches(&batch.schema(), [&a, &b])?;
-                match both.num_rows() < rows {
-                    true => self.first(&both, k),
-                    false => Err(self.failed(e)),
-                }
-            }
-            Err(e) => Err(self.failed(e)),
-        }
-    }
-
-    /// The numbers of the first `k` rows, in order. The inner error is the device's.
-    fn order(&mut self, batch: &RecordBatch, k: usize) -> Result<Result<UInt32Array, KernelError>> {
-        let began = Instant::now();
-        let (mut keys, mut arrays) = (Vec::new(), Vec::new());
-        for (column, key) in self.sort.expr().iter().enumerate() {
-            let values = key.expr.evaluate(batch)?.into_array(batch.num_rows())?;
-            let (descending, nulls_first) = (key.options.descending, key.options.nulls_first);
-            keys.push(SortKey { column, descending, nulls_first });
-            arrays.push(values);
-        }
-        let order = self.on_device(arrays, batch.num_rows(), &keys, k);
-        if order.is_ok() {
-            self.metrics.kernel(&self.placed, "sort", began, batch.num_rows());
-        }
-        Ok(order)
-    }
-
-    fn on_device(
-        &mut self,
-        arrays: Vec<ArrayRef>,
-        rows: usize,
-        keys: &[SortKey],
-        k: usize,
-    ) -> Result<UInt32Array, KernelError> {
-        let device = &*self.placed.device;
-        let queue = match &mut self.queue {
-            Some(queue) => queue,
-            none => none.insert(device.queue()?),
-        };
-        let (batch, mut reservation) = upload_keys(&self.placed, &mut **queue, arrays, rows)?;
-        let (order, n) = match k < rows {
-            true => top_k(device, &mut **queue, &mut reservation, &batch, keys, k)?,
-            false => (sort_indices(device, &mut **queue, &mut reservation, &batch, keys)?, rows),
-        };
-        let words = read_words(&mut **queue, &order, n)?;
-        Ok(UInt32Array::new(ScalarBuffer::new(words, 0, n), None))
-    }
 }
 
 /// Work of a sort on its device.
 async fn placed_run<T: Send + 'static>(
     mut sorter: Sorter,
-    work: impl FnOnce(&mut Sorter) -> Result<T> + Send + 'static,
+    work: impl FnOnce(&mut Orderer) -> Result<T> + Send + 'static,
 ) -> Result<(Sorter, T)> {
-    let placed = sorter.placed.clone();
+    let placed = sorter.orderer.placed.clone();
     let (sorter, result) = placed
         .run(move || {
-            let result = work(&mut sorter);
+            let result = work(&mut sorter.orderer);
             (sorter, result)
         })
         .await?;
     Ok((sorter, result?))
-}
-
-/// Rows of a batch by their numbers.
-pub(super) fn taken(batch: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(|c| Ok(take(c.as_ref(), rows, None)?));
-    let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
-}
-
-/// Key columns on the device, texts as their ranks among those at hand; and the reservation
-/// that what is made of them may grow.
-pub(super) fn upload_keys(
-    placed: &Placed,
-    queue: &mut dyn Queue,
-    arrays: Vec<ArrayRef>,
-    rows: usize,
-) -> Result<(DeviceBatch, Reservation), KernelError> {
-    let device = &*placed.device;
-    let arrays = arrays.into_iter().map(|a| match is_string(a.data_type()) {
-        true => ranks(&a),
-        false => Ok(a),
-    });
-    let arrays: Vec<ArrayRef> = arrays.collect::<Result<_, KernelError>>()?;
-    let bytes = match placed.is_host() {
-        true => 0,
-        false => arrays.iter().map(|a| array_bytes(a.as_ref())).sum(),
-    };
-    let mut reservation = device.pool().reserve(bytes)?;
-    let columns = arrays.iter().map(|a| upload_array(device, queue, &mut reservation, a));
-    let columns = columns.collect::<Result<_, KernelError>>()?;
-    Ok((DeviceBatch { rows, columns }, reservation))
-}
-
-/// The position of each text among the distinct texts of the array, in their order.
-fn ranks(texts: &ArrayRef) -> Result<ArrayRef, KernelError> {
-    let dictionary = SharedDictionary::new(&[], DictionaryLimits::default())?;
-    let codes = dictionary.encode(texts.as_ref())?;
-    let ranks = dictionary.ranks();
-    // Null rows have any code; there may be no text at all.
-    let rank = |code: &u32| ranks.get(*code as usize).copied().unwrap_or(0);
-    let ranked: Vec<u32> = codes.values().iter().map(rank).collect();
-    Ok(Arc::new(UInt32Array::new(ranked.into(), codes.nulls().cloned())))
 }
 
 impl DisplayAs for DeviceSortExec {
@@ -448,18 +343,23 @@ impl ExecutionPlan for DeviceSortExec {
             let ty = key.expr.data_type(&schema).unwrap_or(DataType::Null);
             phys_type(&ty).map_or(16, |ty| ty.wide_bytes() + 1)
         });
-        let mut input = coalesce(input, &self.placed, widths.collect());
+        let input = coalesce(input, &self.placed, widths.collect());
         let metrics = DeviceMetrics::new(&self.metrics, partition);
+        let sharing = Sharing::of(&self.placed, &self.pace, OPERATOR);
+        let sharing = sharing.map(|sharing| Orderers::new(&self.sort, sharing, &metrics));
+        let mut input = match (sharing.clone(), self.fetch()) {
+            (Some(sharing), Some(fetch)) => self.first_of_each(input, sharing, fetch),
+            _ => input,
+        };
         let consumer = MemoryConsumer::new(OPERATOR).with_can_spill(self.sort.fetch().is_none());
         let mut sorter = Sorter {
             sort: Arc::clone(&self.sort),
-            placed: self.placed.clone(),
-            metrics: metrics.clone(),
+            orderer: Orderer::new(&self.sort, &self.placed, &metrics),
+            sharing,
             memory: consumer.register(context.memory_pool()),
             context,
             partition,
             counts: self.metrics.clone(),
-            queue: None,
             batches: Vec::new(),
             rows: 0,
             runs: Runs::new(schema, self.sort.expr().clone()),

@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 
-use super::sort::taken;
+use super::sort_order::taken;
 use crate::spill::rows::{Rows, SpilledRows, compact, source_of, spill};
 
 /// Rows of a batch of a run on disk. Of each run two batches are in memory while runs are

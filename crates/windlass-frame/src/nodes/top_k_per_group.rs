@@ -35,7 +35,7 @@ use windlass_kernels::{
 use super::{
     Placed,
     metrics::DeviceMetrics,
-    sort::upload_keys,
+    sort_order::upload_keys,
     upload::{coalesce, only},
 };
 use crate::{batch::read_words, lower::types::phys_type};

@@ -75,14 +75,18 @@ impl Breaker {
         }
     }
 
-    /// Whether several devices can share its batches: those of the probe side of a join, unless
-    /// build rows come out at the end.
+    /// Whether several devices can share its rows: those of sorts and windows, and those of the
+    /// probe side of a join, unless build rows come out at the end.
     pub(super) fn can_share(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
         use JoinType as J;
         let ends = |j: &HashJoinExec| {
             matches!(j.join_type(), J::Left | J::Full | J::LeftSemi | J::LeftAnti | J::LeftMark)
         };
-        plan.downcast_ref::<HashJoinExec>().is_some_and(|join| !ends(join))
+        match self {
+            Self::Join(_) => plan.downcast_ref::<HashJoinExec>().is_some_and(|join| !ends(join)),
+            Self::NestedLoop(_) => false,
+            Self::Sort | Self::Window(_) => true,
+        }
     }
 
     /// The device node in the place of `plan`, whose inputs are placed already. With

@@ -202,12 +202,16 @@ impl Keeper<'_> {
 
     /// Whether a plan's rows may stay on the device: they are those of a join or pipeline there.
     pub(super) fn may_rest(&self, plan: &Plan) -> bool {
+        self.keeping.rows && self.may_rest_there(plan)
+    }
+
+    fn may_rest_there(&self, plan: &Plan) -> bool {
         match mover(plan) {
             Some(Mover::Exchange(exchange)) => {
-                self.may_exchange(plan) && self.may_rest(exchange.input())
+                self.may_exchange(plan) && self.may_rest_there(exchange.input())
             }
-            Some(_) => plan.children().into_iter().any(|child| self.may_rest(merged(child))),
-            None if segment::is_step(plan) => self.may_rest(plan.children()[0]),
+            Some(_) => plan.children().into_iter().any(|child| self.may_rest_there(merged(child))),
+            None if segment::is_step(plan) => self.may_rest_there(plan.children()[0]),
             None => place_of(plan).is_some_and(|placed| self.has(placed)),
         }
     }

@@ -83,6 +83,8 @@ impl Bytes {
 pub(super) struct Keeping<'a> {
     /// Whether partitions may become one.
     pub(super) collapse: bool,
+    /// Whether any rows may stay there.
+    pub(super) rows: bool,
     /// What files hold.
     pub(super) footers: Option<&'a Footers>,
     /// Whether operators are placed whatever the cost.

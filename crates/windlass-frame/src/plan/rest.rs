@@ -56,6 +56,7 @@ impl Placer<'_> {
         Keeping {
             collapse: self.options.collapse,
             footers: self.options.footers.as_ref(),
+            rows: self.options.keep_rows,
             forced: self.options.force_device.is_some(),
             exchanges: &self.exchanges,
         }

@@ -45,11 +45,14 @@ pub struct PlacementOptions {
     /// What files hold, so that scans give texts as codes where a device wants them;
     /// without it they give texts.
     pub footers: Option<Footers>,
+    /// Whether rows of joins, sorts and the like may stay on a device for what is above. With
+    /// the rows on the host each operator goes on in parts where the device's memory ends.
+    pub keep_rows: bool,
 }
 
 impl Default for PlacementOptions {
     fn default() -> Self {
-        Self { force_device: None, collapse: true, enabled: true, footers: None }
+        Self { force_device: None, collapse: true, enabled: true, footers: None, keep_rows: true }
     }
 }
 
@@ -210,8 +213,11 @@ impl<'a> Placer<'a> {
         let Some(device) = choice.device else { return Ok(below) };
         self.placed += 1;
         let inventory = Arc::clone(self.devices.inventory());
-        // Rows of a join can stay on a GPU for what is above, those that several share cannot.
-        let share = device.info().class != DeviceClass::Real && breaker.can_share(plan);
+        // Rows of a join or sort can stay on a GPU for what is above, and the runs of a sort are
+        // merged on the host: one GPU is faster. Windows take rows from the host and give them back.
+        let apart =
+            device.info().class != DeviceClass::Real || matches!(breaker, Breaker::Window(_));
+        let share = apart && breaker.can_share(plan);
         let group = choice.group.filter(|_| share);
         let placed = Placed { device, inventory, reason: choice.reason.into(), group };
         self.mark(id..id + 1, &placed.name());
@@ -415,13 +421,20 @@ type Remembered = (Weak<dyn ExecutionPlan>, Arc<Vec<Decision>>);
 pub struct PlaceOnDevice {
     devices: DeviceSet,
     options: PlacementOptions,
-    remembered: Mutex<VecDeque<Remembered>>,
+    remembered: Arc<Mutex<VecDeque<Remembered>>>,
 }
 
 impl PlaceOnDevice {
     /// The rule for the devices of a session.
     pub fn new(devices: DeviceSet, options: PlacementOptions) -> Self {
-        Self { devices, options, remembered: Mutex::default() }
+        Self { devices, options, remembered: Arc::default() }
+    }
+
+    /// The same, which leaves rows on the host ([`PlacementOptions::keep_rows`]). Both remember
+    /// the decisions of either.
+    pub fn with_rows_on_the_host(&self) -> Self {
+        let options = PlacementOptions { keep_rows: false, ..self.options.clone() };
+        Self { devices: self.devices.clone(), options, remembered: Arc::clone(&self.remembered) }
     }
 
     /// The devices.

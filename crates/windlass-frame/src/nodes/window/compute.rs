@@ -20,7 +20,7 @@ use windlass_kernels::{
 };
 
 use super::{
-    super::{Placed, sort::upload_keys},
+    super::{Placed, sort_order::upload_keys},
     plan::{Call, WindowPlan},
     span::{Edge, Span, group_keys},
 };

@@ -6,13 +6,13 @@
 //! | `plan` | [`WindowPlan`]: DataFusion's window expressions as what a device computes |
 //! | `span` | frames, also by distances of keys |
 //! | `compute` | the columns of one batch of sorted rows |
+//! | `pieces` | the same in parts, or by several devices |
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
-    compute::{concat_batches, partition},
-    datatypes::SchemaRef,
+    array::{RecordBatch, UInt32Array},
+    compute::concat_batches,
 };
 use datafusion::{
     common::{Statistics, tree_node::TreeNodeRecursion},
@@ -27,31 +27,29 @@ use datafusion::{
         InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
         metrics::{Count, ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
-        stream::RecordBatchStreamAdapter,
+        stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter},
     },
 };
 use futures::{Stream, TryStreamExt, stream};
-use windlass_kernels::KernelError;
+use windlass_runtime::Pace;
 
 use super::{
     Placed,
     chain::one_line,
-    failure::failed,
     metrics::{DeviceMetrics, TakenOver},
-    sort::taken,
+    several::Sharing,
+    sort_order::taken,
 };
-use crate::spill::{
-    rest::rest,
-    rows::{compact, one_form},
-};
+use crate::spill::{rest::rest, rows::compact};
 
 mod compute;
+mod pieces;
 mod plan;
 mod span;
 
 pub use plan::WindowPlan;
 
-use compute::Failure;
+use pieces::Worker;
 
 const OPERATOR: &str = "DeviceWindowExec";
 
@@ -73,21 +71,25 @@ const COPIES: usize = 3;
 ///
 /// Only keys and arguments travel; a value of another row (`LAG`, `FIRST_VALUE`) comes back as
 /// its row's number, so arguments of any type do. The rows of a partition of the plan are held
-/// until all are there, or as many windows' partitions of them as memory has room for; where it
-/// has none for one of these, DataFusion's operator takes over, which may need fewer rows at a
-/// time. A device's failure is a [`DeviceFailure`](super::DeviceFailure).
+/// until all are there, or as many windows' partitions of them as memory has room for; the device
+/// computes them in halves where its memory ends, and devices that share a node take some each.
+/// Where there is no memory for one of these partitions, DataFusion's operator takes over, which
+/// may need fewer rows at a time. Another failure of a device is a [`DeviceFailure`](super::DeviceFailure).
 #[derive(Debug)]
 pub struct DeviceWindowExec {
     window: Arc<dyn ExecutionPlan>,
     plan: Arc<WindowPlan>,
     placed: Placed,
+    /// Time that a row takes, where several devices share them.
+    pace: Arc<Pace>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl DeviceWindowExec {
     /// In the place of `window`, whose functions are `plan`, over its input.
     pub fn new(window: Arc<dyn ExecutionPlan>, plan: Arc<WindowPlan>, placed: Placed) -> Self {
-        Self { window, plan, placed, metrics: ExecutionPlanMetricsSet::new() }
+        let (pace, metrics) = (Arc::default(), ExecutionPlanMetricsSet::new());
+        Self { window, plan, placed, pace, metrics }
     }
 
     /// Where it runs.
@@ -102,18 +104,14 @@ impl DeviceWindowExec {
 
 /// The rows of one partition.
 struct Collector {
-    plan: Arc<WindowPlan>,
-    placed: Placed,
-    metrics: DeviceMetrics,
+    worker: Worker,
+    /// Where several devices share the rows.
+    sharing: Option<Sharing>,
     memory: MemoryReservation,
     batches: Vec<RecordBatch>,
 }
 
 impl Collector {
-    fn failed(&self, e: KernelError) -> DataFusionError {
-        failed(&self.placed, &self.metrics, OPERATOR, e)
-    }
-
     /// Holds a batch; whether there was memory for it.
     fn hold(&mut self, batch: RecordBatch) -> bool {
         let room = self.memory.try_grow(COPIES * batch.get_array_memory_size()).is_ok();
@@ -135,15 +133,8 @@ impl Collector {
     /// come, stay. `None` where there is no other.
     fn whole(&mut self) -> Result<Option<RecordBatch>> {
         let Some(all) = self.all()? else { return Ok(None) };
-        let keys = self.plan.partition.iter().map(|key| {
-            let key = key.evaluate(&all)?.into_array(all.num_rows())?;
-            Ok(one_form(key))
-        });
-        let keys: Vec<ArrayRef> = keys.collect::<Result<_>>()?;
-        let last = match keys.is_empty() {
-            true => 0,
-            false => partition(&keys)?.ranges().last().map_or(0, |last| last.start),
-        };
+        let starts = self.worker.starts(&all)?;
+        let last = starts[starts.len().saturating_sub(2)];
         // A copy: a slice would hold all rows.
         let rest = UInt32Array::from_iter_values(last as u32..all.num_rows() as u32);
         let rest = compact(&taken(&all, &rest)?)?;
@@ -154,22 +145,21 @@ impl Collector {
         Ok((last > 0).then(|| all.slice(0, last)))
     }
 
-    /// The rows with the columns of the functions.
-    fn columns(&self, all: RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
-        let began = Instant::now();
-        let mut queue =
-            self.placed.device.queue().map_err(|e| self.failed(KernelError::from(e)))?;
-        let new = compute::columns(&self.placed, &mut *queue, &self.plan, &all);
-        let new = new.map_err(|e| match e {
-            Failure::Device(e) => self.failed(e),
-            Failure::Query(e) => e,
-        })?;
-        let rows = all.num_rows();
-        self.metrics.kernel(&self.placed, "window", began, rows);
-        self.metrics.baseline.output_rows().add(rows);
-        let columns = all.columns().iter().cloned().chain(new).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    /// What DataFusion's operator gives for the rows held and those to come.
+    fn given_up(
+        self,
+        input: SendableRecordBatchStream,
+        window: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> Result<Next> {
+        let order = window.children()[0].output_ordering().cloned();
+        let rest = rest(self.batches, input, order)?;
+        tracing::debug!("{OPERATOR}: a window's partition does not fit");
+        let over = super::recompute(window, vec![Arc::clone(&rest)])?;
+        let metrics = self.worker.metrics;
+        let taken = TakenOver::new(&metrics, Arc::clone(&over), rest);
+        let rows = metrics.baseline.output_rows().clone();
+        Ok(Next::TakenOver(over.execute(0, context)?, taken, rows))
     }
 }
 
@@ -189,12 +179,10 @@ fn windows(
     window: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
-    let schema = window.schema();
     let batch_rows = context.session_config().batch_size();
     let next = Next::Read(input, collector);
     let batches = stream::try_unfold(next, move |next| {
-        let (schema, window) = (Arc::clone(&schema), Arc::clone(&window));
-        let context = Arc::clone(&context);
+        let (window, context) = (Arc::clone(&window), Arc::clone(&context));
         async move {
             let (mut input, mut collector) = match next {
                 Next::End => return Ok(None),
@@ -203,7 +191,7 @@ fn windows(
                     taken.count();
                     return Ok(batch.map(|batch| {
                         rows.add(batch.num_rows());
-                        (batch, Next::TakenOver(rest, taken, rows))
+                        (vec![batch], Next::TakenOver(rest, taken, rows))
                     }));
                 }
                 Next::Read(input, collector) => (input, collector),
@@ -218,31 +206,32 @@ fn windows(
                         if let Some(whole) = collector.whole()? {
                             break Some((whole, true));
                         }
-                        let order = window.children()[0].output_ordering().cloned();
-                        let rest = rest(std::mem::take(&mut collector.batches), input, order)?;
-                        tracing::debug!("{OPERATOR}: a window's partition does not fit");
-                        let over = super::recompute(window, vec![Arc::clone(&rest)])?;
-                        let metrics = collector.metrics;
-                        let taken = TakenOver::new(&metrics, Arc::clone(&over), rest);
-                        let rows = metrics.baseline.output_rows().clone();
-                        let rest = over.execute(0, context)?;
-                        let none = RecordBatch::new_empty(schema);
-                        return Ok(Some((none, Next::TakenOver(rest, taken, rows))));
+                        let next = collector.given_up(input, window, context)?;
+                        return Ok(Some((Vec::new(), next)));
                     }
                     None => break collector.all()?.map(|all| (all, false)),
                 }
             };
             let Some((whole, more)) = whole else { return Ok(None) };
-            let placed = collector.placed.clone();
-            let computed = move || (collector.columns(whole, schema), collector);
-            let (batch, collector) = placed.run(computed).await?;
-            let next = if more { Next::Read(input, collector) } else { Next::End };
-            Ok::<_, DataFusionError>(Some((batch?, next)))
+            let computed = collector.worker.compute(&whole, collector.sharing.as_ref()).await?;
+            let next = match computed.left {
+                Some(left) => {
+                    collector.batches.insert(0, whole.slice(left, whole.num_rows() - left));
+                    if !more {
+                        // It may not be asked again after its end.
+                        input = Box::pin(EmptyRecordBatchStream::new(input.schema()));
+                    }
+                    collector.given_up(input, window, context)?
+                }
+                None if more => Next::Read(input, collector),
+                None => Next::End,
+            };
+            Ok::<_, DataFusionError>(Some((computed.batches, next)))
         }
     });
-    let pieces = batches.map_ok(move |batch| {
-        let pieces: Vec<_> = super::download::slices(batch, batch_rows).map(Ok).collect();
-        stream::iter(pieces)
+    let pieces = batches.map_ok(move |batches| {
+        let pieces = move |batch| super::download::slices(batch, batch_rows);
+        stream::iter(batches.into_iter().flat_map(pieces).map(Ok))
     });
     pieces.try_flatten()
 }
@@ -323,9 +312,13 @@ impl ExecutionPlan for DeviceWindowExec {
         // Rows that are held can be given up.
         let consumer = MemoryConsumer::new(OPERATOR).with_can_spill(true);
         let collector = Collector {
-            plan: Arc::clone(&self.plan),
-            placed: self.placed.clone(),
-            metrics: DeviceMetrics::new(&self.metrics, partition),
+            worker: Worker {
+                plan: Arc::clone(&self.plan),
+                placed: self.placed.clone(),
+                metrics: DeviceMetrics::new(&self.metrics, partition),
+                schema: self.schema(),
+            },
+            sharing: Sharing::of(&self.placed, &self.pace, OPERATOR),
             memory: consumer.register(context.memory_pool()),
             batches: Vec::new(),
         };
