@@ -57,6 +57,11 @@ const LARGE: &[&str] = &[
      sum(a) over (partition by s order by id) v, lag(t) over (partition by s order by id) l from one",
     "select id, t from one order by b desc nulls last, t, id limit 500",
     "select id, t from one where a > -900 order by b desc nulls last, t, id",
+    // Rows of the smaller side, which is built, with and without a pair.
+    "select q.id, q.g, p.id pid from x q left join one p on p.id % 3000 = q.id and p.a > q.a",
+    "select q.id, q.g, p.id pid from x q full join one p on p.id % 3000 = q.id + 7",
+    "select id, g from x q where exists (select 1 from one p where p.id % 3000 = q.id + 7)",
+    "select id, g from x q where not exists (select 1 from one p where p.id % 3000 = q.id and p.a < q.a)",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

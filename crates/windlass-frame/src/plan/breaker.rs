@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::JoinType,
     error::{DataFusionError, Result},
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, Partitioning,
@@ -76,17 +75,9 @@ impl Breaker {
     }
 
     /// Whether several devices can share its rows: those of sorts and windows, and those of the
-    /// probe side of a join, unless build rows come out at the end.
-    pub(super) fn can_share(&self, plan: &Arc<dyn ExecutionPlan>) -> bool {
-        use JoinType as J;
-        let ends = |j: &HashJoinExec| {
-            matches!(j.join_type(), J::Left | J::Full | J::LeftSemi | J::LeftAnti | J::LeftMark)
-        };
-        match self {
-            Self::Join(_) => plan.downcast_ref::<HashJoinExec>().is_some_and(|join| !ends(join)),
-            Self::NestedLoop(_) => false,
-            Self::Sort | Self::Window(_) => true,
-        }
+    /// probe side of a join by equal keys.
+    pub(super) fn can_share(&self) -> bool {
+        !matches!(self, Self::NestedLoop(_))
     }
 
     /// The device node in the place of `plan`, whose inputs are placed already. With

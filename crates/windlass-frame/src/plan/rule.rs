@@ -217,7 +217,7 @@ impl<'a> Placer<'a> {
         // merged on the host: one GPU is faster. Windows take rows from the host and give them back.
         let apart =
             device.info().class != DeviceClass::Real || matches!(breaker, Breaker::Window(_));
-        let share = apart && breaker.can_share(plan);
+        let share = apart && breaker.can_share();
         let group = choice.group.filter(|_| share);
         let placed = Placed { device, inventory, reason: choice.reason.into(), group };
         self.mark(id..id + 1, &placed.name());

@@ -15,7 +15,6 @@ use windlass_kernels::{
 
 use super::{
     OPERATOR, Parts,
-    shape::Shape,
     shared::Visited,
     spilled::{Spilled, ToDisk},
 };
@@ -34,7 +33,8 @@ pub(super) struct Built {
     pub(super) batch: RecordBatch,
     /// The table on the device, or on each of those that share the probe side.
     tables: Vec<OnDevice>,
-    /// Rows with a pair that passed the join's filter; only where those decide.
+    /// Rows with a pair that passed the join's filter; only where the host sees the pairs that
+    /// decide, else the tables mark them.
     pub(super) visited: Option<Visited>,
     /// Partitions that still probe.
     pub(super) probing: AtomicUsize,
@@ -51,6 +51,11 @@ pub(super) struct OnDevice {
 }
 
 impl Built {
+    /// The tables, each with its device.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (&Placed, &JoinTable)> {
+        self.tables.iter().map(|t| (&t.placed, &t.table))
+    }
+
     /// What a device probes; `None` for one that has no table.
     pub(super) fn on(&self, placed: &Placed) -> Option<&OnDevice> {
         let name = &placed.device.info().name;
@@ -92,14 +97,14 @@ pub(super) async fn build(
         Err(files) => return Ok(BuildSide::Spilled(Arc::new(Spilled::new(files)))),
     };
     let (join, tells) = (Arc::clone(&parts.join), parts.tells);
-    let by_filter = parts.shape.filter.is_some() && parts.shape.ends_with_build_rows();
+    let by_pairs = marks(&parts) == Marks::None && parts.shape.ends_with_build_rows();
     match tables(parts, &batch, &metrics).await? {
         Ok(tables) => {
             tells.publish_of(&join, &batch)?;
             let probing = AtomicUsize::new(probing);
             let rows = batch.num_rows();
             tracing::debug!(rows, tables = tables.len(), "{OPERATOR}: built");
-            let visited = by_filter.then(|| Visited::none(rows));
+            let visited = by_pairs.then(|| Visited::none(rows));
             let built = Built { batch, tables, visited, probing, _memory: memory };
             Ok(BuildSide::Held(Arc::new(built)))
         }
@@ -129,10 +134,13 @@ async fn tables(
     let members = if alone { vec![parts.placed.on(&parts.placed.device)] } else { members };
     // The texts of the keys have the same codes on all.
     let keys = KeyEvaluator::new(&members[0], &parts.left_keys);
+    let null_equals_null = parts.shape.null_equals_null;
+    let options =
+        JoinOptions { null_equals_null, max_pairs: parts.max_pairs, marks: marks(&parts) };
     let built = members.into_iter().map(|placed| {
         let parts = Parts { placed: placed.clone(), ..parts.clone() };
         let (keys, host, metrics) = (keys.on(&placed), batch.clone(), metrics.clone());
-        async move { placed.run(move || table(&parts, &keys, &host, &metrics)).await }
+        async move { placed.run(move || table(&parts, options, &keys, &host, &metrics)).await }
     });
     let (mut tables, mut lost) = (Vec::new(), None);
     for table in futures::future::try_join_all(built).await? {
@@ -154,6 +162,7 @@ async fn tables(
 /// The table on one device.
 fn table(
     parts: &Parts,
+    options: JoinOptions,
     keys: &KeyEvaluator,
     host: &RecordBatch,
     metrics: &DeviceMetrics,
@@ -164,7 +173,6 @@ fn table(
     let mut reservation = device.pool().reserve(0)?;
     let columns = keys.evaluate(&mut *queue, &mut reservation, host)?;
     let numbers: Vec<usize> = (0..columns.columns.len()).collect();
-    let options = options(&parts.shape, parts);
     let (queue_of, reserved) = (&mut *queue, &mut reservation);
     let table = JoinTable::build(device, queue_of, reserved, &columns, &numbers, options)?;
     // Other queues read the table.
@@ -174,11 +182,13 @@ fn table(
     Ok(OnDevice { placed: parts.placed.clone(), table, keys })
 }
 
-/// Which build rows the table marks: where the join's filter decides, the host does.
-fn options(shape: &Shape, parts: &Parts) -> JoinOptions {
-    let marks = match shape.ends_with_build_rows() && shape.filter.is_none() {
+/// Which build rows the table marks: none where the host sees the pairs that decide, which are
+/// those that pass the join's filter, or all of several devices.
+fn marks(parts: &Parts) -> Marks {
+    let shape = &*parts.shape;
+    let pairs = shape.filter.is_some() || parts.placed.group.is_some() && shape.gives_pairs();
+    match shape.ends_with_build_rows() && !pairs {
         true => Marks::Keys,
         false => Marks::None,
-    };
-    JoinOptions { null_equals_null: shape.null_equals_null, max_pairs: parts.max_pairs, marks }
+    }
 }

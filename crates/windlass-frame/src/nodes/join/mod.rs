@@ -190,11 +190,6 @@ impl DeviceHashJoinExec {
     /// In the place of `join`, over its inputs.
     pub fn new(join: HashJoinExec, placed: Placed, keys: JoinKeys) -> Self {
         let shape = Arc::new(Shape::of(&join));
-        // Which build rows have a pair is known where one device probes.
-        let placed = match shape.ends_with_build_rows() {
-            true => placed.on(&placed.device),
-            false => placed,
-        };
         let max_pairs = match placed.is_host() {
             true => 1 << 15,
             false => GPU_PAIRS,
@@ -338,11 +333,13 @@ async fn probe(
             worker: Worker::new(placed.clone(), metrics.clone(), OPERATOR, batch_rows),
             shape: Arc::clone(&shape),
             built: Arc::clone(&built),
+            shares: true,
         };
-        return Ok(shared_results(right, (sharing, streams), prober));
+        let placed = parts.placed.clone();
+        return Ok(shared_results(right, (sharing, streams), placed, prober));
     }
     let worker = Worker::new(parts.placed.clone(), metrics, OPERATOR, batch_rows);
-    let prober = Prober { worker, shape: Arc::clone(&parts.shape), built };
+    let prober = Prober { worker, shape: Arc::clone(&parts.shape), built, shares: false };
     Ok(results(right, Some(prober)).boxed())
 }
 

@@ -11,20 +11,29 @@ use arrow::{
 };
 use datafusion::{common::JoinType, error::Result};
 use windlass_device::{DeviceBuffer, DeviceError, Queue, Reservation};
-use windlass_kernels::{KernelError, join::NO_ROW};
+use windlass_kernels::{
+    KernelError,
+    join::{JoinTable, NO_ROW},
+};
 
 use super::{
+    OPERATOR,
     build::{Built, OnDevice},
     shape::{Shape, Side},
-    shared::{TakesRows, Worker},
+    shared::{TakesRows, Visited, Worker},
 };
-use crate::batch::read_words;
+use crate::{
+    batch::read_words,
+    nodes::{Placed, failure::failed},
+};
 
 /// Probes for one partition, on a queue of its own.
 pub(super) struct Prober {
     pub(super) worker: Worker,
     pub(super) shape: Arc<Shape>,
     pub(super) built: Arc<Built>,
+    /// Whether others probe for the same partition on other devices.
+    pub(super) shares: bool,
 }
 
 /// Numbers of build rows and of probe rows, pair by pair.
@@ -43,6 +52,10 @@ impl TakesRows for Prober {
         let mut reservation = self.on_device(reserved)?;
         self.run(&mut *queue, &mut reservation, batch, &mut out)?;
         self.worker.keep(queue);
+        if self.shares {
+            // Nobody comes back to this queue.
+            self.worker.synchronize()?;
+        }
         self.worker.metrics.kernel(&self.worker.placed, "join probe", began, batch.num_rows());
         Ok(out)
     }
@@ -63,19 +76,10 @@ impl TakesRows for Prober {
         let wanted = self.shape.wants_matched_build_rows();
         let rows = match &self.built.visited {
             Some(visited) => visited.rows(wanted),
+            None if self.shares => self.marked_by_all()?.rows(wanted),
             None => {
-                let device = Arc::clone(&self.worker.placed.device);
-                let rows = (|| {
-                    let mut queue = device.queue()?;
-                    let mut reservation = device.pool().reserve(0)?;
-                    let (queue, table) = (&mut *queue, &self.table()?.table);
-                    let rows = match wanted {
-                        true => table.matched_build(queue, &mut reservation)?,
-                        false => table.unmatched_build(queue, &mut reservation)?,
-                    };
-                    row_numbers(queue, &rows.rows, rows.n)
-                })();
-                self.on_device(rows)?
+                let table = self.on_device(self.table())?;
+                self.on_device(marked(&self.worker.placed, &table.table, wanted))?
             }
         };
         for made in self.shape.build_rows(build, rows, self.worker.batch_rows)? {
@@ -94,6 +98,22 @@ impl Prober {
             let reason = "it was lost before the build side was there".into();
             KernelError::Device(DeviceError::Lost { device, reason })
         })
+    }
+
+    /// The build rows that the table of any device marked. The marks of a device that was lost
+    /// are lost with it.
+    fn marked_by_all(&self) -> Result<Visited> {
+        let visited = Visited::none(self.built.batch.num_rows());
+        for (placed, table) in self.built.tables() {
+            let name = &placed.device.info().name;
+            let rows = match placed.inventory.lost(name) {
+                Some(reason) => Err(DeviceError::Lost { device: name.clone(), reason }.into()),
+                None => marked(placed, table, true),
+            };
+            let worker = &self.worker;
+            visited.add(&rows.map_err(|e| failed(placed, &worker.metrics, OPERATOR, e))?);
+        }
+        Ok(visited)
     }
 
     fn on_device<T>(&self, result: Result<T, KernelError>) -> Result<T> {
@@ -233,6 +253,17 @@ impl Matched {
         self.done = self.done.max(last);
         (build.into(), probe.into())
     }
+}
+
+/// The build rows that a table marked, or with `wanted` false the others.
+fn marked(placed: &Placed, table: &JoinTable, wanted: bool) -> Result<UInt32Array, KernelError> {
+    let mut queue = placed.device.queue()?;
+    let mut reservation = placed.device.pool().reserve(0)?;
+    let rows = match wanted {
+        true => table.matched_build(&mut *queue, &mut reservation)?,
+        false => table.unmatched_build(&mut *queue, &mut reservation)?,
+    };
+    row_numbers(&mut *queue, &rows.rows, rows.n)
 }
 
 /// Row numbers on the host; the mark of a missing row is a null.

@@ -91,9 +91,9 @@ impl Visited {
         Self((0..rows).map(|_| AtomicBool::new(false)).collect())
     }
 
-    /// The rows of these numbers have one.
+    /// The rows of these numbers have one; a null is no row.
     pub(super) fn add(&self, rows: &UInt32Array) {
-        rows.values().iter().for_each(|row| self.0[*row as usize].store(true, Relaxed));
+        rows.iter().flatten().for_each(|row| self.0[row as usize].store(true, Relaxed));
     }
 
     /// The numbers of the rows that have one, or with `wanted` false of those that have none.
@@ -193,13 +193,16 @@ pub(super) fn results<T: TakesRows>(
 }
 
 /// The result of one of so many partitions, batch by batch, each by one of the devices that share them.
-/// Whoever takes a batch takes it whole: nothing comes after the last.
+/// Whoever takes a batch takes it whole; what comes after the last one is for one that is nowhere
+/// but at `placed`, the node's place.
 pub(super) fn shared_results<T: TakesRows>(
     rows: BoxStream<'static, Result<RecordBatch>>,
     (sharing, streams): (Sharing, usize),
+    placed: Placed,
     taker: impl Fn(&Placed) -> T + Send + Sync + 'static,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let (width, taker) = (sharing.width(streams), Arc::new(taker));
+    let last = Arc::clone(&taker);
     let batches = rows.map(move |batch| {
         let (sharing, taker) = (sharing.clone(), Arc::clone(&taker));
         async move {
@@ -217,5 +220,10 @@ pub(super) fn shared_results<T: TakesRows>(
             }
         }
     });
-    batches.buffered(width).try_flatten().boxed()
+    let end = stream::once(async move {
+        let mut taker = last(&placed);
+        let out = placed.run(move || taker.end()).await??;
+        Ok(stream::iter(out.into_iter().map(Ok)))
+    });
+    batches.buffered(width).chain(end).try_flatten().boxed()
 }
