@@ -91,6 +91,25 @@ pub trait Queue: Send {
         len: usize,
     ) -> Result<()>;
 
+    /// Copies `len` bytes of a buffer of another device into one of this queue's device, where
+    /// the two reach each other's memory; `false` where they do not, and nothing is copied. All
+    /// work on `src` must be over, and `src` must live until this queue was synchronized.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a range outside a buffer; `Transfer`; `Lost`.
+    fn copy_from_peer(
+        &mut self,
+        src: &DeviceBuffer,
+        src_offset: usize,
+        dst: &DeviceBuffer,
+        dst_offset: usize,
+        len: usize,
+    ) -> Result<bool> {
+        src.check_range(src_offset, len)?;
+        dst.check_range(dst_offset, len)?;
+        Ok(false)
+    }
+
     /// Sets the whole buffer, taken as 32-bit words, to `word` (a trailing part of a word
     /// gets the word's first bytes).
     ///

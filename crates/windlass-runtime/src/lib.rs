@@ -6,6 +6,7 @@
 //! | [`inventory`] | [`Inventory`]: the devices of a spec, opened when first needed |
 //! | [`calibration`] | [`Calibration`]: measured rates of a device, cached per user |
 //! | [`cost`] | [`Work`] and its [`Cost`] on a calibrated device or on the CPU |
+//! | [`exchange`] | buffers from one device to another |
 //! | [`events`] | [`Events`]: one bounded stream of what happens, for progress and traces |
 //! | [`trace`] | events as a file for ui.perfetto.dev |
 //! | [`graph`] | [`graph::Graph`]: tasks, their inputs and what they need |
@@ -28,6 +29,7 @@ pub mod calibration;
 pub mod cost;
 pub mod delayed;
 pub mod events;
+pub mod exchange;
 pub mod execute;
 pub mod futures;
 pub mod graph;

@@ -52,6 +52,7 @@ const LARGE: &[&str] = &[
     "select k, g, count(*) n, sum(b) s, avg(a) v, min(t) m, round(stddev(a), 6) d from one group by k, g",
     "select count(*) n, sum(a) s, max(b) m from one where g <> 'beta'",
     "select s, count(*) n from one group by s",
+    "select id, s, count(*) n, sum(b) b from one group by id, s",
     "select p.id, q.g, p.a + q.a v from one p join x q on p.id % 3000 = q.id where p.a > q.a",
     "select id, s, row_number() over (partition by s order by id) n, \
      sum(a) over (partition by s order by id) v, lag(t) over (partition by s order by id) l from one",
@@ -81,6 +82,25 @@ async fn batches_are_shared() {
     }
     // How many get one of a few batches is up to how long each takes.
     assert!(used.len() > 1, "{used:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_that_do_not_fit_on_each_device_are_divided_among_them() {
+    let data = Data::new(240_000);
+    let cpu = data.session("cpu", SessionOptions::default()).await;
+    // Rows that the filter drops go nowhere in the end, and texts go as codes.
+    let sql = "select id % 60000 n, count(*) c, sum(b) s, max(t) m, avg(a) v, \
+               sum(case when g = 'beta' then id else k end) w from one where a <> 7 group by id % 60000";
+    let expected = run(&cpu, sql).await.expect("rows");
+    let options = SessionOptions { device_memory: Some(5_500_000), ..Default::default() };
+    let session = data.session(FOUR, options).await;
+    assert_eq!(run(&session, sql).await.expect("rows"), expected);
+    let stats = session.last_stats().expect("figures");
+    assert_eq!((stats.fallback.clone(), stats.spilled_bytes), (None, 0), "{}", stats.plan);
+    nothing_leaks(&session, sql).await;
+    let analyzed = run(&session, &format!("explain analyze {sql}")).await.expect("figures");
+    let analyzed = analyzed.join("\n");
+    assert!(analyzed.contains("exchanged_bytes="), "{analyzed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

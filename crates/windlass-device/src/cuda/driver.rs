@@ -118,6 +118,16 @@ impl Context {
         Ok(Arc::new(Self { name, faults, device, handle, lost }))
     }
 
+    /// The driver's handle, retained until this is dropped.
+    pub(super) fn handle(&self) -> sys::CUcontext {
+        self.handle
+    }
+
+    /// The driver's number of the GPU.
+    pub(super) fn device(&self) -> sys::CUdevice {
+        self.device
+    }
+
     /// Makes the context the calling thread's.
     ///
     /// # Errors

@@ -3,15 +3,22 @@
 //! A caller may drop a buffer right after a launch. The pool gets its bytes back at once;
 //! the memory itself is held by the queue until the launch is over ([`InFlight`]).
 
-use std::{any::Any, collections::VecDeque, mem, sync::Arc};
+use std::{
+    any::Any,
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use cudarc::driver::{
     result::{self, DriverError},
     sys,
 };
 
+use parking_lot::Mutex;
+
 use super::driver::{Context, Event, Stream};
-use crate::{buffer::RawBuffer, pool::Allocation};
+use crate::{buffer::RawBuffer, pool::Allocation, spec::DeviceName};
 
 /// Allocates and frees. Where the device has stream-ordered pools, memory that was freed
 /// stays in the driver's pool, so that the next allocation costs microseconds.
@@ -20,6 +27,8 @@ pub(super) struct Allocator {
     /// Carries allocations and frees only, and only of memory that no work uses, so that
     /// waiting for it never waits for work. `None`: no stream-ordered pools.
     stream: Option<Stream>,
+    /// Devices that were asked for, and whether they reach this one's memory.
+    reached: Mutex<HashMap<DeviceName, bool>>,
 }
 
 impl Allocator {
@@ -45,7 +54,8 @@ impl Allocator {
                 }
             }
         }
-        Ok(Arc::new(Self { context: Arc::clone(context), stream }))
+        let (context, reached) = (Arc::clone(context), Mutex::default());
+        Ok(Arc::new(Self { context, stream, reached }))
     }
 
     /// Allocates at least one byte, rounded up to whole 32-bit words. The context must be the
@@ -67,6 +77,51 @@ impl Allocator {
             }
         };
         Ok(Arc::new(Memory { allocator: Arc::clone(self), start, bytes }))
+    }
+}
+
+impl Allocator {
+    /// Whether copies of another device reach this one's memory. The driver's pool is opened to
+    /// it at the first question (CUDA driver API, stream-ordered memory allocator: memory of a
+    /// pool is not opened by `cuCtxEnablePeerAccess`).
+    fn reached_by(&self, other: &Context) -> bool {
+        *self.reached.lock().entry(other.name.clone()).or_insert_with(|| {
+            let (own, other) = (self.context.device(), other.device());
+            let mut can = 0;
+            // SAFETY: the pointer is valid, both devices are the driver's.
+            let asked = unsafe { sys::cuDeviceCanAccessPeer(&raw mut can, other, own) };
+            if asked.result().is_err() || can == 0 {
+                return false;
+            }
+            if self.stream.is_none() {
+                return true;
+            }
+            let access = sys::CUmemAccessDesc {
+                location: sys::CUmemLocation {
+                    type_: sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE,
+                    id: other,
+                },
+                flags: sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+            };
+            // SAFETY: the pool is the device's own; one description is given.
+            let opened = unsafe {
+                result::device::get_default_mem_pool(own)
+                    .and_then(|pool| sys::cuMemPoolSetAccess(pool, &raw const access, 1).result())
+            };
+            opened.is_ok()
+        })
+    }
+}
+
+impl Memory {
+    /// Whether copies of another device reach it.
+    pub(super) fn reached_by(&self, other: &Context) -> bool {
+        self.allocator.reached_by(other)
+    }
+
+    /// The context of its device.
+    pub(super) fn context(&self) -> &Context {
+        &self.allocator.context
     }
 }
 

@@ -177,6 +177,40 @@ impl Queue for CudaQueue {
         result.map_err(|e| self.error(e))
     }
 
+    fn copy_from_peer(
+        &mut self,
+        src: &DeviceBuffer,
+        src_offset: usize,
+        dst: &DeviceBuffer,
+        dst_offset: usize,
+        len: usize,
+    ) -> Result<bool> {
+        src.check_range(src_offset, len)?;
+        dst.check_range(dst_offset, len)?;
+        let to = Arc::clone(self.buffer(dst)?);
+        if src.device().backend() != self.context.name.backend() {
+            return Ok(false);
+        }
+        let from = Arc::clone(&src.raw::<CudaBuffer>()?.memory);
+        if !from.reached_by(&self.context) {
+            return Ok(false);
+        }
+        self.context.faults.on_transfer(&self.context.name)?;
+        self.context.bind()?;
+        if len == 0 {
+            return Ok(true);
+        }
+        let (s, d) = (from.start + src_offset as u64, to.start + dst_offset as u64);
+        let (own, other) = (self.context.handle(), from.context().handle());
+        // SAFETY: both ranges were checked, both contexts are retained by what is held until
+        // the copy is over.
+        let result =
+            unsafe { sys::cuMemcpyPeerAsync(d, own, s, other, len, self.stream.handle()).result() };
+        self.hold([from, to])?;
+        result.map_err(|e| self.error(e))?;
+        Ok(true)
+    }
+
     fn fill(&mut self, dst: &DeviceBuffer, word: u32) -> Result<()> {
         let memory = Arc::clone(self.buffer(dst)?);
         self.context.faults.on_call(&self.context.name)?;

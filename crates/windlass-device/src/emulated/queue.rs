@@ -79,6 +79,27 @@ impl Queue for EmulatedQueue {
         Ok(())
     }
 
+    fn copy_from_peer(
+        &mut self,
+        src: &DeviceBuffer,
+        src_offset: usize,
+        dst: &DeviceBuffer,
+        dst_offset: usize,
+        len: usize,
+    ) -> Result<bool> {
+        src.check_range(src_offset, len)?;
+        dst.check_range(dst_offset, len)?;
+        let to = self.memory(dst)?;
+        // Emulated devices reach each other.
+        if src.device().backend() != self.context.name.backend() {
+            return Ok(false);
+        }
+        let from = &src.raw::<EmulatedBuffer>()?.memory;
+        self.context.faults.on_transfer(&self.context.name)?;
+        to.copy(dst_offset, from, src_offset, len);
+        Ok(true)
+    }
+
     fn fill(&mut self, dst: &DeviceBuffer, word: u32) -> Result<()> {
         let memory = self.memory(dst)?;
         self.context.faults.on_call(&self.context.name)?;

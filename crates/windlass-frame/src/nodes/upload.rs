@@ -367,6 +367,16 @@ impl Uploader {
         }
     }
 
+    /// Whether the columns of a batch of so many rows stay.
+    pub(crate) fn keeps(&self, rows: usize) -> bool {
+        self.kept.is_some() && KeptColumns::takes(rows)
+    }
+
+    /// One for parts of the batches, of which nothing stays.
+    pub(crate) fn of_parts(&self) -> Self {
+        Self { kept: None, ..self.on(&self.placed) }
+    }
+
     /// The device that keeps most of what is to be uploaded of a batch.
     pub(crate) fn home(&self, batch: &RecordBatch) -> Option<DeviceName> {
         let kept = self.kept.as_ref()?;

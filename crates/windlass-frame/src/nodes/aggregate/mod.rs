@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{batch::DictionarySet, lower::AggregatePlan};
 
+mod exchange;
 mod run;
 mod shared;
 mod spilled;
@@ -70,6 +71,9 @@ impl fmt::Display for Stage {
 ///   FilterExec
 ///   (source)
 /// ```
+///
+/// Devices that share its batches have a table each; groups that do not fit on each of them are
+/// divided among them by their keys.
 ///
 /// The groups come out on the host. Where they do not fit in the device's memory, or in what is
 /// left of the memory limit, the rows are read again and go to disk by their keys. When the

@@ -35,7 +35,7 @@ use crate::{batch::DictionarySet, lower::AggregatePlan};
 
 /// Rows under which a batch that the device has no memory for is not split further.
 /// DataFusion's own batch size.
-const LEAST_ROWS: usize = 8192;
+pub(super) const LEAST_ROWS: usize = 8192;
 
 /// An aggregation from its first batch to its groups.
 pub(super) struct Run {

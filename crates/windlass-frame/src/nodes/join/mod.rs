@@ -89,7 +89,8 @@ const GPU_PAIRS: usize = 1 << 20;
 /// probe. Only where the plan keeps its exchanges by key (`PlacementOptions::collapse` off)
 /// and unmatched build rows come out has each partition a table of its own. The join's
 /// filter is evaluated on the host for the pairs found. A build side that the memory limit, or
-/// the device's memory, has no room for goes to disk, and so does the probe side then.
+/// the device's memory, has no room for goes to disk, and so does the probe side then. A batch of
+/// the probe side that it has no room for is halved.
 ///
 /// Its rows are those of DataFusion's `HashJoinExec` in the order of the probe side; float
 /// keys match by value (-0.0 and 0.0, any NaN and any NaN). A device's failure is a

@@ -17,15 +17,11 @@ use windlass_kernels::{
 };
 
 use super::{
-    OPERATOR,
     build::{Built, OnDevice},
     shape::{Shape, Side},
     shared::{TakesRows, Visited, Worker},
 };
-use crate::{
-    batch::read_words,
-    nodes::{Placed, failure::failed},
-};
+use crate::{batch::read_words, nodes::Placed};
 
 /// Probes for one partition, on a queue of its own.
 pub(super) struct Prober {
@@ -111,7 +107,7 @@ impl Prober {
                 None => marked(placed, table, true),
             };
             let worker = &self.worker;
-            visited.add(&rows.map_err(|e| failed(placed, &worker.metrics, OPERATOR, e))?);
+            visited.add(&worker.on_device(rows)?);
         }
         Ok(visited)
     }

@@ -25,8 +25,9 @@ use futures::{
 use windlass_device::Queue;
 use windlass_kernels::KernelError;
 
-use crate::nodes::{
-    Placed, download::slices, failure::failed, metrics::DeviceMetrics, several::Sharing,
+use crate::{
+    error::{find_source, out_of_device_memory},
+    nodes::{DeviceFailure, Placed, download::slices, metrics::DeviceMetrics, several::Sharing},
 };
 
 /// A side in the making, for all that ask for it.
@@ -124,9 +125,28 @@ impl Worker {
         Self { placed, metrics, operator, queue: None, batch_rows }
     }
 
-    /// What the device gave; its failure is noted.
+    /// What the device gave.
     pub(super) fn on_device<T>(&self, result: Result<T, KernelError>) -> Result<T> {
-        result.map_err(|e| failed(&self.placed, &self.metrics, self.operator, e))
+        result.map_err(|source| {
+            let (device, operator) = (self.placed.name(), self.operator);
+            DeviceFailure { device, operator, source }.into()
+        })
+    }
+
+    /// Takes note of what came of a batch, or of the end.
+    fn noted(&self, out: Result<Vec<RecordBatch>>) -> Result<Vec<RecordBatch>> {
+        match &out {
+            Ok(batches) => {
+                let rows = batches.iter().map(RecordBatch::num_rows).sum();
+                self.metrics.baseline.output_rows().add(rows);
+            }
+            Err(e) => {
+                if let Some(e) = find_source::<DeviceFailure>(e) {
+                    self.metrics.fallback(&self.placed, self.operator, &e.source);
+                }
+            }
+        }
+        out
     }
 
     /// The queue, which [`Worker::keep`] takes back.
@@ -150,7 +170,6 @@ impl Worker {
 
     /// A part of the result, in batches.
     pub(super) fn push(&self, batch: RecordBatch, out: &mut Vec<RecordBatch>) {
-        self.metrics.baseline.output_rows().add(batch.num_rows());
         out.extend(slices(batch, self.batch_rows));
     }
 }
@@ -167,6 +186,28 @@ pub(super) trait TakesRows: Send + 'static {
     fn end(&mut self) -> Result<Vec<RecordBatch>>;
 }
 
+/// Rows under which a batch that the device has no memory for is not split further. A stated
+/// guess: the pairs of so few rows, of which a piece at a time is on the device, are no smaller.
+const LEAST_ROWS: usize = 1024;
+
+/// What a batch gives, in halves where the device has no memory for it.
+fn halved<T: TakesRows>(taker: &mut T, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
+    let rows = batch.num_rows();
+    match taker.take(batch) {
+        Err(e) if rows > LEAST_ROWS && out_of_device_memory(&e) => {
+            let worker = taker.worker();
+            if let Some(e) = find_source::<DeviceFailure>(&e) {
+                worker.metrics.in_parts(&worker.placed, worker.operator, &e.source);
+            }
+            let half = rows / 2;
+            let mut out = halved(taker, &batch.slice(0, half))?;
+            out.extend(halved(taker, &batch.slice(half, rows - half))?);
+            Ok(out)
+        }
+        out => out,
+    }
+}
+
 /// The result of one partition, batch by batch; nothing without somebody to take its rows.
 pub(super) fn results<T: TakesRows>(
     rows: BoxStream<'static, Result<RecordBatch>>,
@@ -180,9 +221,10 @@ pub(super) fn results<T: TakesRows>(
         let (taker, ended, out) = placed
             .run(move || {
                 let out = match &batch {
-                    Some(batch) => taker.take(batch),
+                    Some(batch) => halved(&mut taker, batch),
                     None => taker.end(),
                 };
+                let out = taker.worker().noted(out);
                 (taker, batch.is_none(), out)
             })
             .await?;
@@ -209,7 +251,11 @@ pub(super) fn shared_results<T: TakesRows>(
             let batch = batch?;
             loop {
                 let (taker, host) = (Arc::clone(&taker), batch.clone());
-                let take = move |placed: Placed| (taker(&placed).take(&host), placed);
+                let take = move |placed: Placed| {
+                    let mut taker = taker(&placed);
+                    let out = halved(&mut taker, &host);
+                    (taker.worker().noted(out), placed)
+                };
                 let (out, placed) = sharing.run(batch.num_rows(), None, take).await?;
                 // The failure noted the loss.
                 let lost = placed.inventory.lost(&placed.device.info().name).is_some();
@@ -222,7 +268,11 @@ pub(super) fn shared_results<T: TakesRows>(
     });
     let end = stream::once(async move {
         let mut taker = last(&placed);
-        let out = placed.run(move || taker.end()).await??;
+        let end = move || {
+            let out = taker.end();
+            taker.worker().noted(out)
+        };
+        let out = placed.run(end).await??;
         Ok(stream::iter(out.into_iter().map(Ok)))
     });
     batches.buffered(width).chain(end).try_flatten().boxed()
