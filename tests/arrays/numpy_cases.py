@@ -142,16 +142,16 @@ class Cases:
             return np.diff([0, *cuts, n]).astype(int).tolist()
         return [axis(n) for n in shape]
 
-    def array(self, dtype, shape, tame=False):
+    def array(self, dtype, shape, tame=False, view=True):
         """An array and the expression that reads it; some are saved in Fortran order."""
         x = np.asarray(self.values(dtype, shape, tame))
         name = f"{self.arrays}.npy"
         self.arrays += 1
-        saved = np.asfortranarray(x) if self.rng.random() < 0.3 else x
+        saved = np.asfortranarray(x) if x.ndim and self.rng.random() < 0.3 else x
         np.save(self.folder / name, saved)
         node = {"array": name, "chunks": self.chunks(shape)}
         # A view of a larger array, which is not contiguous.
-        if x.ndim and self.rng.random() < 0.2:
+        if view and x.ndim and self.rng.random() < 0.2:
             index = [[None, None, self.pick([1, -1, 2, -3])] for _ in shape]
             x = x[tuple(slice(*i) for i in index)]
             node = {"call": "index", "of": [node], "with": {"index": index}}
@@ -203,12 +203,15 @@ class Cases:
                 y = int(y)
             b = {"scalar": y}
         else:
-            y, b = self.array(self.pick(dtypes), self.other_shape(x.shape), tame)
+            y, b = self.array(self.pick(dtypes), self.other_shape(x.shape), tame, False)
         if name in ("left_shift", "right_shift") and isinstance(y, np.ndarray) and y.dtype.kind != x.dtype.kind:
             return
         try:
             wanted = np.asarray(getattr(np, name)(x, y))
-        except TypeError:
+        except OverflowError:
+            self.add(name, [a, b], {}, None)
+            return
+        except (TypeError, ValueError):
             return
         if wanted.dtype == np.float16:
             return
@@ -379,12 +382,12 @@ class Cases:
             self.arrays += 1
             wanted = x[mask]
         elif name == "where":
-            y, b = self.array(self.pick(ALL), self.other_shape(x.shape))
-            z, c = self.array(self.pick(ALL), self.other_shape(x.shape))
+            y, b = self.array(self.pick(ALL), self.other_shape(x.shape), False, False)
+            z, c = self.array(self.pick(ALL), self.other_shape(x.shape), False, False)
             of, wanted = [node, b, c], np.where(x, y, z)
         elif name == "clip":
-            y, b = self.array(dtype, self.other_shape(x.shape))
-            z, c = self.array(dtype, self.other_shape(x.shape))
+            y, b = self.array(dtype, self.other_shape(x.shape), False, False)
+            z, c = self.array(dtype, self.other_shape(x.shape), False, False)
             of, wanted = [node, b, c], np.clip(x, y, z)
         elif name == "astype":
             to = self.pick(ALL)

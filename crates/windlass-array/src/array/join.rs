@@ -116,7 +116,7 @@ impl Array {
     /// If the axis is out of range, or its length is no multiple of that.
     pub fn split(&self, parts: usize, axis: isize) -> Result<Vec<Self>> {
         let n = self.shape()[self.shape().axis(axis, "split")?];
-        if parts == 0 || n % parts != 0 {
+        if parts == 0 || !n.is_multiple_of(parts) {
             return Err(ArrayError::Argument {
                 operation: "split",
                 argument: "parts",

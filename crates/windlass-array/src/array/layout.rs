@@ -99,7 +99,7 @@ impl Array {
         };
         let fits = match open {
             0 => known == self.size(),
-            1 => known > 0 && self.size() % known == 0 && lens.iter().all(|n| *n >= -1),
+            1 => known > 0 && self.size().is_multiple_of(known) && lens.iter().all(|n| *n >= -1),
             _ => false,
         };
         if !fits {

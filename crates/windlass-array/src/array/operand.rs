@@ -121,6 +121,10 @@ fn mixed_signs(a: &Operand, b: &Operand) -> Option<(Array, Array)> {
 impl Array {
     /// An operation of one operand.
     pub(super) fn unary(&self, op: UnaryOp) -> Result<Self> {
+        if op == UnaryOp::Conj && self.dtype() == DType::Bool {
+            // Of 8 bits, as NumPy's.
+            return Ok(self.astype(DType::I8));
+        }
         match op.signature(self.dtype())? {
             None => Ok(self.clone()),
             Some(signature) => {
@@ -137,11 +141,16 @@ impl Array {
         b: impl Into<Operand>,
     ) -> Result<Self> {
         let (a, b) = (a.into(), b.into());
-        if op.compares() {
-            if let Some((a, b)) = mixed_signs(&a, &b) {
-                return Self::compare_mixed(op, &a, &b);
-            }
+        if op.compares()
+            && let Some((a, b)) = mixed_signs(&a, &b)
+        {
+            return Self::compare_mixed(op, &a, &b);
         }
+        let floats = |o: &Operand| match o {
+            Operand::Array(a) if op.is_float_function() => a.astype(a.dtype().float()).into(),
+            other => other.clone(),
+        };
+        let (a, b) = (floats(&a), floats(&b));
         let signature = op.signature(common_type(&[&a, &b]))?;
         let arrays = (of_type(&a, signature.operand), of_type(&b, signature.operand));
         match arrays {
@@ -162,7 +171,7 @@ impl Array {
         let swapped = a.dtype().is_unsigned();
         let signed = if swapped { b } else { a };
         let negative = Self::binary(BinaryOp::Less, signed, 0)?;
-        let rest = Self::binary(op, &wide(a), &wide(b))?;
+        let rest = Self::binary(op, wide(a), wide(b))?;
         let of_negative = match op {
             BinaryOp::Equal => false,
             BinaryOp::NotEqual => true,

@@ -70,12 +70,12 @@ impl Program {
 
     /// The elements of a region, as a tile of its lengths.
     pub(crate) fn tile(&self, region: &Region, given: &dyn Given) -> Tile {
-        if let ([leaf], Operand::Leaf(0)) = (&self.leaves[..], self.result) {
-            if !matches!(leaf.source, Source::Generate(_)) {
-                let part = leaf.bind(&leaf.map.apply(region), given);
-                let seen = leaf.map.strides(part.strides(), self.rank);
-                return part.with_layout(part.offset(), ArrayShape::new(region.lens()), seen);
-            }
+        if let ([leaf], Operand::Leaf(0)) = (&self.leaves[..], self.result)
+            && !matches!(leaf.source, Source::Generate(_))
+        {
+            let part = leaf.bind(&leaf.map.apply(region), given);
+            let seen = leaf.map.strides(part.strides(), self.rank);
+            return part.with_layout(part.offset(), ArrayShape::new(region.lens()), seen);
         }
         let lens = region.lens();
         let mut buf = Buf::zeros(self.dtype, region.size());

@@ -36,6 +36,10 @@ struct Read {
     boxes: Vec<Vec<Span>>,
 }
 
+/// A box of the input: its region, and where it begins and how long it is in each group's
+/// range.
+type Part = (Region, Vec<usize>, Vec<usize>);
+
 /// The groups of a reshape: as few axes each as hold the same number of elements.
 fn groups(input: &[usize], output: &[usize]) -> Vec<Group> {
     let (mut groups, mut i, mut o) = (Vec::new(), 0, 0);
@@ -122,9 +126,8 @@ impl Reshape {
         Self { groups: groups(input.as_slice(), output.as_slice()), program }
     }
 
-    /// The boxes of the input that a region needs: for each its region, and where it begins
-    /// in each group's range.
-    fn parts(&self, region: &Region) -> (Vec<Read>, Vec<(Region, Vec<usize>, Vec<usize>)>) {
+    /// What a region needs: of each group, and the boxes of the input.
+    fn parts(&self, region: &Region) -> (Vec<Read>, Vec<Part>) {
         let reads: Vec<Read> =
             self.groups.iter().map(|g| g.read(&region.axes[g.output.clone()])).collect();
         let counts: Vec<usize> = reads.iter().map(|r| r.boxes.len()).collect();

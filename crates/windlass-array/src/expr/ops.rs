@@ -251,6 +251,16 @@ impl BinaryOp {
         matches!(self, Self::Equal | Self::NotEqual | Self::Less | Self::LessEqual)
     }
 
+    /// Whether it is a function of real numbers, whose operands become floats each by itself
+    /// before they get a common type.
+    pub(crate) fn is_float_function(self) -> bool {
+        use BinaryOp as B;
+        matches!(
+            self,
+            B::Arctan2 | B::Hypot | B::Logaddexp | B::Logaddexp2 | B::Copysign | B::Nextafter
+        )
+    }
+
     /// The types for operands whose common type is `d`.
     pub(crate) fn signature(self, d: DType) -> Result<Signature> {
         use BinaryOp as B;
@@ -268,7 +278,7 @@ impl BinaryOp {
             B::FloorDivide | B::Remainder | B::Fmod if d.is_complex() => {
                 return refuse(name, d, real);
             }
-            B::Arctan2 | B::Hypot | B::Logaddexp | B::Logaddexp2 | B::Copysign | B::Nextafter => {
+            _ if self.is_float_function() => {
                 if d.is_complex() {
                     return refuse(name, d, real);
                 }

@@ -1,4 +1,6 @@
-//! What NumPy's operations mean for one complex number.
+//! What NumPy's operations mean for one complex number. The inverse functions are those of
+//! W. Kahan, *Branch Cuts for Complex Elementary Functions* (1987): on a cut the sign of a
+//! zero tells the side.
 
 use num_complex::Complex;
 
@@ -81,3 +83,67 @@ macro_rules! complex {
 }
 
 complex!(C32 f32 C64 f64);
+
+/// `1 - z` and `1 + z`, with the signs of zeros kept.
+fn around_one(z: C64) -> (C64, C64) {
+    (C64::new(1.0 - z.re, -z.im), C64::new(1.0 + z.re, z.im))
+}
+
+/// `e^z - 1` without cancellation near 0: `(e^a - 1) cos b - 2 sin(b/2)^2` in the real part.
+pub(crate) fn expm1(z: C64) -> C64 {
+    let half = (z.im * 0.5).sin();
+    let re = z.re.exp_m1() * z.im.cos() - 2.0 * half * half;
+    C64::new(re, z.re.exp() * z.im.sin())
+}
+
+/// `log(1 + z)` without cancellation near 0.
+pub(crate) fn log1p(z: C64) -> C64 {
+    let above = 1.0 + z.re;
+    let re = if z.re.abs() < 0.25 && z.im.abs() < 0.25 {
+        // |1 + z|^2 - 1, which is small where z is.
+        0.5 * (z.re * (2.0 + z.re) + z.im * z.im).ln_1p()
+    } else {
+        above.hypot(z.im).ln()
+    };
+    C64::new(re, z.im.atan2(above))
+}
+
+pub(crate) fn arcsin(z: C64) -> C64 {
+    let (below, above) = around_one(z);
+    let (below, above) = (below.sqrt(), above.sqrt());
+    C64::new(z.re.atan2((below * above).re), (below.re * above.im - below.im * above.re).asinh())
+}
+
+pub(crate) fn arccos(z: C64) -> C64 {
+    let (below, above) = around_one(z);
+    let (below, above) = (below.sqrt(), above.sqrt());
+    C64::new(2.0 * below.re.atan2(above.re), (above.re * below.im - above.im * below.re).asinh())
+}
+
+/// `-i arcsin(i z)`.
+pub(crate) fn arcsinh(z: C64) -> C64 {
+    let turned = arcsin(C64::new(-z.im, z.re));
+    C64::new(turned.im, -turned.re)
+}
+
+pub(crate) fn arccosh(z: C64) -> C64 {
+    let below = C64::new(z.re - 1.0, z.im).sqrt();
+    let above = C64::new(z.re + 1.0, z.im).sqrt();
+    C64::new((below.re * above.re + below.im * above.im).asinh(), 2.0 * below.im.atan2(above.re))
+}
+
+pub(crate) fn arctanh(z: C64) -> C64 {
+    // The half plane to the right, mirrored to the one to the left.
+    let side = 1.0_f64.copysign(z.re);
+    let (x, y) = (z.re * side, -z.im * side);
+    let (below, square) = (1.0 - x, y * y);
+    let re = (4.0 * x / (below * below + square)).ln_1p() / 4.0;
+    let im = (2.0 * y).atan2(below * (1.0 + x) - square) / 2.0;
+    C64::new(re * side, -im * side)
+}
+
+/// `-i arctanh(i z)`.
+pub(crate) fn arctan(z: C64) -> C64 {
+    let turned = arctanh(C64::new(-z.im, z.re));
+    C64::new(turned.im, -turned.re)
+}

@@ -2,7 +2,7 @@
 
 use super::{
     Run,
-    complex::ComplexNumber,
+    complex::{self, ComplexNumber},
     map_with, math,
     real::{Float, Integer},
 };
@@ -95,9 +95,9 @@ macro_rules! floats {
                 U::Sinh => map!(x => x.sinh()),
                 U::Cosh => map!(x => x.cosh()),
                 U::Tanh => map!(x => x.tanh()),
-                U::Arcsinh => map!(x => x.asinh()),
-                U::Arccosh => map!(x => x.acosh()),
-                U::Arctanh => map!(x => x.atanh()),
+                U::Arcsinh => map!(x => f64::from(x).asinh() as $t),
+                U::Arccosh => map!(x => f64::from(x).acosh() as $t),
+                U::Arctanh => map!(x => f64::from(x).atanh() as $t),
                 U::Floor => map!(x => x.floor()),
                 U::Ceil => map!(x => x.ceil()),
                 U::Trunc => map!(x => x.trunc()),
@@ -106,7 +106,8 @@ macro_rules! floats {
                 U::Rad2deg => map!(x => x * (180.0 / std::$t::consts::PI)),
                 // Of real numbers: 0 or pi.
                 U::Angle => map!(x => (0.0 as $t).atan2(x)),
-                U::Imag => map!(x => x - x),
+                // NaN has none either.
+                U::Imag => map!(_x => 0.0),
                 U::Isnan => test!(x => x.is_nan()),
                 U::Isinf => test!(x => x.is_infinite()),
                 U::Isfinite => test!(x => x.is_finite()),
@@ -128,6 +129,16 @@ macro_rules! complexes {
             macro_rules! map {
                 ($x:ident => $body:expr) => { map_with!(a, n, out, $c => $c, |$x| $body) };
             }
+            // In 64 bits, and rounded once.
+            macro_rules! wide {
+                ($x:ident => $body:expr) => {
+                    map!(narrow => {
+                        let $x = C64::new(f64::from(narrow.re), f64::from(narrow.im));
+                        let z: C64 = $body;
+                        $c::new(z.re as $t, z.im as $t)
+                    })
+                };
+            }
             macro_rules! part {
                 ($x:ident => $body:expr) => { map_with!(a, n, out, $c => $t, |$x| $body) };
             }
@@ -140,35 +151,26 @@ macro_rules! complexes {
                 U::Sign => map!(x => ComplexNumber::sign(x)),
                 U::Reciprocal => map!(x => $c::new(1.0, 0.0).divide(x)),
                 U::Square => map!(x => x * x),
-                U::Sqrt => map!(x => x.sqrt()),
-                U::Exp => map!(x => x.exp()),
-                U::Exp2 => map!(x => (x * std::$t::consts::LN_2).exp()),
-                // e^x - 1 without cancellation near 0: (e^a - 1) cos b - 2 sin(b/2)^2.
-                U::Expm1 => map!(x => {
-                    let half = (x.im * 0.5).sin();
-                    let re = x.re.exp_m1() * x.im.cos() - 2.0 * half * half;
-                    $c::new(re, x.re.exp() * x.im.sin())
-                }),
-                U::Log => map!(x => x.ln()),
-                U::Log2 => map!(x => x.ln() * std::$t::consts::LOG2_E),
-                U::Log10 => map!(x => x.ln() * std::$t::consts::LOG10_E),
-                U::Log1p => map!(x => {
-                    // log|1 + x| from |1 + x|^2 - 1, which is small where x is.
-                    let square = x.re * (2.0 + x.re) + x.im * x.im;
-                    $c::new(0.5 * square.ln_1p(), x.im.atan2(1.0 + x.re))
-                }),
-                U::Sin => map!(x => x.sin()),
-                U::Cos => map!(x => x.cos()),
-                U::Tan => map!(x => x.tan()),
-                U::Arcsin => map!(x => x.asin()),
-                U::Arccos => map!(x => x.acos()),
-                U::Arctan => map!(x => x.atan()),
-                U::Sinh => map!(x => x.sinh()),
-                U::Cosh => map!(x => x.cosh()),
-                U::Tanh => map!(x => x.tanh()),
-                U::Arcsinh => map!(x => x.asinh()),
-                U::Arccosh => map!(x => x.acosh()),
-                U::Arctanh => map!(x => x.atanh()),
+                U::Sqrt => wide!(x => x.sqrt()),
+                U::Exp => wide!(x => x.exp()),
+                U::Exp2 => wide!(x => (x * std::f64::consts::LN_2).exp()),
+                U::Expm1 => wide!(x => complex::expm1(x)),
+                U::Log => wide!(x => x.ln()),
+                U::Log2 => wide!(x => x.ln() * std::f64::consts::LOG2_E),
+                U::Log10 => wide!(x => x.ln() * std::f64::consts::LOG10_E),
+                U::Log1p => wide!(x => complex::log1p(x)),
+                U::Sin => wide!(x => x.sin()),
+                U::Cos => wide!(x => x.cos()),
+                U::Tan => wide!(x => x.tan()),
+                U::Arcsin => wide!(x => complex::arcsin(x)),
+                U::Arccos => wide!(x => complex::arccos(x)),
+                U::Arctan => wide!(x => complex::arctan(x)),
+                U::Sinh => wide!(x => x.sinh()),
+                U::Cosh => wide!(x => x.cosh()),
+                U::Tanh => wide!(x => x.tanh()),
+                U::Arcsinh => wide!(x => complex::arcsinh(x)),
+                U::Arccosh => wide!(x => complex::arccosh(x)),
+                U::Arctanh => wide!(x => complex::arctanh(x)),
                 U::Rint => map!(x => $c::new(x.re.round_ties_even(), x.im.round_ties_even())),
                 U::Conj => map!(x => x.conj()),
                 U::Real => part!(x => x.re),
