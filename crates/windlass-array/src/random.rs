@@ -55,8 +55,8 @@ fn unit(bits: u64) -> f64 {
 #[inline(always)]
 fn normal([a, b]: [u64; 2]) -> [f64; 2] {
     // 1 - u is in (0, 1], so that its logarithm is finite.
-    let (radius, angle) = ((-2.0 * math::log(1.0 - unit(a))).sqrt(), TAU * unit(b));
-    [radius * math::cos(angle), radius * math::sin(angle)]
+    let (radius, angle) = ((-2.0 * math::log::<false>(1.0 - unit(a))).sqrt(), TAU * unit(b));
+    [radius * math::cos::<false>(angle), radius * math::sin::<false>(angle)]
 }
 
 impl Random {

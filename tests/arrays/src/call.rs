@@ -97,7 +97,7 @@ fn reduction(name: &str, x: &Array, with: &Value) -> Result<Array> {
         "argmin" => x.argmin(positions.0, positions.1)?,
         "argmax" => x.argmax(positions.0, positions.1)?,
         _ => methods!(name,
-            sum prod mean min max any all nanmin nanmax nansum nanprod nanmean count_nonzero ptp
+            norm sum prod mean min max any all nanmin nanmax nansum nanprod nanmean count_nonzero ptp
             => call, else return layout(name, x, with)),
     })
 }
@@ -139,6 +139,22 @@ fn layout(name: &str, x: &Array, with: &Value) -> Result<Array> {
             let parts = x.split_at(&counts(&with["at"]).ok_or("positions")?, one_axis(with)?)?;
             parts[number("part")? as usize].clone()
         }
+        "sort" => x.sort(one_axis(with)?)?,
+        "argsort" => x.argsort(one_axis(with)?)?,
+        "topk" => x.topk(number("k")? as usize, one_axis(with)?)?,
+        "median" => x.median(with["axis"].as_i64().map(|a| a as isize))?,
+        "quantile" => {
+            let q = with["q"].as_f64().ok_or("a share")?;
+            x.quantile(q, with["axis"].as_i64().map(|a| a as isize))?
+        }
+        "unique" => x.unique()?,
+        "histogram" => {
+            let range = (number("low")? as f64, number("high")? as f64);
+            let (counts, edges) = x.histogram(number("bins")? as usize, range)?;
+            if with["edges"] == true { edges } else { counts }
+        }
+        "bincount" => x.bincount(number("least")? as usize)?,
+        "cumsum_all" => x.ravel()?.cumsum(0)?,
         "rechunk" => x.rechunk(counts(&with["chunks"]).ok_or("chunks")?)?,
         other => return Err(format!("no function {other}").into()),
     })
@@ -149,6 +165,7 @@ fn several(name: &str, x: &Array, of: &[Operand], with: &Value) -> Result<Array>
     Ok(match name {
         "where" => Array::select(x, of[1].clone(), of[2].clone())?,
         "clip" => x.clip(of[1].clone(), of[2].clone())?,
+        "searchsorted" => x.searchsorted(&array(&of[1])?, with["right"] == true)?,
         "isclose" => x.isclose(of[1].clone(), 1e-5, 1e-8)?,
         "concatenate" => {
             let all = all()?;

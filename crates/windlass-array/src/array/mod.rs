@@ -11,6 +11,8 @@
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`] | arrays of arrays, and parts of them |
 //! | [`blocks`] | users' functions of chunks |
+//! | [`sorted`] | sorting, medians and quantiles, searching |
+//! | [`statistics`] | histograms, counts, norms |
 
 mod blocks;
 mod create;
@@ -20,6 +22,8 @@ mod layout;
 mod operand;
 mod operators;
 mod reduce;
+mod sorted;
+mod statistics;
 mod ufunc;
 
 use std::{fmt, sync::Arc};

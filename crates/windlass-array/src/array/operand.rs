@@ -146,11 +146,15 @@ impl Array {
         {
             return Self::compare_mixed(op, &a, &b);
         }
-        let floats = |o: &Operand| match o {
-            Operand::Array(a) if op.is_float_function() => a.astype(a.dtype().float()).into(),
-            other => other.clone(),
+        let floats = |o: &Operand, other: &Operand| match (o, other) {
+            (Operand::Array(a), _) if !op.is_float_function() => a.into(),
+            (Operand::Array(a), Operand::Scalar(s)) => {
+                a.astype(a.dtype().with_scalar(s.kind()).float()).into()
+            }
+            (Operand::Array(a), _) => a.astype(a.dtype().float()).into(),
+            (scalar, _) => scalar.clone(),
         };
-        let (a, b) = (floats(&a), floats(&b));
+        let (a, b) = (floats(&a, &b), floats(&b, &a));
         let signature = op.signature(common_type(&[&a, &b]))?;
         let arrays = (of_type(&a, signature.operand), of_type(&b, signature.operand));
         match arrays {

@@ -17,7 +17,7 @@ use crate::{
     kernel::{
         Run,
         binary::{binary, select},
-        copy::{collapse, plane},
+        copy::{ask_ahead, collapse, plane},
         unary::unary,
     },
     region::Region,
@@ -25,13 +25,14 @@ use crate::{
     tile::Tile,
 };
 
-/// Elements of a block: three operands of 8 bytes and their result are 64 KiB, of which the
-/// first-level cache holds what one instruction touches next (measured: 1,024 and 4,096 are
-/// up to a fifth slower on chains of ten operations).
-pub(crate) const BLOCK: usize = 2048;
+/// Elements of a block: two operands of 8 bytes and a result take 24 KiB, which a first-level
+/// cache of 32 KiB holds.
+pub(crate) const BLOCK: usize = 1024;
 
-/// Columns of a block that is a rectangle: eight lines of 64 bytes a row, of 8-byte elements.
-const COLUMNS: usize = 64;
+/// Side of a block that is a square: eight lines of 64 bytes a row, of 8-byte elements, along
+/// either axis. It takes a second-level cache (measured: a side of 16 takes half as long
+/// again, as memory gives neighbouring lines at once).
+const SIDE: usize = 64;
 
 /// Where a sink's elements lie, along each axis of the program's output.
 #[derive(Debug, Clone)]
@@ -163,8 +164,8 @@ impl<'a> Blocks<'a> {
         let rows_of = |columns: usize| row_axis.map_or(1, |r| (BLOCK / columns).clamp(1, lens[r]));
         let block = match crossed {
             Some(_) => {
-                let columns = lens[last].min(COLUMNS);
-                (rows_of(columns), columns)
+                let rows = row_axis.map_or(1, |r| lens[r].min(SIDE));
+                (rows, lens[last].min(SIDE))
             }
             None if lens[last] >= BLOCK => (1, BLOCK),
             None => (rows_of(lens[last]), lens[last]),
@@ -239,15 +240,23 @@ impl<'a> Blocks<'a> {
                     if scratch.len() < room {
                         *scratch = Buf::zeros(buf.dtype(), room);
                     }
-                    dispatch!(buf.dtype(), T => plane::<T>(
-                        (rows, columns),
-                        buf.typed(),
-                        base as usize,
-                        (row, column),
-                        scratch.typed_mut(),
-                        0,
-                        (columns as isize, 1),
-                    ));
+                    let next = base + columns as isize * column;
+                    dispatch!(buf.dtype(), T => {
+                        let from = buf.typed::<T>();
+                        // The block to the right comes next, from as many places.
+                        if rows > 1 {
+                            ask_ahead::<T>(from, next, (rows, row), (columns, column));
+                        }
+                        plane::<T>(
+                            (rows, columns),
+                            from,
+                            base as usize,
+                            (row, column),
+                            scratch.typed_mut(),
+                            0,
+                            (columns as isize, 1),
+                        );
+                    });
                 }
                 Bound::Generate(generator) => {
                     if scratch.len() < room {
@@ -264,11 +273,13 @@ impl<'a> Blocks<'a> {
 
     fn operand(&self, operand: Operand) -> Run<'_> {
         match operand {
-            Operand::Register(r) => Run { buf: &self.registers[r], start: 0 },
-            Operand::Constant(c) => Run { buf: &self.constants[c], start: 0 },
+            Operand::Register(r) => Run::of(&self.registers[r]),
+            Operand::Constant(c) => Run { constant: true, ..Run::of(&self.constants[c]) },
             Operand::Leaf(l) => match &self.bound[l] {
-                Bound::Memory(buf) if self.direct[l] => Run { buf, start: self.starts[l] },
-                _ => Run { buf: &self.scratch[l], start: 0 },
+                Bound::Memory(buf) if self.direct[l] => {
+                    Run { start: self.starts[l], ..Run::of(buf) }
+                }
+                _ => Run::of(&self.scratch[l]),
             },
         }
     }

@@ -261,7 +261,8 @@ impl<'a> Tasks<'a> {
             let own = Arc::clone(stage);
             let task = self.builder.task(last, &open, move |context| {
                 let shape = crate::ArrayShape::new(own.region(tile).lens());
-                Ok(Value::spillable(Tile::dense(merged(context)?.finish(own.dtype), shape)))
+                let count = as_reduce(&own).count();
+                Ok(Value::spillable(Tile::dense(merged(context)?.finish(own.dtype, count), shape)))
             });
             self.made.insert((at, tile), task);
         }

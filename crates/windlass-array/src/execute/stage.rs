@@ -111,6 +111,11 @@ fn reduced(
 }
 
 impl ReduceStage {
+    /// How many elements each result is made of.
+    pub(crate) fn count(&self) -> usize {
+        self.axes.iter().map(|&a| self.input.axes()[a].len()).product()
+    }
+
     /// The state of a part of the input.
     pub(crate) fn part(&self, part: usize, given: &dyn Given) -> State {
         let region = self.input.region(self.input.index_of(part).as_slice());

@@ -114,6 +114,6 @@ others!(
 pub(crate) fn filled<A: Element>(value: A, to: DType, n: usize) -> Buf {
     let one = A::wrap(vec![value]);
     let mut cast_one = Buf::zeros(to, 1);
-    cast(A::DTYPE, to, Run { buf: &one, start: 0 }, 1, &mut cast_one);
+    cast(A::DTYPE, to, Run::of(&one), 1, &mut cast_one);
     dispatch!(to, T => T::wrap(vec![cast_one.typed::<T>()[0]; n]))
 }

@@ -24,9 +24,20 @@ use crate::element::{Buf, Element};
 pub(crate) struct Run<'a> {
     pub(crate) buf: &'a Buf,
     pub(crate) start: usize,
+    /// Whether all elements are the same: then a few of them stand for all, and stay in the
+    /// cache.
+    pub(crate) constant: bool,
 }
 
+/// How many elements of a constant stand for all: a line of 64 bytes of each vector register.
+const REPEATED: usize = 64;
+
 impl<'a> Run<'a> {
+    /// The elements of a buffer from its first on.
+    pub(crate) fn of(buf: &'a Buf) -> Self {
+        Self { buf, start: 0, constant: false }
+    }
+
     /// Its first `n` elements.
     pub(crate) fn slice<T: Element>(self, n: usize) -> &'a [T] {
         &self.buf.typed::<T>()[self.start..self.start + n]
@@ -48,13 +59,15 @@ pub(crate) trait Op2<A, R> {
 pub(crate) fn wide_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
         && std::arch::is_x86_feature_detected!("bmi2");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
 /// Defines a function and its copy for 256-bit vectors, and calls the one that the processor
-/// runs best. Both give the same bits: nothing is contracted or reordered.
+/// runs best. Both give the same bits: nothing is contracted or reordered, but for operations
+/// that say so themselves ([`math`]).
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$($g:ident: ($($bound:tt)+)),*>($($a:ident: $t:ty),*) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
@@ -63,7 +76,7 @@ macro_rules! vectorised {
             fn body<$($g: $($bound)+),*>($($a: $t),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             fn wide<$($g: $($bound)+),*>($($a: $t),*) $(-> $ret)? {
                 body::<$($g),*>($($a),*)
             }
@@ -98,6 +111,25 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// As [`zip`], where all elements of `a`, or all of `b`, are the same.
+    fn zip_repeated<F: (Op2<A, R>), A: (Element), R: (Element)>(
+        a: &[A],
+        b: &[A],
+        out: &mut [R],
+        first: bool
+    ) {
+        for (i, out) in out.chunks_mut(REPEATED).enumerate() {
+            let (at, n) = (i * REPEATED, out.len());
+            let (a_at, b_at) = if first { (0, at) } else { (at, 0) };
+            let (a, b) = (&a[a_at..a_at + n], &b[b_at..b_at + n]);
+            for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
+                *o = F::call(*x, *y);
+            }
+        }
+    }
+}
+
 /// The first `n` elements of `out` as `op` of those of `a`.
 pub(crate) fn map_run<F: Op1<A, R>, A: Element, R: Element>(a: Run<'_>, n: usize, out: &mut Buf) {
     map::<F, A, R>(a.slice(n), &mut out.typed_mut::<R>()[..n]);
@@ -110,7 +142,11 @@ pub(crate) fn zip_run<F: Op2<A, R>, A: Element, R: Element>(
     n: usize,
     out: &mut Buf,
 ) {
-    zip::<F, A, R>(a.slice(n), b.slice(n), &mut out.typed_mut::<R>()[..n]);
+    let (a_all, b_all, out) = (a.slice(n), b.slice(n), &mut out.typed_mut::<R>()[..n]);
+    match (a.constant, b.constant) {
+        (false, false) | (true, true) => zip::<F, A, R>(a_all, b_all, out),
+        _ => zip_repeated::<F, A, R>(a_all, b_all, out, a.constant),
+    }
 }
 
 /// Calls [`map_run`] with a closure's body as the operation.

@@ -19,6 +19,7 @@ pub(crate) fn unary(op: UnaryOp, d: DType, a: Run<'_>, n: usize, out: &mut Buf) 
         return super::cast::cast(d, to, a, n, out);
     }
     match d {
+        DType::Bool if op == UnaryOp::Imag => map_with!(a, n, out, bool => bool, |x| x & false),
         DType::Bool => map_with!(a, n, out, bool => bool, |x| !x),
         DType::I8 => i8(op, a, n, out),
         DType::I16 => i16(op, a, n, out),
@@ -68,6 +69,7 @@ macro_rules! floats {
             macro_rules! test {
                 ($x:ident => $body:expr) => { map_with!(a, n, out, $t => bool, |$x| $body) };
             }
+            let fused = super::wide_vectors();
             let turns = || a.slice::<$t>(n).iter().all(|x| f64::from(x.abs()) <= math::TURNS);
             match op {
                 U::Negative => map!(x => -x),
@@ -77,15 +79,19 @@ macro_rules! floats {
                 U::Square => map!(x => x * x),
                 U::Sqrt => map!(x => x.sqrt()),
                 U::Cbrt => map!(x => x.cbrt()),
-                U::Exp => map!(x => math::exp(f64::from(x)) as $t),
+                U::Exp if fused => map!(x => math::exp::<true>(f64::from(x)) as $t),
+                U::Exp => map!(x => math::exp::<false>(f64::from(x)) as $t),
                 U::Exp2 => map!(x => x.exp2()),
                 U::Expm1 => map!(x => x.exp_m1()),
-                U::Log => map!(x => math::log(f64::from(x)) as $t),
+                U::Log if fused => map!(x => math::log::<true>(f64::from(x)) as $t),
+                U::Log => map!(x => math::log::<false>(f64::from(x)) as $t),
                 U::Log2 => map!(x => x.log2()),
                 U::Log10 => map!(x => x.log10()),
                 U::Log1p => map!(x => x.ln_1p()),
-                U::Sin if turns() => map!(x => math::sin(f64::from(x)) as $t),
-                U::Cos if turns() => map!(x => math::cos(f64::from(x)) as $t),
+                U::Sin if fused && turns() => map!(x => math::sin::<true>(f64::from(x)) as $t),
+                U::Sin if turns() => map!(x => math::sin::<false>(f64::from(x)) as $t),
+                U::Cos if fused && turns() => map!(x => math::cos::<true>(f64::from(x)) as $t),
+                U::Cos if turns() => map!(x => math::cos::<false>(f64::from(x)) as $t),
                 U::Sin => map!(x => x.sin()),
                 U::Cos => map!(x => x.cos()),
                 U::Tan => map!(x => x.tan()),

@@ -8,7 +8,7 @@
 //! | [`extremes`] | least and greatest elements, and where they are |
 //! | [`moments`] | mean and squared deviations |
 
-mod extremes;
+pub(crate) mod extremes;
 mod moments;
 mod sums;
 
@@ -126,9 +126,9 @@ impl ReduceOp {
     /// The state of having seen nothing, for `len` results of elements of type `d`.
     pub(crate) fn state(self, d: DType, len: usize) -> State {
         let parts = match self {
-            Self::Sum => vec![Buf::zeros(d, len)],
+            Self::Sum | Self::Mean => vec![Buf::zeros(d, len)],
             Self::Prod => vec![sums::ones(d, len)],
-            Self::Mean | Self::Var { .. } | Self::Std { .. } => {
+            Self::Var { .. } | Self::Std { .. } => {
                 vec![Buf::zeros(DType::F64, len), Buf::zeros(d, len), Buf::zeros(DType::F64, len)]
             }
             Self::Any => vec![Buf::Bool(vec![false; len])],
@@ -155,9 +155,10 @@ pub(crate) struct State {
 impl Sink for State {
     fn block(&mut self, values: Run<'_>, rows: usize, columns: usize, at: &[At]) {
         match self.op {
-            ReduceOp::Sum => sums::sum(&mut self.parts[0], values, rows, columns, at[0]),
+            ReduceOp::Sum | ReduceOp::Mean => {
+                sums::sum(&mut self.parts[0], values, rows, columns, at[0]);
+            }
             ReduceOp::Prod => sums::product(&mut self.parts[0], values, rows, columns, at[0]),
-            ReduceOp::Mean => moments::totals(&mut self.parts, values, rows, columns, at[0]),
             ReduceOp::Var { .. } | ReduceOp::Std { .. } => {
                 moments::moments(&mut self.parts, values, rows, columns, at[0]);
             }
@@ -174,7 +175,6 @@ impl State {
     pub(crate) fn merge(&mut self, other: &Self) {
         let n = self.parts[0].len();
         match self.op {
-            ReduceOp::Mean => moments::merge_totals(&mut self.parts, &other.parts),
             ReduceOp::Var { .. } | ReduceOp::Std { .. } => {
                 moments::merge(&mut self.parts, &other.parts);
             }
@@ -184,15 +184,15 @@ impl State {
             _ => {
                 // One row of the other's elements, each for its own result.
                 let at = [At { base: 0, row: 0, column: 1 }];
-                self.block(Run { buf: &other.parts[0], start: 0 }, 1, n, &at);
+                self.block(Run::of(&other.parts[0]), 1, n, &at);
             }
         }
     }
 
-    /// The results, of type `to`.
-    pub(crate) fn finish(mut self, to: DType) -> Buf {
+    /// The results, of type `to`, each of `count` elements.
+    pub(crate) fn finish(mut self, to: DType, count: usize) -> Buf {
         let found = match self.op {
-            ReduceOp::Mean => moments::mean(&self.parts),
+            ReduceOp::Mean => sums::over(self.parts.swap_remove(0), count as f64),
             ReduceOp::Var { ddof } => moments::variance(&self.parts, ddof, false),
             ReduceOp::Std { ddof } => moments::variance(&self.parts, ddof, true),
             ReduceOp::Argmin | ReduceOp::Argmax => self.parts.swap_remove(1),
@@ -320,6 +320,6 @@ pub(crate) fn converted(from: Buf, to: DType) -> Buf {
         return from;
     }
     let mut out = Buf::zeros(to, from.len());
-    cast(from.dtype(), to, Run { buf: &from, start: 0 }, from.len(), &mut out);
+    cast(from.dtype(), to, Run::of(&from), from.len(), &mut out);
     out
 }

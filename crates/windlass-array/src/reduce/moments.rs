@@ -4,10 +4,7 @@
 
 use std::cell::RefCell;
 
-use super::{
-    rows_of,
-    sums::{each, fold, sum},
-};
+use super::{rows_of, sums::fold};
 use crate::{
     dtype::DType,
     element::{Buf, C64, Element},
@@ -171,37 +168,6 @@ pub(super) fn merge(parts: &mut [Buf], other: &[Buf]) {
     match parts[1].dtype() {
         DType::C128 => typed::<C64>(parts, other),
         _ => typed::<f64>(parts, other),
-    }
-}
-
-/// Takes in a block for a mean alone: sums and counts.
-pub(super) fn totals(parts: &mut [Buf], values: Run<'_>, rows: usize, columns: usize, at: At) {
-    sum(&mut parts[1], values, rows, columns, at);
-    let counts = RefCell::new(parts[0].typed_mut::<f64>());
-    rows_of(
-        rows,
-        columns,
-        at,
-        |_, n, to| counts.borrow_mut()[to] += n as f64,
-        |_, to| counts.borrow_mut()[to..to + columns].iter_mut().for_each(|c| *c += 1.0),
-    );
-}
-
-/// Takes in the sums and counts of another state.
-pub(super) fn merge_totals(parts: &mut [Buf], other: &[Buf]) {
-    each::<Plus, f64>(parts[0].typed_mut(), other[0].typed());
-    match parts[1].dtype() {
-        DType::C128 => each::<Plus, C64>(parts[1].typed_mut(), other[1].typed()),
-        _ => each::<Plus, f64>(parts[1].typed_mut(), other[1].typed()),
-    }
-}
-
-/// The means of sums and counts.
-pub(super) fn mean(parts: &[Buf]) -> Buf {
-    let counts = parts[0].typed::<f64>();
-    match &parts[1] {
-        Buf::C128(sums) => Buf::C128(sums.iter().zip(counts).map(|(s, n)| s / n).collect()),
-        sums => Buf::F64(sums.typed::<f64>().iter().zip(counts).map(|(s, n)| s / n).collect()),
     }
 }
 

@@ -129,6 +129,15 @@ pub(super) fn product(state: &mut Buf, values: Run<'_>, rows: usize, columns: us
     }
 }
 
+/// Sums over a count.
+pub(super) fn over(sums: Buf, count: f64) -> Buf {
+    match sums {
+        Buf::C128(sums) => Buf::C128(sums.into_iter().map(|s| s / count).collect()),
+        Buf::F64(sums) => Buf::F64(sums.into_iter().map(|s| s / count).collect()),
+        other => unreachable!("means are not of {}", other.dtype()),
+    }
+}
+
 /// Products of nothing.
 pub(super) fn ones(d: DType, len: usize) -> Buf {
     match d {
