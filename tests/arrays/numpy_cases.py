@@ -251,6 +251,9 @@ class Cases:
         except ValueError:
             wanted = None
         scale, tolerance = None, 0
+        if name in ("prod", "nanprod") and x.dtype.kind == "c" and not np.isfinite(wanted).all():
+            # An infinite factor makes NaN or infinities by the order of the products.
+            return
         if wanted is not None and wanted.dtype.kind in "fc":
             over = {k: v for k, v in kw.items() if k != "ddof"}
             size = np.nansum(np.abs(x.astype("complex128" if x.dtype.kind == "c" else float)), **over)

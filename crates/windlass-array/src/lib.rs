@@ -18,6 +18,7 @@
 //! | `shape`, `grid`, `region` | shapes and indices; how arrays are cut; parts and views of them |
 //! | `tile` | [`Tile`]: elements in memory |
 //! | `expr` | the graph of operations that an array is |
+//! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random` | random numbers by position |
@@ -31,6 +32,7 @@ mod expr;
 mod grid;
 mod kernel;
 mod memory;
+mod optimise;
 mod random;
 mod reduce;
 mod region;

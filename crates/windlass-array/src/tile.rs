@@ -123,6 +123,18 @@ impl Tile {
         Self::dense(buf, self.shape.clone())
     }
 
+    /// The same elements in memory that holds no others.
+    pub(crate) fn to_own_memory(&self) -> Self {
+        let dense = self.to_dense();
+        let n = dense.shape.size();
+        if dense.buf.len() == n {
+            return dense;
+        }
+        let own = dense.offset..dense.offset + n;
+        let buf = dispatch!(dense.dtype(), T => T::wrap(dense.buf.typed::<T>()[own].to_vec()));
+        Self::dense(buf, dense.shape)
+    }
+
     /// Its elements as an array, the last axis the fastest.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Array {
         Self::of(Op::View(map), vec![Arc::clone(&self.node)], self.dtype(), grid)
     }
 
-    fn node(&self) -> Arc<Node> {
+    pub(crate) fn node(&self) -> Arc<Node> {
         Arc::clone(&self.node)
     }
 
@@ -149,7 +149,8 @@ impl Array {
         Self::of(op, vec![self.node()], dtype, self.node.grid.clone())
     }
 
-    /// Computes the elements, on the threads of [`Executor::global`].
+    /// Computes the elements, on the threads of [`Executor::global`]. The result itself is
+    /// whole in memory, beside what an executor's limit counts.
     ///
     /// # Errors
     /// If they are not of type `T`, or a task failed.

@@ -12,7 +12,7 @@ use windlass_runtime::graph::{
 
 use super::{
     block::BLOCK,
-    leaf::{Given, Source},
+    leaf::{Ask, Given, Source},
     lower::Plan,
     output::Shared,
     program::Program,
@@ -24,8 +24,24 @@ use crate::{expr::Node, grid::ChunkGrid, reduce::State, region::Region, tile::Ti
 /// large, and few of them are held at once).
 const MERGED: usize = 8;
 
+/// A task that would hold more bytes than this in tiles of which it needs a small part is
+/// given the parts instead (a stated guess: two tiles of the largest size).
+const WHOLE: u64 = 64 << 20;
+
+/// How much less the parts must be for that.
+const SMALL_PART: u64 = 4;
+
 /// A tile of a stage.
 type Key = (usize, usize);
+
+/// A part of a tile that a task asks for.
+type Asked = (usize, usize, Region);
+
+/// What a task is given: a tile, or a part of it alone.
+struct Input {
+    key: Key,
+    part: Option<Region>,
+}
 
 /// What is wanted of a node.
 enum Wanted {
@@ -42,39 +58,45 @@ pub(crate) struct Tasks<'a> {
     wanted: Vec<Wanted>,
     /// The task of each tile that is needed.
     made: HashMap<Key, TaskId>,
+    /// The tasks that copy a part of a tile, and their group.
+    parts: HashMap<Asked, TaskId>,
+    part_group: Option<GroupId>,
 }
 
 /// The tiles that a task was given.
 struct Inputs<'a> {
-    keys: &'a [Key],
+    /// In the order of their tiles.
+    inputs: &'a [Input],
     tiles: Vec<&'a Tile>,
 }
 
 impl<'a> Inputs<'a> {
-    fn new(keys: &'a [Key], context: &'a TaskContext<'_>) -> Result<Self, BoxError> {
-        let tiles = (0..keys.len()).map(|i| context.input::<Tile>(i)).collect::<Result<_, _>>()?;
-        Ok(Self { keys, tiles })
+    fn new(inputs: &'a [Input], context: &'a TaskContext<'_>) -> Result<Self, BoxError> {
+        let tiles =
+            (0..inputs.len()).map(|i| context.input::<Tile>(i)).collect::<Result<_, _>>()?;
+        Ok(Self { inputs, tiles })
     }
 }
 
 impl Given for Inputs<'_> {
-    fn tile(&self, stage: usize, tile: usize) -> &Tile {
-        let at = self.keys.binary_search(&(stage, tile));
-        self.tiles[at.expect("a task asks for the tiles that it reads")]
+    fn part(&self, stage: usize, tile: usize, within: &Region) -> Tile {
+        let first = self.inputs.partition_point(|i| i.key < (stage, tile));
+        for (input, tile) in self.inputs[first..].iter().zip(&self.tiles[first..]) {
+            match &input.part {
+                None => return tile.part(within),
+                Some(part) if part == within => return (*tile).clone(),
+                Some(_) => {}
+            }
+        }
+        unreachable!("a task asks for the parts that it reads")
     }
 }
 
-fn sorted(mut keys: Vec<Key>) -> Box<[Key]> {
-    keys.sort_unstable();
-    keys.dedup();
-    keys.into()
-}
-
-/// The tiles that a region of a program needs.
-fn keys_of(program: &Program, region: &Region) -> Box<[Key]> {
-    let mut keys = Vec::new();
-    program.reads(region, &mut |stage, tile| keys.push((stage, tile)));
-    sorted(keys)
+/// The parts of tiles that a region of a program needs.
+fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    program.reads(region, &mut |stage, tile, within| asked.push((stage, tile, within)));
+    asked
 }
 
 /// Bytes that a program holds while it runs over tiles of a grid: its blocks, and the parts
@@ -102,7 +124,14 @@ fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
 impl<'a> Tasks<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Self {
         let builder = GraphBuilder::new();
-        Self { plan, builder, wanted: Vec::new(), made: HashMap::new() }
+        Self {
+            plan,
+            builder,
+            wanted: Vec::new(),
+            made: HashMap::new(),
+            parts: HashMap::new(),
+            part_group: None,
+        }
     }
 
     /// Asks for all of a node that has elements, in one array.
@@ -137,10 +166,10 @@ impl<'a> Tasks<'a> {
                     let group = self.group(node.op.name(), 0, working_bytes);
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
-                        let keys = keys_of(&program, &region);
+                        let asked = asked_by(&program, &region);
                         let (program, node, to) =
                             (Arc::clone(&program), Arc::clone(&node), Arc::clone(&to));
-                        wanted.push(self.task(group, keys, &[], move |given, _| {
+                        wanted.push(self.task(group, asked, &[], move |given, _| {
                             Ok(write(&program, &region, given, &node.shape, &to))
                         }));
                     }
@@ -150,10 +179,10 @@ impl<'a> Tasks<'a> {
                     let group = self.group(name, bytes, working_bytes(&program, &grid));
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
-                        let keys = keys_of(&program, &region);
+                        let asked = asked_by(&program, &region);
                         let program = Arc::clone(&program);
-                        wanted.push(self.task(group, keys, &[], move |given, _| {
-                            Ok(Value::spillable(program.tile(&region, given)))
+                        wanted.push(self.task(group, asked, &[], move |given, _| {
+                            Ok(Value::spillable(program.tile(&region, given).to_own_memory()))
                         }));
                     }
                 }
@@ -167,18 +196,71 @@ impl<'a> Tasks<'a> {
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
     }
 
-    /// A task of some tiles of other stages, and of other tasks' results behind them.
+    /// A task of parts of other stages' tiles, and of other tasks' results behind them.
     fn task(
         &mut self,
         group: GroupId,
-        keys: Box<[Key]>,
+        asked: Vec<Asked>,
         others: &[TaskId],
-        work: impl Fn(&dyn Given, &TaskContext<'_>) -> Result<Value, BoxError> + Send + Sync + 'static,
+        work: impl Fn(&dyn Given, &[Value]) -> Result<Value, BoxError> + Send + Sync + 'static,
     ) -> TaskId {
-        let inputs: Vec<TaskId> =
-            keys.iter().map(|k| self.made[k]).chain(others.iter().copied()).collect();
-        self.builder
-            .task(group, &inputs, move |context| work(&Inputs::new(&keys, context)?, context))
+        let inputs = self.inputs(asked);
+        let tasks = inputs.iter().map(|i| match &i.part {
+            None => self.made[&i.key],
+            Some(part) => self.parts[&(i.key.0, i.key.1, part.clone())],
+        });
+        let tasks: Vec<TaskId> = tasks.chain(others.iter().copied()).collect();
+        self.builder.task(group, &tasks, move |context| {
+            let others = &context.inputs()[inputs.len()..];
+            work(&Inputs::new(&inputs, context)?, others)
+        })
+    }
+
+    /// What a task is given for what it asks: whole tiles, or parts where they are much less.
+    fn inputs(&mut self, mut asked: Vec<Asked>) -> Vec<Input> {
+        let bytes = |stage: usize| self.plan.stages[stage].dtype.bytes() as u64;
+        asked.sort_by_key(|a| (a.0, a.1));
+        let mut whole: Vec<Input> =
+            asked.iter().map(|a| Input { key: (a.0, a.1), part: None }).collect();
+        whole.dedup_by(|a, b| a.key == b.key);
+        let size = |i: &Input| {
+            let (stage, tile) = i.key;
+            self.plan.stages[stage].region(tile).size() as u64 * bytes(stage)
+        };
+        let needed: u64 = asked.iter().map(|a| a.2.size() as u64 * bytes(a.0)).sum();
+        let held: u64 = whole.iter().map(size).sum();
+        if held <= WHOLE || held / SMALL_PART < needed {
+            return whole;
+        }
+        let mut inputs: Vec<Input> = Vec::with_capacity(asked.len());
+        for (stage, tile, within) in asked {
+            let key = (stage, tile);
+            let known = |i: &&Input| i.key == key && i.part.as_ref() == Some(&within);
+            if inputs.iter().rev().take_while(|i| i.key == key).any(|i| known(&i)) {
+                continue;
+            }
+            self.part(key, &within);
+            inputs.push(Input { key, part: Some(within) });
+        }
+        inputs
+    }
+
+    /// The task that copies a part of a tile. It goes before others that are ready, so that the
+    /// tile can go.
+    fn part(&mut self, key: Key, within: &Region) {
+        let asked = (key.0, key.1, within.clone());
+        if self.parts.contains_key(&asked) {
+            return;
+        }
+        let builder = &mut self.builder;
+        let group = *self
+            .part_group
+            .get_or_insert_with(|| builder.group("part", TaskOptions::default().priority(1)));
+        let within = within.clone();
+        let task = self.builder.task(group, &[self.made[&key]], move |context| {
+            Ok(Value::spillable(context.input::<Tile>(0)?.part(&within).to_own_memory()))
+        });
+        self.parts.insert(asked, task);
     }
 
     /// The tiles of each stage that are needed.
@@ -188,7 +270,7 @@ impl<'a> Tasks<'a> {
             let (Wanted::Write { program, grid, .. } | Wanted::Keep { program, grid, .. }) = want;
             for index in grid.indices() {
                 let region = grid.region(index.as_slice());
-                program.reads(&region, &mut |stage, tile| {
+                program.reads(&region, &mut |stage, tile, _| {
                     needed[stage].insert(tile);
                 });
             }
@@ -203,7 +285,7 @@ impl<'a> Tasks<'a> {
                 }
             }
             for &tile in &all {
-                for_reads(stage, tile, &mut |stage, tile| {
+                for_reads(stage, tile, &mut |stage, tile, _| {
                     needed[stage].insert(tile);
                 });
             }
@@ -221,10 +303,10 @@ impl<'a> Tasks<'a> {
         };
         let group = self.group(stage.name, bytes, working);
         for &tile in tiles {
-            let mut keys = Vec::new();
-            for_reads(stage, tile, &mut |s, t| keys.push((s, t)));
+            let mut asked = Vec::new();
+            for_reads(stage, tile, &mut |s, t, within| asked.push((s, t, within)));
             let own = Arc::clone(stage);
-            let task = self.task(group, sorted(keys), &[], move |given, _| {
+            let task = self.task(group, asked, &[], move |given, _| {
                 Ok(Value::spillable(own.tile(tile, given)?))
             });
             self.made.insert((at, tile), task);
@@ -243,12 +325,12 @@ impl<'a> Tasks<'a> {
             let index = stage.grid.index_of(tile);
             let mut open: Vec<TaskId> = Vec::new();
             for p in reduce.parts_of(&index) {
-                let keys = keys_of(
+                let asked = asked_by(
                     &reduce.program,
                     &reduce.input.region(reduce.input.index_of(p).as_slice()),
                 );
                 let own = Arc::clone(stage);
-                open.push(self.task(part, keys, &[], move |given, _| {
+                open.push(self.task(part, asked, &[], move |given, _| {
                     Ok(Value::spillable(as_reduce(&own).part(p, given)))
                 }));
             }
@@ -298,15 +380,11 @@ impl<'a> Tasks<'a> {
                 previous = Some(each);
             }
             let region = stage.region(tile);
-            let keys = keys_of(&scan.program, &region);
+            let asked = asked_by(&scan.program, &region);
             let own = Arc::clone(stage);
             let others: Vec<TaskId> = behind.into_iter().collect();
-            let state_at = keys.len();
-            let task = self.task(last, keys, &others, move |given, context| {
-                let carry = match context.inputs().len() > state_at {
-                    true => Some(context.input::<State>(state_at)?),
-                    false => None,
-                };
+            let task = self.task(last, asked, &others, move |given, others| {
+                let carry = others.first().and_then(Value::downcast_ref::<State>);
                 let tile = as_scan(&own).tile(&region, given, carry, own.dtype);
                 Ok(Value::spillable(tile))
             });
@@ -317,8 +395,8 @@ impl<'a> Tasks<'a> {
     /// The total of a tile of a running sum.
     fn total(&mut self, group: GroupId, stage: &Arc<Stage>, tile: usize) -> TaskId {
         let (own, region) = (Arc::clone(stage), stage.region(tile));
-        let keys = keys_of(&as_scan(stage).program, &region);
-        self.task(group, keys, &[], move |given, _| {
+        let asked = asked_by(&as_scan(stage).program, &region);
+        self.task(group, asked, &[], move |given, _| {
             Ok(Value::spillable(as_scan(&own).total(&region, given)))
         })
     }
@@ -359,7 +437,7 @@ fn before(stage: &Stage, scan: &ScanStage, tile: usize) -> Vec<usize> {
 }
 
 /// Asks for what a tile of a stage needs.
-fn for_reads(stage: &Stage, tile: usize, ask: &mut dyn FnMut(usize, usize)) {
+fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
     match &stage.kind {
         Kind::Map(program) => program.reads(&stage.region(tile), ask),
         Kind::Chunks(_) => {}

@@ -51,12 +51,13 @@ pub(crate) enum Source {
 
 /// The tiles of other stages that a task was given.
 pub(crate) trait Given {
-    /// A tile of a stage.
-    fn tile(&self, stage: usize, tile: usize) -> &Tile;
+    /// A part of a tile of a stage, which was asked for: `within` counts from the tile's first
+    /// element.
+    fn part(&self, stage: usize, tile: usize, within: &Region) -> Tile;
 }
 
-/// What asks which tiles of other stages a region needs.
-pub(crate) type Ask<'a> = dyn FnMut(usize, usize) + 'a;
+/// What asks which parts of which tiles of other stages a region needs.
+pub(crate) type Ask<'a> = dyn FnMut(usize, usize, Region) + 'a;
 
 /// Positions along an axis that are this near are read at once, with what is between them
 /// (a stated guess).
@@ -103,7 +104,9 @@ impl Leaf {
         match &self.source {
             Source::Tile(_) | Source::Tiles(_) | Source::Generate(_) => {}
             Source::Stage { stage, grid } => {
-                overlaps(grid, region, |index, _| ask(*stage, grid.position(index)));
+                overlaps(grid, region, |index, parts| {
+                    ask(*stage, grid.position(index), within(grid, region, index, parts));
+                });
             }
             Source::Concat { axis, ends, parts } => {
                 for (part, region, _) in concat_parts(*axis, ends, region) {
@@ -124,9 +127,11 @@ impl Leaf {
     pub(crate) fn bind(&self, region: &Region, given: &dyn Given) -> Tile {
         match &self.source {
             Source::Tile(tile) => tile.part(region),
-            Source::Tiles(tiles) => gather(&tiles.grid, region, self.dtype, &|i| &*tiles.tiles[i]),
+            Source::Tiles(tiles) => {
+                gather(&tiles.grid, region, self.dtype, &|i, part| tiles.tiles[i].part(part))
+            }
             Source::Stage { stage, grid } => {
-                gather(grid, region, self.dtype, &|i| given.tile(*stage, i))
+                gather(grid, region, self.dtype, &|i, part| given.part(*stage, i, part))
             }
             Source::Generate(_) => unreachable!("generators are asked block by block"),
             Source::Concat { axis, ends, parts } => {
@@ -205,31 +210,34 @@ fn runs(axis: usize, indices: &[usize], region: &Region) -> Vec<TakeRun> {
     runs
 }
 
-/// The elements of a region of a grid's tiles: a view of one tile, or several put together.
-fn gather<'a>(
+/// The part of a tile that a region needs, counted from the tile's first element: `parts` are
+/// the region's elements in it.
+fn within(grid: &ChunkGrid, region: &Region, index: &[usize], parts: &[(usize, usize)]) -> Region {
+    let tile = grid.region(index);
+    let span = |((s, t), &(a, b)): ((&Span, &Span), &(usize, usize))| {
+        Span::new(s.at(a) - t.start, s.step, b - a)
+    };
+    Region::new(region.axes.iter().zip(&tile.axes).zip(parts).map(span).collect())
+}
+
+/// The elements of a region of a grid's tiles: a part of one tile, or several put together.
+fn gather(
     grid: &ChunkGrid,
     region: &Region,
     dtype: DType,
-    tile: &dyn Fn(usize) -> &'a Tile,
+    part: &dyn Fn(usize, &Region) -> Tile,
 ) -> Tile {
     let mut found = Vec::new();
     overlaps(grid, region, |index, parts| {
-        found.push((grid.position(index), grid.region(index), parts.to_vec()));
+        let begin: Vec<usize> = parts.iter().map(|p| p.0).collect();
+        found.push((grid.position(index), within(grid, region, index, parts), begin));
     });
-    // The part of the region that a tile holds, as positions within the tile.
-    let within = |chunk: &Region, parts: &[(usize, usize)]| {
-        let span = |((s, c), &(a, b)): ((&Span, &Span), &(usize, usize))| {
-            Span::new(s.at(a) - c.start, s.step, b - a)
-        };
-        Region::new(region.axes.iter().zip(&chunk.axes).zip(parts).map(span).collect())
-    };
-    if let [(i, chunk, parts)] = &found[..] {
-        return tile(*i).part(&within(chunk, parts));
+    if let [(tile, within, _)] = &found[..] {
+        return part(*tile, within);
     }
     let mut to = Assembly::new(dtype, region);
-    for (i, chunk, parts) in &found {
-        let begin: Vec<usize> = parts.iter().map(|p| p.0).collect();
-        to.put_at(&tile(*i).part(&within(chunk, parts)), &begin);
+    for (tile, within, begin) in &found {
+        to.put_at(&part(*tile, within), begin);
     }
     to.finish()
 }

@@ -118,7 +118,7 @@ impl Plan {
 }
 
 /// All nodes, those that others need first.
-fn sorted(roots: &[Arc<Node>]) -> Vec<&Arc<Node>> {
+pub(crate) fn sorted(roots: &[Arc<Node>]) -> Vec<&Arc<Node>> {
     let (mut order, mut done) = (Vec::new(), HashSet::new());
     for root in roots {
         let mut open = vec![(root, false)];

@@ -29,11 +29,13 @@ use crate::{
     element::Buf,
     error::{ArrayError, Result},
     expr::Node,
+    optimise::unified,
     tile::{Tile, Tiles},
 };
 
 /// Computes the elements of some nodes, all at once: what they share is computed once.
 pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile>> {
+    let nodes = &unified(nodes)[..];
     let plan = Plan::new(nodes);
     let mut tasks = Tasks::new(&plan);
     let mut outputs = Vec::with_capacity(nodes.len());
@@ -62,6 +64,7 @@ pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile
 
 /// Computes the elements of a node and keeps them tile by tile.
 pub(crate) fn persist(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Tiles> {
+    let node = &unified(std::slice::from_ref(node)).swap_remove(0);
     let plan = Plan::new(std::slice::from_ref(node));
     let grid = node.grid.tasks(node.dtype.bytes(), true);
     let mut tasks = Tasks::new(&plan);

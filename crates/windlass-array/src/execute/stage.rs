@@ -236,7 +236,8 @@ impl Stage {
     pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Tile, BoxError> {
         let region = self.region(tile);
         match &self.kind {
-            Kind::Map(program) => Ok(program.tile(&region, given)),
+            // A view would hold more than it shows.
+            Kind::Map(program) => Ok(program.tile(&region, given).to_own_memory()),
             Kind::Chunks(f) => of_chunks(self.name, (&self.own, &region), self.dtype, |i| f(i)),
             Kind::Blocks(f, inputs) => {
                 of_chunks(self.name, (&self.own, &region), self.dtype, |index| {

@@ -33,6 +33,7 @@ pub(crate) type ChunkFn = Arc<dyn Fn(&ChunkIndex) -> Result<Tile, BoxError> + Se
 pub(crate) type BlockFn = Arc<dyn Fn(&[Tile], &ChunkIndex) -> Result<Tile, BoxError> + Send + Sync>;
 
 /// An operation on whole arrays.
+#[derive(Clone)]
 pub(crate) enum Op {
     /// Elements in memory.
     Tile(Tile),
@@ -116,6 +117,11 @@ impl Node {
     /// A node with its shape from its grid.
     pub(crate) fn new(op: Op, inputs: Vec<Arc<Self>>, dtype: DType, grid: ChunkGrid) -> Arc<Self> {
         Arc::new(Self { op, inputs, dtype, shape: grid.shape(), grid })
+    }
+
+    /// The same operation on other inputs.
+    pub(crate) fn with_inputs(&self, inputs: Vec<Arc<Self>>) -> Arc<Self> {
+        Self::new(self.op.clone(), inputs, self.dtype, self.grid.clone())
     }
 
     /// Rough time for an element beside that of inputs that are kept; see
