@@ -59,6 +59,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("windlass-device", &[]),
     ("windlass-kernels", &["windlass-device"]),
     ("windlass-runtime", &["windlass-device"]),
+    ("windlass-array", &["windlass-device", "windlass-kernels", "windlass-runtime"]),
     ("windlass-frame", &["windlass-device", "windlass-kernels", "windlass-runtime"]),
     ("windlass", &["windlass-device", "windlass-kernels", "windlass-runtime", "windlass-frame"]),
     ("windlass-cli", &["windlass"]),

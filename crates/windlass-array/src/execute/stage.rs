@@ -1,0 +1,282 @@
+//! What the tasks of a stage do: from the tiles that they are given to their own.
+
+use windlass_runtime::graph::{BoxError, Value};
+
+use super::{
+    block::Target,
+    leaf::{Assembly, Given},
+    output::Shared,
+    program::Program,
+};
+use crate::{
+    dtype::DType,
+    element::dispatch,
+    error::ArrayError,
+    expr::{BlockFn, ChunkFn},
+    grid::ChunkGrid,
+    reduce::{ReduceOp, State, converted, scan},
+    region::{Region, Span, overlaps},
+    shape::{ArrayShape, ChunkIndex, strides},
+    tile::Tile,
+};
+
+/// A node that is kept: its tiles are tasks.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) dtype: DType,
+    /// Its tiles.
+    pub(crate) grid: ChunkGrid,
+    /// The chunks of the node; tiles are whole chunks where a user's function makes them.
+    pub(crate) own: ChunkGrid,
+}
+
+/// How tiles are made.
+pub(crate) enum Kind {
+    /// By a program.
+    Map(Program),
+    /// By a user's function of the chunk.
+    Chunks(ChunkFn),
+    /// By a user's function of the inputs' chunks, which lie on these grids.
+    Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
+    Reduce(ReduceStage),
+    Scan(ScanStage),
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Map(_) => "Map",
+            Self::Chunks(_) => "Chunks",
+            Self::Blocks(..) => "Blocks",
+            Self::Reduce(_) => "Reduce",
+            Self::Scan(_) => "Scan",
+        })
+    }
+}
+
+/// A reduction: states of parts of the input, merged in a tree.
+#[derive(Debug)]
+pub(crate) struct ReduceStage {
+    /// Gives the input's elements, as the states' type.
+    pub(crate) program: Program,
+    pub(crate) op: ReduceOp,
+    /// The axes that are reduced, ascending.
+    pub(crate) axes: Vec<usize>,
+    pub(crate) keepdims: bool,
+    /// The parts of the input.
+    pub(crate) input: ChunkGrid,
+}
+
+/// A running sum or product along an axis.
+#[derive(Debug)]
+pub(crate) struct ScanStage {
+    /// Gives the input's elements, as the sums' type.
+    pub(crate) program: Program,
+    pub(crate) op: ReduceOp,
+    pub(crate) axis: usize,
+    pub(crate) state: DType,
+}
+
+/// The state of a region of a program's result, reduced along some axes.
+fn reduced(
+    program: &Program,
+    op: ReduceOp,
+    (axes, shape): (&[usize], &ArrayShape),
+    region: &Region,
+    given: &dyn Given,
+) -> State {
+    let lens = region.lens();
+    let rank = lens.len();
+    // Results lie densely along the kept axes.
+    let kept: Vec<usize> = (0..rank).filter(|i| !axes.contains(i)).collect();
+    let spread = |from: &[usize], dense: &[isize]| {
+        let mut all = vec![0; rank];
+        from.iter().zip(dense).for_each(|(&i, &s)| all[i] = s);
+        all
+    };
+    let lens_of = |of: &[usize], lens: &[usize]| of.iter().map(|&i| lens[i]).collect::<Vec<_>>();
+    let kept_lens = lens_of(&kept, &lens);
+    let mut targets = vec![Target { offset: 0, strides: spread(&kept, &strides(&kept_lens)) }];
+    if op.finds() {
+        // Positions count through the reduced axes of the whole array.
+        let steps = spread(axes, &strides(&lens_of(axes, shape.as_slice())));
+        let offset = region.axes.iter().zip(&steps).map(|(s, k)| s.start as isize * k).sum();
+        targets.push(Target { offset, strides: steps });
+    }
+    let mut state = op.state(program.dtype, kept_lens.iter().product());
+    program.run(region, given, &targets, &mut state);
+    state
+}
+
+impl ReduceStage {
+    /// How many elements each result is made of.
+    pub(crate) fn count(&self) -> usize {
+        self.axes.iter().map(|&a| self.input.axes()[a].len()).product()
+    }
+
+    /// The state of a part of the input.
+    pub(crate) fn part(&self, part: usize, given: &dyn Given) -> State {
+        let region = self.input.region(self.input.index_of(part).as_slice());
+        reduced(&self.program, self.op, (&self.axes, &self.input.shape()), &region, given)
+    }
+
+    /// The parts of the input that a tile of the result is made of, in order.
+    pub(crate) fn parts_of(&self, tile: &ChunkIndex) -> Vec<usize> {
+        let mut own = tile.as_slice().iter();
+        let ranges: Vec<(usize, usize)> = (0..self.input.rank())
+            .map(|i| {
+                if self.axes.contains(&i) {
+                    if self.keepdims {
+                        own.next();
+                    }
+                    (0, self.input.axes()[i].count())
+                } else {
+                    (*own.next().expect("one index for each kept axis"), 1)
+                }
+            })
+            .collect();
+        let counts: Vec<usize> = ranges.iter().map(|r| r.1).collect();
+        let mut parts = Vec::with_capacity(counts.iter().product());
+        let mut index = vec![0; counts.len()];
+        crate::shape::each_index(&counts, |at| {
+            for (i, (a, r)) in index.iter_mut().zip(at.iter().zip(&ranges)) {
+                *i = r.0 + a;
+            }
+            parts.push(self.input.position(&index));
+        });
+        parts
+    }
+}
+
+impl ScanStage {
+    /// The total of a tile along the axis.
+    pub(crate) fn total(&self, region: &Region, given: &dyn Given) -> State {
+        let none = ArrayShape::default();
+        reduced(&self.program, self.op, (&[self.axis], &none), region, given)
+    }
+
+    /// A tile's running results, behind what comes before it.
+    pub(crate) fn tile(
+        &self,
+        region: &Region,
+        given: &dyn Given,
+        carry: Option<&State>,
+        to: DType,
+    ) -> Tile {
+        let lens = region.lens();
+        let tile = self.program.tile(region, given);
+        // A copy of its own, to be changed in place.
+        let mut own = Assembly::with_lens(self.state, lens.clone());
+        own.put_at(&tile, &vec![0; lens.len()]);
+        let (n, inner) = (lens[self.axis], lens[self.axis + 1..].iter().product());
+        let lines = lens.iter().product::<usize>() / n;
+        let mut carry = match carry {
+            Some(state) => state.parts[0].clone(),
+            None => self.op.state(self.state, lines).parts.swap_remove(0),
+        };
+        let mut buf = own.into_buf();
+        scan(self.op, &mut buf, &mut carry, n, inner);
+        Tile::dense(converted(buf, to), ArrayShape::new(lens))
+    }
+}
+
+/// The tile of a region whose chunks a function makes.
+fn of_chunks(
+    operation: &'static str,
+    (grid, region): (&ChunkGrid, &Region),
+    dtype: DType,
+    mut chunk: impl FnMut(&ChunkIndex) -> Result<Tile, BoxError>,
+) -> Result<Tile, BoxError> {
+    let mut to: Option<Assembly> = None;
+    let mut only = None;
+    let mut failed = None;
+    overlaps(grid, region, |index, parts| {
+        if failed.is_some() {
+            return;
+        }
+        let index = ChunkIndex::from(index);
+        let shape = grid.chunk_shape(&index);
+        match chunk(&index) {
+            Err(e) => failed = Some(e),
+            Ok(tile) => {
+                if tile.dtype() != dtype || tile.shape().as_slice() != shape.as_slice() {
+                    failed = Some(Box::new(ArrayError::Chunk {
+                        operation,
+                        chunk: index.as_slice().to_vec(),
+                        expected: format!("{dtype} of shape {shape}"),
+                        got: format!("{} of shape {}", tile.dtype(), tile.shape()),
+                    }));
+                    return;
+                }
+                if tile.shape().as_slice() == region.lens() {
+                    only = Some(tile);
+                    return;
+                }
+                let begin: Vec<usize> = parts.iter().map(|p| p.0).collect();
+                to.get_or_insert_with(|| Assembly::new(dtype, region)).put_at(&tile, &begin);
+            }
+        }
+    });
+    match (failed, only, to) {
+        (Some(e), ..) => Err(e),
+        (None, Some(tile), _) => Ok(tile),
+        (None, None, to) => Ok(to.unwrap_or_else(|| Assembly::new(dtype, region)).finish()),
+    }
+}
+
+impl Stage {
+    /// Where a tile lies.
+    pub(crate) fn region(&self, tile: usize) -> Region {
+        self.grid.region(self.grid.index_of(tile).as_slice())
+    }
+
+    /// A tile of a stage that is neither a reduction nor a running sum.
+    pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Tile, BoxError> {
+        let region = self.region(tile);
+        match &self.kind {
+            // A view would hold more than it shows.
+            Kind::Map(program) => Ok(program.tile(&region, given).to_own_memory()),
+            Kind::Chunks(f) => of_chunks(self.name, (&self.own, &region), self.dtype, |i| f(i)),
+            Kind::Blocks(f, inputs) => {
+                of_chunks(self.name, (&self.own, &region), self.dtype, |index| {
+                    let tiles: Vec<Tile> = inputs
+                        .iter()
+                        .map(|(p, grid)| p.tile(&grid.region(index.as_slice()), given))
+                        .collect();
+                    f(&tiles, index)
+                })
+            }
+            Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+        }
+    }
+}
+
+/// Writes a region of a program's result to its place in an array of that shape.
+pub(crate) fn write(
+    program: &Program,
+    region: &Region,
+    given: &dyn Given,
+    shape: &ArrayShape,
+    to: &Shared,
+) -> Value {
+    let steps = shape.strides();
+    let offset = region.axes.iter().zip(&steps).map(|(s, k)| s.start as isize * k).sum();
+    let target = Target { offset, strides: steps };
+    dispatch!(program.dtype, T => {
+        // SAFETY: the tasks of an array write its regions, which do not overlap, and the array
+        // is read when all of them are done.
+        let mut sink = unsafe { to.part::<T>() };
+        program.run(region, given, &[target], &mut sink);
+    });
+    Value::new(())
+}
+
+/// The regions of the inputs' chunks that make the chunks of a tile.
+pub(crate) fn block_regions(stage: &Stage, tile: usize, grid: &ChunkGrid) -> Vec<Region> {
+    let mut regions = Vec::new();
+    overlaps(&stage.own, &stage.region(tile), |index, _| regions.push(grid.region(index)));
+    debug_assert!(regions.iter().all(|r| r.axes.iter().all(|s: &Span| s.step == 1)));
+    regions
+}

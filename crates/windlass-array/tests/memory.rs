@@ -1,0 +1,72 @@
+//! What a computation over an array four times the limit takes of the system's memory: one
+//! process, whose peak is read when it is done.
+
+use windlass_array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile};
+use windlass_runtime::execute::{Executor, ExecutorOptions};
+
+/// Bytes that the executor may use.
+const LIMIT: usize = 128 << 20;
+/// Rows and columns of a chunk: 4 MiB of `f64`.
+const CHUNK: [usize; 2] = [512, 1024];
+
+/// The most that this process had in memory so far, in bytes, where the system tells.
+fn peak() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
+}
+
+/// Has the allocator give large memory back as soon as it is free: else it keeps up to 64 MiB
+/// for itself, which is neither the executor's nor the arrays'.
+fn keep_nothing() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call changes a number of the allocator's.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10);
+    }
+}
+
+#[test]
+fn arrays_four_times_the_limit_stay_within_it() -> Result<(), ArrayError> {
+    keep_nothing();
+    let before = peak();
+    let rows = 4 * LIMIT / 8 / CHUNK[1];
+    let grid = ChunkGrid::regular(&[rows, CHUNK[1]].into(), &CHUNK.into())?;
+    // Row r holds a permutation's r-th number: the columns are not sorted.
+    let x = Array::from_function(grid, DType::F64, move |chunk: &ChunkIndex| {
+        let first = chunk[0] * CHUNK[0];
+        let value = |i: usize| ((first + i / CHUNK[1]) * 7919 % rows) as f64;
+        Ok(Tile::new((0..CHUNK[0] * CHUNK[1]).map(value).collect(), CHUNK)?)
+    });
+    let executor = Executor::new(ExecutorOptions::default().threads(2).memory(LIMIT as u64));
+    let executor = executor.expect("threads");
+
+    let wanted = (rows - 1) as f64 / 2.0;
+    let means = ((&x * 2.0).sqrt()?.square()? / 2.0).mean(0)?.compute_on::<f64>(&executor)?;
+    assert!(means.iter().all(|m| (m - wanted).abs() < 1e-6 * wanted), "{}", means[0]);
+
+    // Every column needs all chunks: they wait on disk.
+    let columns = x.rechunk([rows, 32])?;
+    let sorted = Array::map_blocks(&[&columns], DType::F64, |tiles, _| {
+        let mut values = tiles[0].to_array::<f64>()?;
+        for mut column in values.columns_mut() {
+            let mut own = column.to_vec();
+            own.sort_unstable_by(f64::total_cmp);
+            column.iter_mut().zip(own).for_each(|(to, v)| *to = v);
+        }
+        Ok(Tile::from_array(values))
+    })?;
+    let steps = sorted.diff(1, 0)?;
+    let (low, high) = (steps.min(..)?, steps.max(..)?);
+    assert_eq!(low.compute_on::<f64>(&executor)?.sum(), 1.0);
+    assert_eq!(high.compute_on::<f64>(&executor)?.sum(), 1.0);
+
+    let counted = executor.counts()[0].1.peak_bytes;
+    assert!(counted <= LIMIT as u64, "the executor counted {counted} bytes");
+    if let (Some(before), Some(after)) = (before, peak()) {
+        let took = after - before;
+        // A fifth beyond the limit, for what is not counted.
+        assert!(took <= LIMIT + LIMIT / 5, "{took} bytes, with a limit of {LIMIT}");
+    }
+    Ok(())
+}
