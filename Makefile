@@ -8,7 +8,7 @@ BIN := $${CARGO_TARGET_DIR:-target}/debug/windlass
 RELEASE := $${CARGO_TARGET_DIR:-target}/release/windlass
 step = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo build release test setup fmt clippy unit doc differential suites gate bench bench-kernels test-gpu bench-gpu mutate install
+.PHONY: help demo build release test setup fmt clippy unit doc arrays differential suites gate bench bench-kernels test-gpu bench-gpu mutate install
 
 help:
 	@echo "make demo          build windlass and run the main job on real data"
@@ -33,7 +33,7 @@ setup:
 	$(call step,installing what the tests need)
 	@scripts/setup-tests.sh
 
-test: setup fmt clippy unit doc differential suites
+test: setup fmt clippy unit doc arrays differential suites
 	$(call step,all tests passed)
 
 fmt:
@@ -52,6 +52,11 @@ doc:
 	$(call step,documentation tests)
 	cargo test --workspace --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+arrays:
+	$(call step,thousands of random operations on arrays against NumPy)
+	cargo build --workspace --bin arrays-tests
+	.tools/python/bin/python tests/arrays/numpy_cases.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1)
 
 differential: build
 	$(call step,random queries on every kind of device against DuckDB)

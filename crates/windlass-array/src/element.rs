@@ -103,11 +103,26 @@ macro_rules! elements {
             /// Its bytes, as they are in memory.
             pub fn as_bytes(&self) -> &[u8] {
                 match self {
-                    $(Self::$variant(v) => bytemuck::cast_slice(v)),+
+                    $(Self::$variant(v) => plain_bytes(v)),+
                 }
             }
         }
     };
+}
+
+/// The bytes of elements.
+fn plain_bytes<T: Element>(values: &[T]) -> &[u8] {
+    // SAFETY: elements are bools, numbers or complex numbers, which are two floats in C's
+    // layout: all bytes are initialised. Bytes have no alignment.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// The real and imaginary parts of complex numbers, in turn.
+pub(crate) fn parts_mut<T: Copy>(values: &mut [num_complex::Complex<T>]) -> &mut [T] {
+    let n = values.len() * 2;
+    // SAFETY: a complex number is two of its parts in C's layout, as its type promises, and the
+    // slice is borrowed for as long as the parts are.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), n) }
 }
 
 elements!(

@@ -10,7 +10,7 @@ use windlass_runtime::graph::Spill;
 
 use crate::{
     dtype::DType,
-    element::{Buf, Element, dispatch},
+    element::{Buf, Element, dispatch, parts_mut},
     error::{ArrayError, Result},
     kernel::copy::{Layout, copy},
     region::Region,
@@ -219,8 +219,8 @@ pub(crate) fn read_buf(from: &mut dyn Read) -> io::Result<Buf> {
         Buf::U64(v) => from.read_exact(bytemuck::cast_slice_mut(v))?,
         Buf::F32(v) => from.read_exact(bytemuck::cast_slice_mut(v))?,
         Buf::F64(v) => from.read_exact(bytemuck::cast_slice_mut(v))?,
-        Buf::C64(v) => from.read_exact(bytemuck::cast_slice_mut(v))?,
-        Buf::C128(v) => from.read_exact(bytemuck::cast_slice_mut(v))?,
+        Buf::C64(v) => from.read_exact(bytemuck::cast_slice_mut(parts_mut(v)))?,
+        Buf::C128(v) => from.read_exact(bytemuck::cast_slice_mut(parts_mut(v)))?,
     }
     Ok(buf)
 }

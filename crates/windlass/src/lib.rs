@@ -26,6 +26,7 @@
 //! # Ok::<_, windlass::RunError>(())
 //! ```
 
+pub use windlass_array as array;
 pub use windlass_device as device;
 pub use windlass_frame as frame;
 pub use windlass_kernels as kernels;

@@ -198,6 +198,26 @@ fn tasks_have_figures_and_simulations() {
 }
 
 #[test]
+fn arrays_have_figures_and_compare() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("a.json").to_string_lossy().into_owned();
+    let small = ["bench", "arrays", "--size", "60", "--chunks", "3000", "--runs", "2"];
+    let out = run(&[&small[..], &["--engines", "none", "--json", &json]].concat()).ok();
+    assert!(out.contains("chain of ten") && out.contains("sum of chunks of one"), "{out}");
+    let figures: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let operations = figures["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), 4);
+    assert_eq!(operations[3]["ours"]["value"], 3000.0);
+    assert_eq!(operations[0]["ours"]["all_seconds"].as_array().unwrap().len(), 2);
+    // NumPy where the tests have it, else it is said to be absent.
+    run(&[&small[..], &["--engines", "numpy", "--only", "mean"]].concat()).ok();
+    run(&[&small[..], &["--only", "fourier"]].concat()).fails(2, &["no operation has fourier"]);
+    run(&["bench", "arrays", "--size", "0"]).fails(2, &["whole number from 1 to 100000"]);
+    run(&[&small[..], &["--python", "/nowhere/python"]].concat()).fails(1, &["/nowhere/python"]);
+}
+
+#[test]
 fn kernels_are_listed_and_chosen() {
     let all = run(&["bench", "kernels", "--list"]).ok();
     assert!(all.contains("sort/sort_indices/i64") && !all.contains("cliff/"), "{all}");

@@ -38,6 +38,37 @@ pub(crate) enum SuiteArgs {
     Kernels(KernelArgs),
     /// The task scheduler: what a task costs that does nothing, and simulated hosts
     Tasks(TaskArgs),
+    /// Operations on whole arrays
+    Arrays(ArrayArgs),
+}
+
+/// Options of `windlass bench arrays`.
+#[derive(Debug, Args)]
+pub(crate) struct ArrayArgs {
+    /// Rows, and columns, of the arrays of 64-bit floats
+    #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = parse_side)]
+    pub(crate) size: usize,
+    /// Chunks of one element that are summed
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_tasks)]
+    pub(crate) chunks: usize,
+    /// The same for Dask, which takes a fifth of a millisecond for each
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_tasks)]
+    pub(crate) dask_chunks: usize,
+    /// Only operations with this in their name
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<String>,
+    /// Runs of each operation by each engine; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Engines to run beside ours, of numpy, dask; none runs ours alone
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "numpy,dask", value_parser = ["numpy", "dask", "none"])]
+    pub(crate) engines: Vec<String>,
+    /// The Python that has them [default: .tools/python/bin/python, else python3]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
+    /// Write every figure as one JSON object
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Options of `windlass bench tasks`.
@@ -172,6 +203,14 @@ fn parse_tasks(text: &str) -> Result<usize, String> {
     match text.replace('_', "").parse::<usize>() {
         Ok(n) if (1..=1_000_000_000).contains(&n) => Ok(n),
         _ => Err("that is a whole number from 1 to 1000000000".to_string()),
+    }
+}
+
+fn parse_side(text: &str) -> Result<usize, String> {
+    // The largest is 80 GB.
+    match text.replace('_', "").parse::<usize>() {
+        Ok(n) if (1..=100_000).contains(&n) => Ok(n),
+        _ => Err("that is a whole number from 1 to 100000".to_string()),
     }
 }
 

@@ -10,9 +10,11 @@
 //! | `table`, `page` | the figures as text and as a page with ratios drawn |
 //! | `draw` | bars and lines of pages |
 //! | `kernels` | `windlass bench kernels`, with its own figures, table and page |
+//! | `arrays` | `windlass bench arrays` |
 //! | `tasks`, `recorded` | `windlass bench tasks`; its run that is recorded task by task |
 
 pub(crate) mod args;
+mod arrays;
 mod data;
 mod draw;
 mod figures;
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         SuiteArgs::Dbbench { rows, common } => (Suite::Dbbench(*rows), common),
         SuiteArgs::Kernels(args) => return kernels::run(args),
         SuiteArgs::Tasks(args) => return tasks::run(args),
+        SuiteArgs::Arrays(args) => return arrays::run(args),
     };
     let questions = suite.questions(&common.queries)?;
     let figures = measure(suite, &questions, common)?;

@@ -1,0 +1,79 @@
+"""NumPy and Dask on the operations of `windlass bench arrays`.
+
+    python arrays.py ENGINE SIZE CHUNKS RUNS [ONLY]
+
+ENGINE is numpy or dask (its threaded scheduler, one thread a core). Prints one JSON object a line,
+as each operation is done: {"name", "seconds": […], "value"}, where the value is a number of the
+result that all engines must agree on; first {"version"}, or {"absent"} with the reason.
+"""
+
+import json
+import sys
+import time
+
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+
+def main():
+    engine, n, chunks, runs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    only = sys.argv[5] if len(sys.argv) > 5 else ""
+    try:
+        import numpy as np
+
+        if engine == "dask":
+            import dask
+            import dask.array as xp
+
+            version = dask.__version__
+        else:
+            xp, version = np, np.__version__
+    except ImportError as e:
+        return say(absent=str(e))
+    say(version=version)
+
+    i, j = np.arange(n, dtype=np.int64)[:, None], np.arange(n, dtype=np.int64)
+    memory = ((i * 7919 + j * 104729) % 1000003) / 1000003.0
+    del i, j
+    # Chunks of the size that Dask chooses by itself.
+    x = xp.from_array(memory) if engine == "dask" else memory
+
+    def done(*results):
+        return dask.compute(*results) if engine == "dask" else results
+
+    def chain():
+        y = xp.sqrt(xp.absolute(xp.exp(x * 2.0 + 1.0) - 0.5))
+        (result,) = done((y * 3.0 + x - 1.0) / 7.0)
+        return float(result[n // 2, n // 3])
+
+    def mean_and_std():
+        mean, std = done(x.mean(axis=0), x.std(axis=1))
+        return float(mean.sum() + std.sum())
+
+    def transposed():
+        return float(done((x + x.T).mean())[0])
+
+    def small_chunks():
+        if engine == "dask":
+            return float(xp.ones(chunks, chunks=1).sum().compute())
+        return float(np.ones(chunks).sum())
+
+    operations = {
+        "chain of ten": chain,
+        "mean and std": mean_and_std,
+        "(x + x.T).mean()": transposed,
+        "sum of chunks of one": small_chunks,
+    }
+    for name, operation in operations.items():
+        if only not in name:
+            continue
+        seconds, value = [], None
+        for _ in range(runs):
+            begin = time.perf_counter()
+            value = operation()
+            seconds.append(time.perf_counter() - begin)
+        say(name=name, seconds=seconds, value=value)
+
+
+main()
