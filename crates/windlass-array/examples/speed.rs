@@ -54,6 +54,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ones =
         Array::from_function(grid, windlass_array::DType::F64, |_| Ok(Tile::new(vec![1.0], [1])?));
     best("sum of 10^6 chunks of 1, from a function", || ones.sum(..)?.compute::<f64>().map(drop))?;
+    let few = Array::from_slice(&[1.0; 10]);
+    best("a thousand sums of ten elements", || {
+        (0..1000).try_for_each(|_| (&few + 1.0).sum(..)?.compute::<f64>().map(drop))
+    })?;
     best("10^7 random normal numbers, summed", || {
         let x = Array::random_normal([10_000_000], (0.0, 1.0), 1)?;
         x.sum(..)?.compute::<f64>().map(drop)

@@ -90,7 +90,8 @@ impl Array {
     /// # Errors
     /// If the shape has another number of elements.
     pub fn reshape_to(&self, lens: &[isize]) -> Result<Self> {
-        let known: usize = lens.iter().filter_map(|&n| usize::try_from(n).ok()).product();
+        let known = lens.iter().filter_map(|&n| usize::try_from(n).ok());
+        let known = known.fold(1_usize, usize::saturating_mul);
         let open = lens.iter().filter(|n| **n < 0).count();
         let wrong = || ArrayError::Shape {
             operation: "reshape",

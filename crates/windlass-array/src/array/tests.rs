@@ -260,3 +260,17 @@ fn random_numbers_do_not_hang_on_chunks() {
     let row = x.index(&[Index::At(31), Index::All.step(-1)]).unwrap().compute::<f64>().unwrap();
     assert!((0..60).all(|c| row[IxDyn(&[c])] == all[[31, 59 - c]]));
 }
+
+#[test]
+fn tasks_that_need_little_of_many_tiles_are_given_that_alone() {
+    // Tiles of 256 KiB at least: 16 of them, and columns of all.
+    let grid = ChunkGrid::regular(&[4096, 128].into(), &[256, 128].into()).unwrap();
+    let x = Array::from_function(grid, DType::I64, |chunk: &ChunkIndex| {
+        let first = chunk[0] as i64 * 256 * 128;
+        Ok(Tile::new((first..first + 256 * 128).collect(), [256, 128])?)
+    });
+    let columns = x.rechunk([4096, 8]).unwrap();
+    let same = Array::map_blocks(&[&columns], DType::I64, |tiles, _| Ok(tiles[0].clone()));
+    let got = (&same.unwrap() + &x.flip(&[0]).unwrap()).compute::<i64>().unwrap();
+    assert!((0..4096).all(|r| (0..128).all(|c| got[[r, c]] == 4095 * 128 + 2 * c as i64)));
+}

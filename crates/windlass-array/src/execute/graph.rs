@@ -25,8 +25,9 @@ use crate::{expr::Node, grid::ChunkGrid, reduce::State, region::Region, tile::Ti
 const MERGED: usize = 8;
 
 /// A task that would hold more bytes than this in tiles of which it needs a small part is
-/// given the parts instead (a stated guess: two tiles of the largest size).
-const WHOLE: u64 = 64 << 20;
+/// given the parts instead (a stated guess: two tiles of the largest size). Tests have small
+/// arrays.
+const WHOLE: u64 = if cfg!(test) { 256 } else { 64 << 20 };
 
 /// How much less the parts must be for that.
 const SMALL_PART: u64 = 4;

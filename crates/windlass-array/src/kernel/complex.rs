@@ -108,6 +108,20 @@ pub(crate) fn log1p(z: C64) -> C64 {
     C64::new(re, z.im.atan2(above))
 }
 
+/// The tangent, by the real functions of both parts: no difference cancels, near a pole
+/// either.
+pub(crate) fn tan(z: C64) -> C64 {
+    let (t, h, c) = (z.re.tan(), z.im.tanh(), z.im.cosh());
+    let below = 1.0 + t * t * h * h;
+    C64::new(t / c / c / below, h * (1.0 + t * t) / below)
+}
+
+/// `-i tan(i z)`.
+pub(crate) fn tanh(z: C64) -> C64 {
+    let turned = tan(C64::new(-z.im, z.re));
+    C64::new(turned.im, -turned.re)
+}
+
 pub(crate) fn arcsin(z: C64) -> C64 {
     let (below, above) = around_one(z);
     let (below, above) = (below.sqrt(), above.sqrt());
