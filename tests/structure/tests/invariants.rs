@@ -61,7 +61,16 @@ const MAP: &[(&str, &[&str])] = &[
     ("windlass-runtime", &["windlass-device"]),
     ("windlass-array", &["windlass-device", "windlass-kernels", "windlass-runtime"]),
     ("windlass-frame", &["windlass-device", "windlass-kernels", "windlass-runtime"]),
-    ("windlass", &["windlass-device", "windlass-kernels", "windlass-runtime", "windlass-frame"]),
+    (
+        "windlass",
+        &[
+            "windlass-device",
+            "windlass-kernels",
+            "windlass-runtime",
+            "windlass-array",
+            "windlass-frame",
+        ],
+    ),
     ("windlass-cli", &["windlass"]),
 ];
 
