@@ -118,7 +118,7 @@ fn plain_bytes<T: Element>(values: &[T]) -> &[u8] {
 }
 
 /// The real and imaginary parts of complex numbers, in turn.
-pub(crate) fn parts_mut<T: Copy>(values: &mut [num_complex::Complex<T>]) -> &mut [T] {
+pub(crate) fn parts_mut<T: Copy>(values: &mut [Complex<T>]) -> &mut [T] {
     let n = values.len() * 2;
     // SAFETY: a complex number is two of its parts in C's layout, as its type promises, and the
     // slice is borrowed for as long as the parts are.
