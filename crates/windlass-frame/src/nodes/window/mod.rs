@@ -166,7 +166,7 @@ impl Collector {
 /// What comes next of a partition's result.
 enum Next {
     /// Rows are read and held.
-    Read(SendableRecordBatchStream, Collector),
+    Read(SendableRecordBatchStream, Box<Collector>),
     /// DataFusion's operator gives the rest, which counts as this one's.
     TakenOver(SendableRecordBatchStream, TakenOver, Count),
     End,
@@ -180,7 +180,7 @@ fn windows(
     context: Arc<TaskContext>,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
     let batch_rows = context.session_config().batch_size();
-    let next = Next::Read(input, collector);
+    let next = Next::Read(input, Box::new(collector));
     let batches = stream::try_unfold(next, move |next| {
         let (window, context) = (Arc::clone(&window), Arc::clone(&context));
         async move {
