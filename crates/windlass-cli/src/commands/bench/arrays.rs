@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use windlass::array::{Array, ArrayError, ChunkGrid, DType, compute_all};
+use windlass::array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile, compute_all};
 
 use super::{args::ArrayArgs, commit, machine, peers::interpreter};
 use crate::{
@@ -110,7 +110,9 @@ fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
             CHUNKS,
             Box::new(move || {
                 let grid = ChunkGrid::regular(&[chunks].into(), &[1].into())?;
-                let ones = Array::ones([chunks], DType::F64).rechunk_to(grid)?;
+                // A call for each, as Dask makes.
+                let one = |_: &ChunkIndex| Ok(Tile::new(vec![1.0], [1])?);
+                let ones = Array::from_function(grid, DType::F64, one);
                 Ok(ones.sum(..)?.compute::<f64>()?[[]])
             }),
         ),
