@@ -59,6 +59,28 @@ impl Sharing {
         })
     }
 
+    /// As [`Sharing::run`], for work that fails as an operator does: another device does it again
+    /// where the one at hand is lost and others are left.
+    ///
+    /// # Errors
+    /// As there, and those of the work.
+    pub(crate) async fn anywhere<T: Send + 'static>(
+        &self,
+        rows: usize,
+        work: impl Fn(&Placed) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        loop {
+            let work = work.clone();
+            let work = move |placed: Placed| (work(&placed), placed);
+            let (done, placed) = self.run(rows, None, work).await?;
+            // The failure noted the loss.
+            let lost = placed.inventory.lost(&placed.device.info().name).is_some();
+            if done.is_ok() || !lost || self.members().is_empty() {
+                return done;
+            }
+        }
+    }
+
     /// The failure where no device is in use any more.
     pub(crate) fn none_left(&self) -> (Placed, KernelError) {
         let device = self.placed.device.info().name.clone();

@@ -170,20 +170,10 @@ impl Orderers {
         batch: RecordBatch,
         find: impl Fn(&mut Orderer, &RecordBatch) -> Result<T> + Copy + Send + 'static,
     ) -> Result<T> {
-        loop {
-            let (sort, metrics) = (Arc::clone(&self.sort), self.metrics.clone());
-            let host = batch.clone();
-            let work = move |placed: Placed| {
-                let found = find(&mut Orderer::new(&sort, &placed, &metrics), &host);
-                (found, placed)
-            };
-            let (found, placed) = self.sharing.run(batch.num_rows(), None, work).await?;
-            // The failure noted the loss.
-            let lost = placed.inventory.lost(&placed.device.info().name).is_some();
-            if found.is_ok() || !lost || self.sharing.members().is_empty() {
-                return found;
-            }
-        }
+        let (sort, metrics) = (Arc::clone(&self.sort), self.metrics.clone());
+        let rows = batch.num_rows();
+        let find = move |placed: &Placed| find(&mut Orderer::new(&sort, placed, &metrics), &batch);
+        self.sharing.anywhere(rows, find).await
     }
 }
 

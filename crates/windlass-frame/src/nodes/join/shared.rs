@@ -249,21 +249,14 @@ pub(super) fn shared_results<T: TakesRows>(
         let (sharing, taker) = (sharing.clone(), Arc::clone(&taker));
         async move {
             let batch = batch?;
-            loop {
-                let (taker, host) = (Arc::clone(&taker), batch.clone());
-                let take = move |placed: Placed| {
-                    let mut taker = taker(&placed);
-                    let out = halved(&mut taker, &host);
-                    (taker.worker().noted(out), placed)
-                };
-                let (out, placed) = sharing.run(batch.num_rows(), None, take).await?;
-                // The failure noted the loss.
-                let lost = placed.inventory.lost(&placed.device.info().name).is_some();
-                match out {
-                    Err(_) if lost && !sharing.members().is_empty() => {}
-                    out => return Ok::<_, DataFusionError>(stream::iter(out?.into_iter().map(Ok))),
-                }
-            }
+            let rows = batch.num_rows();
+            let take = move |placed: &Placed| {
+                let mut taker = taker(placed);
+                let out = halved(&mut taker, &batch);
+                taker.worker().noted(out)
+            };
+            let out = sharing.anywhere(rows, take).await?;
+            Ok::<_, DataFusionError>(stream::iter(out.into_iter().map(Ok)))
         }
     });
     let end = stream::once(async move {

@@ -101,20 +101,12 @@ impl Worker {
         starts: &[usize],
         sharing: &Sharing,
     ) -> Result<Computed> {
-        loop {
-            let (this, rows, starts) = (self.clone(), rows.clone(), starts.to_vec());
-            let n = starts[starts.len() - 1] - starts[0];
-            let work = move |placed: Placed| {
-                let this = Self { placed: placed.clone(), ..this };
-                (this.within(&rows, &starts), placed)
-            };
-            let (computed, placed) = sharing.run(n, None, work).await?;
-            // The failure noted the loss.
-            let lost = placed.inventory.lost(&placed.device.info().name).is_some();
-            if computed.is_ok() || !lost || sharing.members().is_empty() {
-                return computed;
-            }
-        }
+        let (this, rows, starts) = (self.clone(), rows.clone(), starts.to_vec());
+        let n = starts[starts.len() - 1] - starts[0];
+        let compute = move |placed: &Placed| {
+            Self { placed: placed.clone(), ..this.clone() }.within(&rows, &starts)
+        };
+        sharing.anywhere(n, compute).await
     }
 
     /// The columns of the windows' partitions that start here, in halves where there is no
