@@ -13,6 +13,17 @@ fn key_f64(x: f64) -> i64 {
     return b ^ bitcast<i64>(bitcast<u64>(b >> 63u) >> 1u);
 }
 
+// As IEEE 754 compares, though WGSL lets a device assume that there are no NaNs.
+fn float_eq_f64(x: f64, y: f64) -> bool {
+    return x == y && !is_nan_f64(x) && !is_nan_f64(y);
+}
+fn float_lt_f64(x: f64, y: f64) -> bool {
+    return x < y && !is_nan_f64(x) && !is_nan_f64(y);
+}
+fn float_le_f64(x: f64, y: f64) -> bool {
+    return x <= y && !is_nan_f64(x) && !is_nan_f64(y);
+}
+
 // Truncated, saturated, NaN to 0.
 fn i64_of_f64(x: f64) -> i64 {
     if (is_nan_f64(x)) { return i64_of(0u, 0u); }
@@ -45,6 +56,16 @@ fn fits_f64(x: f64, lo: f64, hi: f64) -> bool {
 fn round_f64(x: f64) -> f64 {
     let t = trunc(x);
     return select(t, t + select(1.0lf, -1.0lf, x < 0.0lf), abs(x - t) >= 0.5lf);
+}
+// Halves to the even one; what is past 2^52 is integral.
+fn rint_f64(x: f64) -> f64 {
+    if (is_nan_f64(x) || abs(x) >= 4503599627370496.0lf) { return x; }
+    let f = floor(x);
+    let d = x - f;
+    let odd = floor(f * 0.5lf) * 2.0lf != f;
+    let v = select(f, f + 1.0lf, d > 0.5lf || (d == 0.5lf && odd));
+    let sign = bitcast<u64>(x) & u64_of(0u, 0x80000000u);
+    return bitcast<f64>((bitcast<u64>(v) & u64_of(0xffffffffu, 0x7fffffffu)) | sign);
 }
 fn sqrt_f64(x: f64) -> f64 {
     if (x < 0.0lf) { return f64_bits(0u, 0x7ff80000u); }

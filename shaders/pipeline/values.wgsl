@@ -41,6 +41,17 @@ fn key_f32(x: f32) -> i32 {
     return b ^ bitcast<i32>(bitcast<u32>(b >> 31u) >> 1u);
 }
 
+// As IEEE 754 compares, though WGSL lets a device assume that there are no NaNs.
+fn float_eq_f32(x: f32, y: f32) -> bool {
+    return x == y && !is_nan_f32(x) && !is_nan_f32(y);
+}
+fn float_lt_f32(x: f32, y: f32) -> bool {
+    return x < y && !is_nan_f32(x) && !is_nan_f32(y);
+}
+fn float_le_f32(x: f32, y: f32) -> bool {
+    return x <= y && !is_nan_f32(x) && !is_nan_f32(y);
+}
+
 // Truncated, saturated, NaN to 0.
 fn i32_of_f32(x: f32) -> i32 {
     if (is_nan_f32(x)) { return 0i; }

@@ -16,6 +16,7 @@
 //! | [`mod@hash`], [`mod@join`], [`partition`] | row hashes, hash joins, partitions of rows |
 //! | [`sort`] | the order of rows by several keys, top-k, merges, bounds |
 //! | [`mod@string`] | texts as offsets and bytes or as views |
+//! | [`tile`] | parts of n-dimensional arrays put together, and folded along an axis |
 //! | [`window`] | frames of window functions, and their rows, sums and extremes |
 //! | [`sources`] | the texts of the static kernels |
 //! | [`overrides`] | texts from a folder in place of the embedded ones |
@@ -45,6 +46,7 @@ pub mod sort;
 pub mod sources;
 pub mod string;
 mod texts;
+pub mod tile;
 pub mod types;
 pub mod window;
 

@@ -10,7 +10,7 @@ use windlass_device::{
 
 use crate::{
     aggregate, error::Result, gather, hash, join, overrides, partition, reduce, scan, sort, string,
-    window,
+    tile, window,
 };
 
 /// A kernel in both languages.
@@ -115,6 +115,7 @@ pub fn sources(language: Language) -> Result<Vec<KernelSource>> {
         scan::sources,
         sort::sources,
         string::sources,
+        tile::sources,
         window::sources,
     ] {
         all.extend(family(language)?);

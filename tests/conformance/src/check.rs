@@ -3,7 +3,7 @@
 use windlass_device::{Backend, Device, Queue};
 use windlass_kernels::{
     DeviceBatch, DeviceColumn, KernelError, PhysType,
-    ir::{BinaryOp, Op, UnaryOp, ValueId},
+    ir::{BinaryOp, MathOp, Op, UnaryOp, ValueId},
     pipeline::FilterProject,
 };
 
@@ -40,10 +40,11 @@ fn tolerance(plan: &FilterProject, id: ValueId, wgsl: bool) -> Tolerance {
     };
     let single = p.ty(id) == PhysType::F32;
     let (own, operands) = match &p.value(id).op {
-        Op::Unary(U::Exp | U::Ln | U::Log2 | U::Log10, a, _) => {
+        Op::Unary(U::Math(MathOp::Rint), a, _) => (Tolerance::Exact, vec![*a]),
+        Op::Unary(U::Exp | U::Ln | U::Log2 | U::Log10 | U::Math(_), a, _) => {
             (if wgsl { Tolerance::Wide } else { Tolerance::Ulps(CUDA_MATH_ULPS) }, vec![*a])
         }
-        Op::Binary(B::Pow, a, b, _) => {
+        Op::Binary(B::Pow | B::Atan2 | B::Hypot, a, b, _) => {
             (if wgsl { Tolerance::Wide } else { Tolerance::Ulps(CUDA_MATH_ULPS) }, vec![*a, *b])
         }
         Op::Unary(U::Sqrt, a, _) if wgsl && single => {
@@ -108,6 +109,10 @@ fn close(ty: PhysType, x: u128, y: u128, t: Tolerance, flushes: bool) -> bool {
     }
 }
 
+fn is_rint(op: &Op) -> bool {
+    matches!(op, Op::Unary(UnaryOp::Math(MathOp::Rint), ..))
+}
+
 /// Whether generated kernels of a device can run the plan, from the documented gaps.
 fn expected(device: &dyn Device, plan: &FilterProject) -> bool {
     let p = &plan.program;
@@ -124,9 +129,12 @@ fn expected(device: &dyn Device, plan: &FilterProject) -> bool {
             return false;
         }
         match &p.value(id).op {
-            Op::Unary(UnaryOp::Exp | UnaryOp::Ln | UnaryOp::Log2 | UnaryOp::Log10, ..)
-            | Op::Binary(BinaryOp::Pow, ..)
-                if wgsl && ty == PhysType::F64 =>
+            Op::Unary(
+                UnaryOp::Exp | UnaryOp::Ln | UnaryOp::Log2 | UnaryOp::Log10 | UnaryOp::Math(_),
+                ..,
+            )
+            | Op::Binary(BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::Hypot, ..)
+                if wgsl && !is_rint(&p.value(id).op) && ty == PhysType::F64 =>
             {
                 return false;
             }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use windlass_kernels::{
     KernelError, PhysType,
-    ir::{BinaryOp, CastMode, Op, Program, UnaryOp, ValueId},
+    ir::{BinaryOp, CastMode, MathOp, Op, Program, UnaryOp, ValueId},
     pipeline::FilterProject,
 };
 
@@ -101,6 +101,7 @@ impl Row<'_> {
             Op::Input(i) => self.inputs[i as usize].values[self.row],
             Op::Const(c) => Some(c.bits()),
             Op::Null => None,
+            Op::Row => Some(self.row as u128),
             Op::Unary(op, a, guard) => self.unary(op, a, guard),
             Op::Binary(op, a, b, guard) => self.binary(op, a, b, guard),
             Op::Cast(a, mode, guard) => self.cast(a, value.ty, mode, guard),
@@ -195,6 +196,17 @@ impl Row<'_> {
             B::Le => return known(order(ty, x, y).is_le()),
             B::Gt => return known(order(ty, x, y).is_gt()),
             B::Ge => return known(order(ty, x, y).is_ge()),
+            B::FloatEq => return known(float(ty, x) == float(ty, y)),
+            B::FloatLt => return known(float(ty, x) < float(ty, y)),
+            B::FloatLe => return known(float(ty, x) <= float(ty, y)),
+            B::Atan2 | B::Hypot => {
+                let (x, y) = (float(ty, x), float(ty, y));
+                let v = if op == B::Atan2 { x.atan2(y) } else { x.hypot(y) };
+                return Some(match ty {
+                    PhysType::F32 => u128::from((v as f32).to_bits()),
+                    _ => u128::from(v.to_bits()),
+                });
+            }
             _ => {}
         }
         if ty == PhysType::F32 {
@@ -352,8 +364,40 @@ fn unary_f32(op: UnaryOp, x: f32) -> Option<f32> {
         U::Ceil => x.ceil(),
         U::Round => x.round(),
         U::Trunc => x.trunc(),
+        // Rounded once.
+        U::Math(op) => math(op, f64::from(x)) as f32,
         _ => return None,
     })
+}
+
+/// The functions by their definitions or the library's.
+fn math(op: MathOp, x: f64) -> f64 {
+    use MathOp as M;
+    match op {
+        M::Sin => x.sin(),
+        M::Cos => x.cos(),
+        M::Tan => x.tan(),
+        M::Asin => x.asin(),
+        M::Acos => x.acos(),
+        M::Atan => x.atan(),
+        M::Sinh => x.sinh(),
+        M::Cosh => x.cosh(),
+        M::Tanh => x.tanh(),
+        M::Asinh if x.abs() > 1e100 => (x.abs().ln() + 2f64.ln()).copysign(x),
+        M::Asinh => x.asinh(),
+        M::Acosh => x.acosh(),
+        M::Atanh if x.abs() < 0.5 => {
+            let (m, z) = (x.abs(), x * x);
+            // The series, whose terms fall by 4 at least.
+            (0..40).rev().fold(0.0, |s, k| s * z + 1.0 / f64::from(2 * k + 1)) * m * x.signum()
+        }
+        M::Atanh => 0.5 * ((1.0 + x) / (1.0 - x)).ln(),
+        M::Exp2 => x.exp2(),
+        M::Expm1 => x.exp_m1(),
+        M::Log1p => x.ln_1p(),
+        M::Cbrt => x.cbrt(),
+        M::Rint => x.round_ties_even(),
+    }
 }
 
 fn unary_f64(op: UnaryOp, x: f64) -> Option<f64> {
@@ -370,6 +414,7 @@ fn unary_f64(op: UnaryOp, x: f64) -> Option<f64> {
         U::Ceil => x.ceil(),
         U::Round => x.round(),
         U::Trunc => x.trunc(),
+        U::Math(op) => math(op, x),
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@ use conformance::{
 };
 use windlass_kernels::{
     PhysType, Scalar,
-    ir::{BinaryOp, CastMode, Program, UnaryOp, ValueId},
+    ir::{BinaryOp, CastMode, MathOp, Program, UnaryOp, ValueId},
     pipeline::FilterProject,
 };
 
@@ -17,13 +17,16 @@ const OUTPUTS: usize = 6;
 const MORE_ROWS: usize = 700;
 
 // Every access and every operation of C++ checked.
-conformance::everywhere!(emulated_checked: checked, lookup);
+conformance::everywhere!(emulated_checked: checked, lookup, row_numbers);
 conformance::everywhere!(emulated_checked_long:
-    unary, binary, divisions_by_constants, casts, select, constants);
+    unary, binary, functions, float_order, divisions_by_constants, casts, select, constants);
 // These kernels have no barrier, so the orders of threads and blocks are left to `batches.rs`.
 conformance::everywhere!(cpu, emulated, wgpu, wgpu_narrow, real:
     unary,
     binary,
+    functions,
+    float_order,
+    row_numbers,
     checked,
     divisions_by_constants,
     long_divisions,
@@ -190,6 +193,84 @@ fn binary(target: Target) {
                 case.check(&mut bench, how);
             }
         }
+    }
+}
+
+/// The functions of floats; apart, since a shader language lacks those of 64 bits.
+fn functions(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in [PhysType::F32, PhysType::F64] {
+        for (nulls, how) in WAYS {
+            let mut columns = data::pairs(ty, nulls, MORE_ROWS);
+            // Operands of every size, beside the extremes: angles of many turns, too.
+            for (i, v) in columns[0].values.iter_mut().enumerate().skip(300) {
+                let x = (i as f64 * 0.618).fract() - 0.5;
+                let x = x * 10f64.powi(i as i32 % 14 - 5);
+                *v = v.map(|_| match ty {
+                    PhysType::F32 => u128::from((x as f32).to_bits()),
+                    _ => u128::from(x.to_bits()),
+                });
+            }
+            let (mut case, ids) = Case::new(columns.into());
+            for op in MathOp::ALL {
+                let id = case.p.unary(UnaryOp::Math(op), ids[0], None).unwrap();
+                case.outputs.push(id);
+            }
+            for op in [BinaryOp::Atan2, BinaryOp::Hypot] {
+                case.outputs.push(case.p.binary(op, ids[0], ids[1], None).unwrap());
+            }
+            let alone = if ty == PhysType::F64 { 1 } else { OUTPUTS };
+            for outputs in case.outputs.chunks(alone) {
+                let plan = FilterProject {
+                    program: case.p.clone(),
+                    filter: None,
+                    outputs: outputs.to_vec(),
+                };
+                bench.check(&plan, &case.inputs, &[], how);
+            }
+        }
+    }
+}
+
+/// Floats as IEEE 754 compares them.
+fn float_order(target: Target) {
+    let mut bench = Bench::new(target);
+    for ty in [PhysType::F32, PhysType::F64] {
+        for (nulls, how) in WAYS {
+            let (mut case, ids) = Case::new(data::pairs(ty, nulls, MORE_ROWS).into());
+            for op in [BinaryOp::FloatEq, BinaryOp::FloatLt, BinaryOp::FloatLe] {
+                case.outputs.push(case.p.binary(op, ids[0], ids[1], None).unwrap());
+            }
+            case.check(&mut bench, how);
+        }
+    }
+}
+
+/// Row numbers, alone and of the rows that a filter keeps; and what is looked up by them.
+fn row_numbers(target: Target) {
+    let mut bench = Bench::new(target);
+    let rows = 3000;
+    let keep = data::column(PhysType::Bool, rows, Nulls::OneIn(5), 21);
+    let table = data::column(PhysType::I16, 64, Nulls::None, 22);
+    for filtered in [false, true] {
+        let mut p = Program::new();
+        let kept = p.input(PhysType::Bool, true);
+        let t = p.table(PhysType::I16, false);
+        let row = p.row();
+        let sixty_three = p.constant(Scalar::UInt(PhysType::U32, 63));
+        let at = p.binary(BinaryOp::BitAnd, row, sixty_three, None).unwrap();
+        let found = p.lookup(t, at).unwrap();
+        let plan = FilterProject {
+            program: p,
+            filter: filtered.then_some(kept),
+            outputs: vec![row, at, found, kept],
+        };
+        bench.check(
+            &plan,
+            std::slice::from_ref(&keep),
+            std::slice::from_ref(&table),
+            Presented::Packed(1),
+        );
     }
 }
 

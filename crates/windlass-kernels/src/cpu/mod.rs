@@ -14,5 +14,6 @@ pub mod scan;
 pub(crate) mod sort;
 pub(crate) mod string;
 pub(crate) mod tasks;
+pub(crate) mod tile;
 pub(crate) mod view;
 pub(crate) mod window;

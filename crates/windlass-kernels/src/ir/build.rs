@@ -58,6 +58,11 @@ impl Program {
         self.push(Op::Null, ty, true)
     }
 
+    /// The number of each row in its batch, a `U32`.
+    pub fn row(&mut self) -> ValueId {
+        self.push(Op::Row, PhysType::U32, false)
+    }
+
     /// An operation of one operand.
     ///
     /// # Errors
@@ -80,7 +85,8 @@ impl Program {
             | U::Floor
             | U::Ceil
             | U::Round
-            | U::Trunc => (ty.is_float(), ty, self.nullable(a)),
+            | U::Trunc
+            | U::Math(_) => (ty.is_float(), ty, self.nullable(a)),
             U::YearOfDate | U::MonthOfDate | U::DayOfDate | U::MonthStart => {
                 (ty == PhysType::I32, ty, self.nullable(a))
             }
@@ -122,7 +128,7 @@ impl Program {
                     && matches!(&self.value(b).op, Op::Const(c) if (c.bits() as i128) > 0)
             }
             B::MulChecked | B::AddChecked | B::SubChecked => wide,
-            B::Pow => ty.is_float(),
+            B::Pow | B::Atan2 | B::Hypot | B::FloatEq | B::FloatLt | B::FloatLe => ty.is_float(),
             B::And | B::Or => ty == PhysType::Bool,
             B::BitAnd | B::BitOr | B::BitXor | B::Shl | B::Shr => ty.is_integer(),
             _ => op.is_comparison(),

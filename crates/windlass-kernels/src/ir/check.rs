@@ -28,6 +28,7 @@ pub(super) fn check(program: &Program) -> Result<()> {
             },
             Op::Const(c) => again.constant(*c),
             Op::Null => again.null(value.ty),
+            Op::Row => again.row(),
             Op::Unary(op, a, g) => again.unary(*op, *a, *g)?,
             Op::Binary(op, a, b, g) => again.binary(*op, *a, *b, *g)?,
             Op::Cast(a, mode, g) => again.cast(*a, value.ty, *mode, *g)?,

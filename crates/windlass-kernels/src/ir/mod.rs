@@ -16,6 +16,9 @@ use crate::{
 
 mod build;
 mod check;
+mod math;
+
+pub use math::MathOp;
 
 /// Index of a value in its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +70,8 @@ pub enum UnaryOp {
     Round,
     /// Integral float towards zero.
     Trunc,
+    /// A function of a float.
+    Math(MathOp),
     /// Proleptic Gregorian year of days since 1970-01-01; `I32` to `I32`.
     YearOfDate,
     /// Month, 1 to 12, of days since 1970-01-01; `I32` to `I32`.
@@ -110,6 +115,16 @@ pub enum BinaryOp {
     SubChecked,
     /// Power of floats.
     Pow,
+    /// Angle, in radians, of the point (second operand, first operand), of floats.
+    Atan2,
+    /// Root of the sum of the squares of floats, without overflow between.
+    Hypot,
+    /// Equal floats as IEEE 754 compares them: NaN equals nothing, -0.0 equals 0.0.
+    FloatEq,
+    /// Less, as `FloatEq` compares.
+    FloatLt,
+    /// Less or equal, as `FloatEq` compares.
+    FloatLe,
     /// Equal. Floats compare by IEEE 754 totalOrder, as Arrow's kernels do: NaN equals
     /// itself and is above infinity, -0.0 is below 0.0.
     Eq,
@@ -154,6 +169,9 @@ impl BinaryOp {
                 | Self::Le
                 | Self::Gt
                 | Self::Ge
+                | Self::FloatEq
+                | Self::FloatLt
+                | Self::FloatLe
                 | Self::Distinct
                 | Self::NotDistinct
         )
@@ -182,6 +200,8 @@ pub enum Op {
     Const(Scalar),
     /// The null of the value's type.
     Null,
+    /// The number of the row in its batch, from 0 on; a `U32`.
+    Row,
     /// An operation of one operand; the guard limits the rows that may raise an error
     /// (`None`: all rows that are processed).
     Unary(UnaryOp, ValueId, Option<ValueId>),
@@ -202,7 +222,7 @@ impl Op {
     /// The values that it reads, guards included.
     pub fn operands(&self) -> Vec<ValueId> {
         match self {
-            Self::Input(_) | Self::Const(_) | Self::Null => vec![],
+            Self::Input(_) | Self::Const(_) | Self::Null | Self::Row => vec![],
             Self::Unary(_, a, g) | Self::Cast(a, _, g) => std::iter::once(*a).chain(*g).collect(),
             Self::Binary(_, a, b, g) => [*a, *b].into_iter().chain(*g).collect(),
             Self::Select(c, a, b) => vec![*c, *a, *b],

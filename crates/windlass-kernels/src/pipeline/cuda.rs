@@ -206,6 +206,7 @@ impl Printer<'_, '_> {
                 }
             }
             Op::Const(c) => self.define(id, &constant(c)),
+            Op::Row => self.define(id, "r"),
             Op::Null => {
                 self.define(id, &format!("{}(0)", name(value.ty)));
                 self.line(&format!("const bool n{} = false;", id.0));
@@ -300,6 +301,7 @@ impl Printer<'_, '_> {
             U::Ceil => math("ceil"),
             U::Round => math("round"),
             U::Trunc => math("trunc"),
+            U::Math(op) => math(op.name()),
             U::YearOfDate => call("w_year"),
             U::MonthOfDate => call("w_month"),
             U::DayOfDate => call("w_day"),
@@ -335,6 +337,11 @@ impl Printer<'_, '_> {
             B::Div if float => infix("/"),
             B::Rem if float => format!("fmod{suffix}({x}, {y})"),
             B::Pow => format!("pow{suffix}({x}, {y})"),
+            B::Atan2 => format!("atan2{suffix}({x}, {y})"),
+            B::Hypot => format!("hypot{suffix}({x}, {y})"),
+            B::FloatEq => infix("=="),
+            B::FloatLt => infix("<"),
+            B::FloatLe => infix("<="),
             B::Add | B::AddChecked => call("w_add"),
             B::Sub | B::SubChecked => call("w_sub"),
             B::Mul | B::MulChecked => call("w_mul"),

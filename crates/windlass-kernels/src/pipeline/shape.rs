@@ -218,6 +218,7 @@ impl<'p> Shape<'p> {
                 Op::Lookup(t, index) => has_mask(&self.tables, t.0) || known(index),
                 Op::Null => true,
                 Op::Const(_)
+                | Op::Row
                 | Op::Unary(UnaryOp::IsNull | UnaryOp::IsNotNull, ..)
                 | Op::Binary(BinaryOp::Distinct | BinaryOp::NotDistinct, ..) => false,
                 Op::Cast(_, CastMode::Null, _) => true,

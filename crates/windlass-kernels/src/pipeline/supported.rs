@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{KernelError, Result},
-    ir::{BinaryOp, Op, UnaryOp, ValueId},
+    ir::{BinaryOp, MathOp, Op, UnaryOp, ValueId},
     sources::language,
     types::PhysType,
 };
@@ -72,7 +72,10 @@ fn missing_in_wgsl(plan: &FilterProject, id: ValueId) -> Option<String> {
         Op::Unary(UnaryOp::Ln, ..) => "ln",
         Op::Unary(UnaryOp::Log2, ..) => "log2",
         Op::Unary(UnaryOp::Log10, ..) => "log10",
+        Op::Unary(UnaryOp::Math(op), ..) if op != MathOp::Rint => op.name(),
         Op::Binary(BinaryOp::Pow, ..) => "power",
+        Op::Binary(BinaryOp::Atan2, ..) => "atan2",
+        Op::Binary(BinaryOp::Hypot, ..) => "hypot",
         _ => return None,
     };
     Some(format!("{name} of 64-bit floats does not exist in the shader language"))

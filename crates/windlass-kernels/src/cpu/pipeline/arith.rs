@@ -73,7 +73,7 @@ pub(super) fn unary(op: UnaryOp, ty: PhysType, a: &[u8], out: &mut Slot) {
         _ => {}
     }
     macro_rules! float {
-        ($t:ty) => {
+        ($t:ty, $of:ident) => {
             match op {
                 U::Neg => map::<$t>(a, out, |x| -x),
                 U::Abs => map::<$t>(a, out, <$t>::abs),
@@ -86,13 +86,14 @@ pub(super) fn unary(op: UnaryOp, ty: PhysType, a: &[u8], out: &mut Slot) {
                 U::Ceil => map::<$t>(a, out, <$t>::ceil),
                 U::Round => map::<$t>(a, out, <$t>::round),
                 U::Trunc => map::<$t>(a, out, <$t>::trunc),
+                U::Math(math) => map::<$t>(a, out, |x| math.$of(x)),
                 _ => unreachable!("the program was checked: {op:?} of {ty}"),
             }
         };
     }
     match (ty, op) {
-        (PhysType::F32, _) => float!(f32),
-        (PhysType::F64, _) => float!(f64),
+        (PhysType::F32, _) => float!(f32, of_f32),
+        (PhysType::F64, _) => float!(f64, of_f64),
         (_, U::Neg) => signed!(ty, T, map::<T>(a, out, T::wrapping_neg)),
         (_, U::Abs) => signed!(ty, T, map::<T>(a, out, T::wrapping_abs)),
         _ => integers!(ty, T, map::<T>(a, out, |x| !x)),
@@ -111,6 +112,8 @@ pub(super) fn binary(op: BinaryOp, ty: PhysType, a: &[u8], b: &[u8], out: &mut S
                 B::Div => zip::<$t>(a, b, out, |x, y| x / y),
                 B::Rem => zip::<$t>(a, b, out, |x, y| x % y),
                 B::Pow => zip::<$t>(a, b, out, <$t>::powf),
+                B::Atan2 => zip::<$t>(a, b, out, <$t>::atan2),
+                B::Hypot => zip::<$t>(a, b, out, <$t>::hypot),
                 _ => unreachable!("the program was checked: {op:?} of {ty}"),
             }
         };

@@ -48,6 +48,15 @@ fn compare_avx2(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
 
 #[inline(always)]
 fn by_type(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
+    match (op, ty) {
+        (BinaryOp::FloatEq | BinaryOp::FloatLt | BinaryOp::FloatLe, PhysType::F32) => {
+            return ieee::<f32>(op, c);
+        }
+        (BinaryOp::FloatEq | BinaryOp::FloatLt | BinaryOp::FloatLe, _) => {
+            return ieee::<f64>(op, c);
+        }
+        _ => {}
+    }
     match ty {
         PhysType::Bool | PhysType::U8 => ordered::<u8, _>(op, c, |x| x),
         PhysType::I8 => ordered::<i8, _>(op, c, |x| x),
@@ -60,6 +69,18 @@ fn by_type(op: BinaryOp, ty: PhysType, c: Compared<'_>) {
         PhysType::F32 => ordered::<i32, _>(op, c, key32),
         PhysType::F64 => ordered::<i64, _>(op, c, key64),
         PhysType::I128 => ordered::<i128, _>(op, c, |x| x),
+    }
+}
+
+/// Floats as IEEE 754 compares them.
+#[inline(always)]
+fn ieee<T: Pod + PartialOrd>(op: BinaryOp, c: Compared<'_>) {
+    let (a, b): (&[T], &[T]) = (cast_slice(c.a), cast_slice(c.b));
+    let (constant, out) = (c.constant, c.out);
+    match op {
+        BinaryOp::FloatLt => each(a, b, constant, out, |x| x, |x, y| x < y),
+        BinaryOp::FloatLe => each(a, b, constant, out, |x| x, |x, y| x <= y),
+        _ => each(a, b, constant, out, |x| x, |x, y| x == y),
     }
 }
 

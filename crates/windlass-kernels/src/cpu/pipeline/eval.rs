@@ -32,6 +32,10 @@ pub(super) fn value(bound: &Bound<'_>, scratch: &mut Scratch, id: ValueId, range
             column::lookup(bound, scratch, &mut slot, t.0 as usize, *index);
             0
         }
+        Op::Row => {
+            rows(scratch, &mut slot, range.start);
+            0
+        }
         _ => {
             slot.place = Place::Own;
             slot.grow(value.ty);
@@ -42,6 +46,23 @@ pub(super) fn value(bound: &Bound<'_>, scratch: &mut Scratch, id: ValueId, range
     scratch.may_fail = may_fail;
     scratch.slots[id.0 as usize] = slot;
     scratch.flags |= flags;
+}
+
+/// Writes the numbers of the chunk's rows, whose first is row `start` of the batch.
+fn rows(scratch: &Scratch, slot: &mut Slot, start: usize) {
+    slot.place = Place::Own;
+    slot.grow(PhysType::U32);
+    slot.nullable = false;
+    let out = slot.own::<u32>(scratch.rows);
+    if scratch.gathered {
+        for (o, row) in out.iter_mut().zip(scratch.selection.rows()) {
+            *o = start as u32 + row;
+        }
+        return;
+    }
+    for (o, row) in out.iter_mut().zip(start as u32..) {
+        *o = row;
+    }
 }
 
 /// What an operation reads.
@@ -117,7 +138,7 @@ impl At<'_, '_> {
                 self.select(value.ty, *c, *a, *b, slot);
                 0
             }
-            Op::Input(_) | Op::Const(_) | Op::Null | Op::Lookup(..) => 0,
+            Op::Input(_) | Op::Const(_) | Op::Null | Op::Row | Op::Lookup(..) => 0,
         }
     }
 

@@ -346,7 +346,7 @@ impl<'a> Values<'a> {
 /// The operands of an operation, guards included.
 pub(crate) fn operands(op: &Op) -> Vec<ValueId> {
     match op {
-        Op::Input(_) | Op::Const(_) | Op::Null => vec![],
+        Op::Input(_) | Op::Const(_) | Op::Null | Op::Row => vec![],
         Op::Unary(_, a, g) | Op::Cast(a, _, g) => std::iter::once(*a).chain(*g).collect(),
         Op::Binary(_, a, b, g) => [*a, *b].into_iter().chain(*g).collect(),
         Op::Select(c, a, b) => vec![*c, *a, *b],

@@ -57,6 +57,16 @@ fn element(s: &Source) -> &'static str {
     }
 }
 
+/// Whether a value is a function of `shaders/pipeline/math32.wgsl`.
+fn needs_math32(shape: &Shape<'_>, id: ValueId) -> bool {
+    let value = shape.program.value(id);
+    let math = matches!(
+        value.op,
+        Op::Unary(UnaryOp::Math(_), ..) | Op::Binary(BinaryOp::Atan2 | BinaryOp::Hypot, ..)
+    );
+    math && value.ty == PhysType::F32
+}
+
 /// The whole text. `int64`: whether the adapter has 64-bit integers.
 pub(crate) fn print(shape: &Shape<'_>, int64: bool) -> String {
     let types = || shape.values().map(|id| shape.program.ty(id));
@@ -72,6 +82,9 @@ pub(crate) fn print(shape: &Shape<'_>, int64: bool) -> String {
     }
     if wide_ints {
         text += &module!("int128");
+    }
+    if shape.values().any(|id| needs_math32(shape, id)) {
+        text += &module!("math32");
     }
     if wide_ints && doubles {
         text += &module!("int128_float64");
@@ -245,6 +258,7 @@ impl Printer<'_, '_> {
                 }
             }
             Op::Const(c) => self.define(id, &constant(c)),
+            Op::Row => self.define(id, "r"),
             Op::Null => {
                 self.define(id, &zero(value.ty));
                 self.line(&format!("let n{} = false;", id.0));
@@ -350,6 +364,7 @@ impl Printer<'_, '_> {
             U::Ceil => builtin("ceil"),
             U::Round => helper("round"),
             U::Trunc => builtin("trunc"),
+            U::Math(op) => helper(op.name()),
             U::YearOfDate => format!("civil({x}).x"),
             U::MonthOfDate => format!("civil({x}).y"),
             U::DayOfDate => format!("civil({x}).z"),
@@ -390,6 +405,11 @@ impl Printer<'_, '_> {
             B::Rem if k == Kind::Float => helper("fmod"),
             B::Div if k == Kind::Float => format!("{x} / {y}"),
             B::Pow => helper("pow"),
+            B::Atan2 => helper("atan2"),
+            B::Hypot => helper("hypot"),
+            B::FloatEq => helper("float_eq"),
+            B::FloatLt => helper("float_lt"),
+            B::FloatLe => helper("float_le"),
             B::Add | B::AddChecked => either("+", "add"),
             B::Sub | B::SubChecked => either("-", "sub"),
             B::Mul | B::MulChecked => either("*", "mul"),

@@ -1,0 +1,7 @@
+//! The twins of `kernels/tile`.
+
+mod fold;
+mod place;
+
+pub(crate) use fold::fold;
+pub(crate) use place::place;
