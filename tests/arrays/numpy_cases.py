@@ -62,6 +62,7 @@ def main():
     parser.add_argument("--cases", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep")
+    parser.add_argument("--device", default="cpu", help="the devices that compute")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
@@ -73,7 +74,7 @@ def main():
         while len(cases.lines) < options.cases:
             families[int(cases.rng.choice(4, p=[0.2, 0.25, 0.25, 0.3]))]()
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")
-        subprocess.run([options.bridge, str(folder)], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([options.bridge, str(folder), options.device], check=True, stderr=subprocess.DEVNULL)
         told = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
         failed, by_name = 0, collections.Counter()
         for line, (name, wanted, tolerance, scale), outcome in zip(cases.lines, cases.wanted, told, strict=True):
@@ -88,7 +89,8 @@ def main():
                 failed += 1
                 if failed <= 40:
                     print(f"{name}: {problem}\n    {line[:600]}")
-        print(f"{len(told)} cases of {len(by_name)} functions, {failed} differ from NumPy {np.__version__}")
+        tasks = ", ".join(f"{n} tasks on {device}" for device, n in json.loads((folder / "tasks.json").read_text()))
+        print(f"{len(told)} cases of {len(by_name)} functions, {failed} differ from NumPy {np.__version__}; {tasks}")
         return 1 if failed else 0
 
 

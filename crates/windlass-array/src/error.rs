@@ -130,6 +130,12 @@ pub enum ArrayError {
         /// Shape and type of what came.
         got: String,
     },
+    /// A device failed, and nothing else has what was on it.
+    #[error("a device of the arrays failed: {reason}")]
+    Device {
+        /// The device and its driver's words.
+        reason: String,
+    },
     /// The computation failed.
     #[error(transparent)]
     Run(#[from] RunError),

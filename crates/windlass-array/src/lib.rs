@@ -17,6 +17,7 @@
 //! | `dtype`, `element`, `scalar` | [`DType`] and promotion; the Rust types; weak scalars |
 //! | `shape`, `grid`, `region` | shapes and indices; how arrays are cut; parts and views of them |
 //! | `tile` | [`Tile`]: elements in memory |
+//! | `device` | tiles and fused programs on devices |
 //! | `expr` | the graph of operations that an array is |
 //! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
@@ -24,6 +25,7 @@
 //! | `random` | random numbers by position |
 
 mod array;
+mod device;
 mod dtype;
 mod element;
 mod error;

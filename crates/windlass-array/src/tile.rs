@@ -176,7 +176,7 @@ impl Tile {
 pub(crate) struct Tiles {
     pub(crate) grid: crate::grid::ChunkGrid,
     /// In the order of the grid's chunks.
-    pub(crate) tiles: Vec<Arc<Tile>>,
+    pub(crate) tiles: Vec<Arc<crate::execute::kept::Kept>>,
 }
 
 fn write_words(to: &mut dyn Write, words: &[usize]) -> io::Result<()> {

@@ -12,7 +12,17 @@ use windlass_device::{
     Device, DeviceClass, DeviceError, DeviceName, DeviceOptions, DeviceSpec, open_device, open_spec,
 };
 
-use crate::{calibration::CalibrationStore, events::Events, group::DeviceGroup};
+use crate::{
+    calibration::CalibrationStore, events::Events, graph::DeviceKind, group::DeviceGroup,
+    schedule::DeviceProfile,
+};
+
+/// Bytes a second that a core copies within the host's memory (a stated guess), against which
+/// devices are told apart before anything was measured.
+const HOST_MEMORY: f64 = 1e10;
+
+/// Tasks of a device at once: one is uploaded while another is computed on.
+const SLOTS: u32 = 2;
 
 /// The devices of one spec. Nothing is opened before it is asked for: a job that places no
 /// operator pays nothing for a GPU driver.
@@ -170,6 +180,34 @@ impl Inventory {
             }
         });
         Ok(group.clone())
+    }
+
+    /// The devices beside the host that work is put on: real GPUs, and software adapters and
+    /// emulators that the spec names; without those that were lost.
+    ///
+    /// # Errors
+    /// As [`Inventory::devices`].
+    pub fn accelerators(&self) -> Result<Vec<Arc<dyn Device>>, DeviceError> {
+        let mut usable = self.usable()?;
+        usable.retain(|d| d.info().class == DeviceClass::Real || self.wants(&**d));
+        Ok(usable)
+    }
+
+    /// [`Inventory::accelerators`] as an executor's scheduler sees them: with their memory and
+    /// the rate of their links, as far as that was measured.
+    pub(crate) fn profiles(&self) -> Result<Vec<DeviceProfile>, DeviceError> {
+        let profile = |device: Arc<dyn Device>| {
+            let real = device.info().class == DeviceClass::Real;
+            let rates = real.then(|| self.calibrations.get(&*device).ok()).flatten();
+            // What is measured while tasks run takes the place of this first guess.
+            let speed = rates.as_ref().map_or(1.0, |r| (r.memory / HOST_MEMORY).max(1.0));
+            DeviceProfile::new(device.info().name.to_string(), DeviceKind::Gpu)
+                .slots(SLOTS)
+                .speed(speed)
+                .memory(device.pool().stats().cap as u64)
+                .link(rates.as_ref().map_or(HOST_MEMORY, |r| r.upload))
+        };
+        Ok(self.accelerators()?.into_iter().map(profile).collect())
     }
 
     /// Why a device is out of use; `None` when it is not.

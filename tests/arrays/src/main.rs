@@ -1,5 +1,6 @@
 //! Computes the cases of `numpy_cases.py`: reads a folder's `cases.jsonl`, one case a line,
-//! and writes each result as `.npy`, or what went wrong. The script compares.
+//! and writes each result as `.npy`, or what went wrong. The script compares. A second argument
+//! names the devices that compute, as `--device` of the command does.
 //!
 //! A case is an expression: `{"array": "3.npy", "chunks": [[2, 1], [4]]}`, `{"scalar": 2.5}`
 //! or `{"call": "sum", "of": [...], "with": {...}}`.
@@ -11,12 +12,18 @@ use std::{
     error::Error,
     fs,
     io::{BufWriter, Write},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use windlass_array::{Array, ChunkGrid, Operand};
+use windlass_device::{DeviceOptions, DeviceSpec};
+use windlass_runtime::{
+    Inventory,
+    execute::{Executor, ExecutorOptions},
+};
 
 /// One line of `cases.jsonl`.
 #[derive(Deserialize)]
@@ -68,12 +75,12 @@ fn evaluate(folder: &Path, expression: &Expression) -> Result<Operand, Box<dyn E
     })
 }
 
-fn run(folder: &Path, case: &Case) -> Result<(), Box<dyn Error>> {
+fn run(folder: &Path, case: &Case, on: &Executor) -> Result<(), Box<dyn Error>> {
     let result: Array = match evaluate(folder, &case.expression)? {
         Operand::Array(array) => array,
         Operand::Scalar(s) => Array::scalar(s)?,
     };
-    let tile = result.compute_tile()?;
+    let tile = result.compute_tile_on(on)?;
     if tile.shape() != result.shape() || tile.dtype() != result.dtype() {
         return Err("the result is not what the array said that it is".into());
     }
@@ -82,11 +89,14 @@ fn run(folder: &Path, case: &Case) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("name the folder of cases.jsonl")?);
+    let spec: DeviceSpec = std::env::args().nth(2).as_deref().unwrap_or("cpu").parse()?;
+    let inventory = Inventory::new(spec, DeviceOptions::default());
+    let executor = Executor::with_devices(ExecutorOptions::default(), inventory)?;
     let cases = fs::read_to_string(folder.join("cases.jsonl"))?;
     let mut told = BufWriter::new(fs::File::create(folder.join("results.jsonl"))?);
     for line in cases.lines() {
         let case: Case = serde_json::from_str(line)?;
-        let outcome = std::panic::catch_unwind(|| run(&folder, &case));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(&folder, &case, &executor)));
         let error = match outcome {
             Ok(Ok(())) => Value::Null,
             Ok(Err(e)) => e.to_string().into(),
@@ -95,5 +105,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(told, "{}", json!({ "id": case.id, "error": error }))?;
     }
     told.flush()?;
+    // How many tasks each device ran: a suite for a device must not have run on the host.
+    let counts: Vec<_> = executor.counts().into_iter().map(|(name, c)| (name, c.tasks)).collect();
+    fs::write(folder.join("tasks.json"), serde_json::to_string(&counts)?)?;
     Ok(())
 }

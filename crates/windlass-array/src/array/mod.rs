@@ -74,6 +74,16 @@ impl Array {
         Arc::clone(&self.node)
     }
 
+    /// The devices whose memory holds tiles of it, where it was persisted there.
+    pub fn devices(&self) -> Vec<String> {
+        let Op::Tiles(tiles) = &self.node.op else { return Vec::new() };
+        let held = tiles.tiles.iter().filter_map(|t| t.device());
+        let mut names: Vec<String> = held.map(|t| t.device.info().name.to_string()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// The type of its elements.
     pub fn dtype(&self) -> DType {
         self.node.dtype
@@ -185,6 +195,16 @@ impl Array {
         Ok(execute::compute(std::slice::from_ref(&self.node), on)?.swap_remove(0))
     }
 
+    /// Where its parts would be computed by an executor, and why there: a line for each part
+    /// that has tasks of its own. Executors with devices are made by
+    /// [`Executor::with_devices`].
+    ///
+    /// # Errors
+    /// If a device that the executor names does not open.
+    pub fn explain_on(&self, on: &dyn RunGraph) -> Result<String> {
+        execute::explain(&self.node, on)
+    }
+
     /// Computes the elements and keeps them in memory: the same array, of which nothing is
     /// computed again.
     ///
@@ -194,7 +214,7 @@ impl Array {
         self.persist_on(&**Executor::global())
     }
 
-    /// As [`Array::persist`], on that executor.
+    /// As [`Array::persist`], on that executor. What its devices compute stays in their memory.
     ///
     /// # Errors
     /// As there.
@@ -229,12 +249,17 @@ impl fmt::Debug for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Array<{}, shape={}, dtype={}, chunks={}>",
+            "Array<{}, shape={}, dtype={}, chunks={}",
             self.node.op.name(),
             self.shape(),
             self.dtype(),
             self.chunks()
-        )
+        )?;
+        let devices = self.devices();
+        if !devices.is_empty() {
+            write!(f, ", devices={}", devices.join(","))?;
+        }
+        f.write_str(">")
     }
 }
 

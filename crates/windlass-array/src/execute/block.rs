@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     element::{Buf, dispatch},
+    error::Result,
     expr::generate::Generator,
     kernel::{
         Run,
@@ -67,6 +68,14 @@ impl Program {
         for leaf in &self.leaves {
             leaf.reads(&leaf.map.apply(region), ask);
         }
+    }
+
+    /// As [`Leaf::ready`](super::leaf::Leaf::ready), for all leaves.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn ready(&self, region: &Region) -> Result<()> {
+        self.leaves.iter().try_for_each(|leaf| leaf.ready(&leaf.map.apply(region)))
     }
 
     /// The elements of a region, as a tile of its lengths.

@@ -2,23 +2,35 @@
 //! that no tile is made that nobody reads.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
+use windlass_device::Device;
 use windlass_runtime::graph::{
-    BoxError, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions, Value,
+    BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions,
+    Value,
 };
 
 use super::{
     block::BLOCK,
+    kept::Kept,
     leaf::{Ask, Given, Source},
     lower::Plan,
     output::Shared,
     program::Program,
-    stage::{Kind, ReduceStage, ScanStage, Stage, block_regions, write},
+    stage::{Kind, ReduceStage, ScanStage, Stage, block_regions, mapped, write},
 };
-use crate::{expr::Node, grid::ChunkGrid, reduce::State, region::Region, tile::Tile};
+use crate::{
+    device::{DeviceTile, Devices},
+    error::ArrayError,
+    expr::Node,
+    grid::ChunkGrid,
+    reduce::State,
+    region::Region,
+    tile::Tile,
+};
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
 /// large, and few of them are held at once).
@@ -55,6 +67,7 @@ enum Wanted {
 /// The graph in the making.
 pub(crate) struct Tasks<'a> {
     plan: &'a Plan,
+    devices: Option<Arc<Devices>>,
     builder: GraphBuilder,
     wanted: Vec<Wanted>,
     /// The task of each tile that is needed.
@@ -68,28 +81,60 @@ pub(crate) struct Tasks<'a> {
 struct Inputs<'a> {
     /// In the order of their tiles.
     inputs: &'a [Input],
-    tiles: Vec<&'a Tile>,
+    kept: Vec<&'a Kept>,
+    /// The same on the host, once they are brought there.
+    host: Vec<OnceCell<Tile>>,
+    on: Option<(&'a Devices, &'a Arc<dyn Device>)>,
 }
 
 impl<'a> Inputs<'a> {
-    fn new(inputs: &'a [Input], context: &'a TaskContext<'_>) -> Result<Self, BoxError> {
-        let tiles =
-            (0..inputs.len()).map(|i| context.input::<Tile>(i)).collect::<Result<_, _>>()?;
-        Ok(Self { inputs, tiles })
+    fn new(
+        inputs: &'a [Input],
+        context: &'a TaskContext<'_>,
+        devices: Option<&'a Devices>,
+    ) -> Result<Self, BoxError> {
+        let kept = (0..inputs.len()).map(|i| context.input(i)).collect::<Result<Vec<_>, _>>()?;
+        let host = kept.iter().map(|_| OnceCell::new()).collect();
+        let on = devices.and_then(|d| Some((d, d.named(context.device())?)));
+        let new = Self { inputs, kept, host, on };
+        if on.is_none() {
+            new.bring()?;
+        }
+        Ok(new)
     }
 }
 
 impl Given for Inputs<'_> {
     fn part(&self, stage: usize, tile: usize, within: &Region) -> Tile {
         let first = self.inputs.partition_point(|i| i.key < (stage, tile));
-        for (input, tile) in self.inputs[first..].iter().zip(&self.tiles[first..]) {
+        for (input, tile) in self.inputs[first..].iter().zip(&self.host[first..]) {
+            let tile = || tile.get().expect("tiles are brought before they are read");
             match &input.part {
-                None => return tile.part(within),
-                Some(part) if part == within => return (*tile).clone(),
+                None => return tile().part(within),
+                Some(part) if part == within => return tile().clone(),
                 Some(_) => {}
             }
         }
         unreachable!("a task asks for the parts that it reads")
+    }
+
+    fn resident(&self, stage: usize, tile: usize) -> Option<&DeviceTile> {
+        let at = self.inputs.partition_point(|i| i.key < (stage, tile));
+        let whole = self.inputs[at].key == (stage, tile) && self.inputs[at].part.is_none();
+        whole.then(|| self.kept[at].device()).flatten()
+    }
+
+    fn device(&self) -> Option<(&Devices, &Arc<dyn Device>)> {
+        self.on
+    }
+
+    fn bring(&self) -> Result<(), ArrayError> {
+        for (kept, host) in self.kept.iter().zip(&self.host) {
+            if host.get().is_none() {
+                let _ = host.set(kept.host()?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -123,10 +168,11 @@ fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
 }
 
 impl<'a> Tasks<'a> {
-    pub(crate) fn new(plan: &'a Plan) -> Self {
+    pub(crate) fn new(plan: &'a Plan, devices: Option<Arc<Devices>>) -> Self {
         let builder = GraphBuilder::new();
         Self {
             plan,
+            devices,
             builder,
             wanted: Vec::new(),
             made: HashMap::new(),
@@ -163,27 +209,26 @@ impl<'a> Tasks<'a> {
         for want in std::mem::take(&mut self.wanted) {
             match want {
                 Wanted::Write { node, program, grid, to } => {
-                    let working_bytes = working_bytes(&program, &grid);
-                    let group = self.group(node.op.name(), 0, working_bytes);
+                    let group = self.program_group(node.op.name(), 0, &program, &grid);
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
                         let asked = asked_by(&program, &region);
                         let (program, node, to) =
                             (Arc::clone(&program), Arc::clone(&node), Arc::clone(&to));
                         wanted.push(self.task(group, asked, &[], move |given, _| {
-                            Ok(write(&program, &region, given, &node.shape, &to))
+                            write(&program, &region, given, &node.shape, &to)
                         }));
                     }
                 }
                 Wanted::Keep { program, grid, name } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
-                    let group = self.group(name, bytes, working_bytes(&program, &grid));
+                    let group = self.program_group(name, bytes, &program, &grid);
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
                         let asked = asked_by(&program, &region);
                         let program = Arc::clone(&program);
                         wanted.push(self.task(group, asked, &[], move |given, _| {
-                            Ok(Value::spillable(program.tile(&region, given).to_own_memory()))
+                            Ok(Value::spillable(mapped(&program, &region, given)?))
                         }));
                     }
                 }
@@ -194,6 +239,27 @@ impl<'a> Tasks<'a> {
 
     fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
         let needs = Needs { output_bytes: Some(output_bytes), working_bytes, ..Needs::default() };
+        self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
+    }
+
+    /// The group of the tasks of a program over tiles of a grid, on the devices that have
+    /// kernels for it.
+    fn program_group(
+        &mut self,
+        name: &str,
+        output_bytes: u64,
+        program: &Program,
+        grid: &ChunkGrid,
+    ) -> GroupId {
+        let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
+        let mut working_bytes = working_bytes(program, grid);
+        if kinds != DeviceKinds::Cpu {
+            // All inputs, and elements of whole words.
+            let size: u64 = tile_bytes(grid, 1);
+            let leaves = program.leaves.iter().map(|l| size * l.dtype.bytes() as u64);
+            working_bytes += leaves.sum::<u64>() + size * program.dtype.bytes().max(4) as u64;
+        }
+        let needs = Needs { kinds, output_bytes: Some(output_bytes), working_bytes, seconds: None };
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
     }
 
@@ -211,9 +277,10 @@ impl<'a> Tasks<'a> {
             Some(part) => self.parts[&(i.key.0, i.key.1, part.clone())],
         });
         let tasks: Vec<TaskId> = tasks.chain(others.iter().copied()).collect();
+        let devices = self.devices.clone();
         self.builder.task(group, &tasks, move |context| {
             let others = &context.inputs()[inputs.len()..];
-            work(&Inputs::new(&inputs, context)?, others)
+            work(&Inputs::new(&inputs, context, devices.as_deref())?, others)
         })
     }
 
@@ -259,7 +326,8 @@ impl<'a> Tasks<'a> {
             .get_or_insert_with(|| builder.group("part", TaskOptions::default().priority(1)));
         let within = within.clone();
         let task = self.builder.task(group, &[self.made[&key]], move |context| {
-            Ok(Value::spillable(context.input::<Tile>(0)?.part(&within).to_own_memory()))
+            let tile = context.input::<Kept>(0)?.host()?;
+            Ok(Value::spillable(Kept::Host(tile.part(&within).to_own_memory())))
         });
         self.parts.insert(asked, task);
     }
@@ -297,12 +365,11 @@ impl<'a> Tasks<'a> {
 
     fn map(&mut self, at: usize, stage: &Arc<Stage>, tiles: &BTreeSet<usize>) {
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
-        let working = match &stage.kind {
-            Kind::Map(program) => working_bytes(program, &stage.grid),
+        let group = match &stage.kind {
+            Kind::Map(program) => self.program_group(stage.name, bytes, program, &stage.grid),
             // A function's own memory is not known.
-            _ => bytes,
+            _ => self.group(stage.name, bytes, bytes),
         };
-        let group = self.group(stage.name, bytes, working);
         for &tile in tiles {
             let mut asked = Vec::new();
             for_reads(stage, tile, &mut |s, t, within| asked.push((s, t, within)));
@@ -318,8 +385,8 @@ impl<'a> Tasks<'a> {
         let Kind::Reduce(reduce) = &stage.kind else { return };
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let state = tile_bytes(&stage.grid, 24);
-        let working = working_bytes(&reduce.program, &reduce.input);
-        let part = self.group(&format!("{}-part", stage.name), state, working);
+        let name = format!("{}-part", stage.name);
+        let part = self.program_group(&name, state, &reduce.program, &reduce.input);
         let merge = self.group(&format!("{}-merge", stage.name), state, state);
         let last = self.group(stage.name, bytes, state);
         for &tile in tiles {
@@ -332,7 +399,7 @@ impl<'a> Tasks<'a> {
                 );
                 let own = Arc::clone(stage);
                 open.push(self.task(part, asked, &[], move |given, _| {
-                    Ok(Value::spillable(as_reduce(&own).part(p, given)))
+                    Ok(Value::spillable(as_reduce(&own).part(p, given)?))
                 }));
             }
             while open.len() > MERGED {
@@ -345,7 +412,8 @@ impl<'a> Tasks<'a> {
             let task = self.builder.task(last, &open, move |context| {
                 let shape = crate::ArrayShape::new(own.region(tile).lens());
                 let count = as_reduce(&own).count();
-                Ok(Value::spillable(Tile::dense(merged(context)?.finish(own.dtype, count), shape)))
+                let tile = Tile::dense(merged(context)?.finish(own.dtype, count), shape);
+                Ok(Value::spillable(Kept::Host(tile)))
             });
             self.made.insert((at, tile), task);
         }
@@ -356,7 +424,8 @@ impl<'a> Tasks<'a> {
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let state = bytes / stage.grid.largest()[scan.axis].max(1) as u64 * 2;
         let working = working_bytes(&scan.program, &stage.grid) + 2 * bytes;
-        let totals = self.group(&format!("{}-total", stage.name), state, working);
+        let name = format!("{}-total", stage.name);
+        let totals = self.program_group(&name, state, &scan.program, &stage.grid);
         let carries = self.group(&format!("{}-carry", stage.name), state, state);
         let last = self.group(stage.name, bytes, working);
         // What comes before each tile along the axis, and the total of each.
@@ -386,8 +455,8 @@ impl<'a> Tasks<'a> {
             let others: Vec<TaskId> = behind.into_iter().collect();
             let task = self.task(last, asked, &others, move |given, others| {
                 let carry = others.first().and_then(Value::downcast_ref::<State>);
-                let tile = as_scan(&own).tile(&region, given, carry, own.dtype);
-                Ok(Value::spillable(tile))
+                let tile = as_scan(&own).tile(&region, given, carry, own.dtype)?;
+                Ok(Value::spillable(Kept::Host(tile)))
             });
             self.made.insert((at, tile), task);
         }
@@ -398,7 +467,7 @@ impl<'a> Tasks<'a> {
         let (own, region) = (Arc::clone(stage), stage.region(tile));
         let asked = asked_by(&as_scan(stage).program, &region);
         self.task(group, asked, &[], move |given, _| {
-            Ok(Value::spillable(as_scan(&own).total(&region, given)))
+            Ok(Value::spillable(as_scan(&own).total(&region, given)?))
         })
     }
 }

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 
 use super::{lower::Plan, program::Program, reshape::Reshape};
+use windlass_device::Device;
+
 use crate::{
+    device::{DeviceTile, Devices},
     dtype::DType,
     element::{Buf, dispatch},
+    error::{ArrayError, Result},
     expr::{Node, Op, generate::Generator},
     grid::ChunkGrid,
     kernel::copy::{Layout, copy},
@@ -54,6 +58,24 @@ pub(crate) trait Given {
     /// A part of a tile of a stage, which was asked for: `within` counts from the tile's first
     /// element.
     fn part(&self, stage: usize, tile: usize, within: &Region) -> Tile;
+
+    /// A whole tile of a stage that was asked for, if it lies on a device.
+    fn resident(&self, _stage: usize, _tile: usize) -> Option<&DeviceTile> {
+        None
+    }
+
+    /// The device that the task runs on, and those that there are; `None` on the host.
+    fn device(&self) -> Option<(&Devices, &Arc<dyn Device>)> {
+        None
+    }
+
+    /// Brings all tiles to the host, which [`Given::part`] needs.
+    ///
+    /// # Errors
+    /// If a device does not give one.
+    fn bring(&self) -> Result<(), ArrayError> {
+        Ok(())
+    }
 }
 
 /// What asks which parts of which tiles of other stages a region needs.
@@ -122,13 +144,41 @@ impl Leaf {
         }
     }
 
+    /// Brings tiles that were kept on devices to the host, as far as a region needs them: what
+    /// [`Leaf::bind`] takes for granted.
+    ///
+    /// # Errors
+    /// If a device does not give one.
+    pub(crate) fn ready(&self, region: &Region) -> Result<()> {
+        match &self.source {
+            Source::Tile(_) | Source::Generate(_) | Source::Stage { .. } => Ok(()),
+            Source::Tiles(tiles) => {
+                let mut done = Ok(());
+                overlaps(&tiles.grid, region, |index, _| {
+                    if done.is_ok() {
+                        done = tiles.tiles[tiles.grid.position(index)].bring().map(|_| ());
+                    }
+                });
+                done
+            }
+            Source::Concat { axis, ends, parts } => concat_parts(*axis, ends, region)
+                .into_iter()
+                .try_for_each(|(part, region, _)| parts[part].ready(&region)),
+            Source::Take { axis, indices, program } => runs(*axis, indices, region)
+                .into_iter()
+                .try_for_each(|run| program.ready(&region.with(*axis, run.read))),
+            Source::Reshape(reshape) => reshape.ready(region),
+        }
+    }
+
     /// The elements of a region of the leaf, which is no generator, as a tile of the
     /// region's lengths.
     pub(crate) fn bind(&self, region: &Region, given: &dyn Given) -> Tile {
         match &self.source {
             Source::Tile(tile) => tile.part(region),
             Source::Tiles(tiles) => {
-                gather(&tiles.grid, region, self.dtype, &|i, part| tiles.tiles[i].part(part))
+                let tile = |i: usize| tiles.tiles[i].here().expect("it was brought here first");
+                gather(&tiles.grid, region, self.dtype, &|i, part| tile(i).part(part))
             }
             Source::Stage { stage, grid } => {
                 gather(grid, region, self.dtype, &|i, part| given.part(*stage, i, part))
@@ -212,7 +262,12 @@ fn runs(axis: usize, indices: &[usize], region: &Region) -> Vec<TakeRun> {
 
 /// The part of a tile that a region needs, counted from the tile's first element: `parts` are
 /// the region's elements in it.
-fn within(grid: &ChunkGrid, region: &Region, index: &[usize], parts: &[(usize, usize)]) -> Region {
+pub(crate) fn within(
+    grid: &ChunkGrid,
+    region: &Region,
+    index: &[usize],
+    parts: &[(usize, usize)],
+) -> Region {
     let tile = grid.region(index);
     let span = |((s, t), &(a, b)): ((&Span, &Span), &(usize, usize))| {
         Span::new(s.at(a) - t.start, s.step, b - a)

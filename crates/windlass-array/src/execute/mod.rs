@@ -8,15 +8,19 @@
 //! | [`graph`] | the tasks that give the wanted tiles, from the output back |
 //! | [`program`] | fused chains of elementwise operations and views |
 //! | [`leaf`], [`reshape`] | where programs begin |
+//! | [`kept`] | what tasks give: tiles on the host or on a device |
 //! | [`block`] | running a program over a region, block by block |
+//! | [`explain`] | where all of that runs, in words |
 //! | [`output`] | where blocks are written |
 
 pub(crate) mod block;
+mod explain;
 mod graph;
-mod leaf;
+pub(crate) mod kept;
+pub(crate) mod leaf;
 pub(crate) mod lower;
 pub(crate) mod output;
-mod program;
+pub(crate) mod program;
 mod reshape;
 mod stage;
 
@@ -24,8 +28,10 @@ use std::sync::Arc;
 
 use windlass_runtime::delayed::RunGraph;
 
-use self::{graph::Tasks, lower::Plan, output::Shared};
+pub(crate) use self::explain::explain;
+use self::{graph::Tasks, kept::Kept, lower::Plan, output::Shared};
 use crate::{
+    device::Devices,
     element::Buf,
     error::{ArrayError, Result},
     expr::Node,
@@ -36,8 +42,31 @@ use crate::{
 /// Computes the elements of some nodes, all at once: what they share is computed once.
 pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile>> {
     let nodes = &unified(nodes)[..];
+    or_without_devices(on, |devices| compute_with(nodes, on, devices))
+}
+
+/// Runs it with the executor's devices, and where one is lost meanwhile, again on the host alone.
+fn or_without_devices<T>(
+    on: &dyn RunGraph,
+    run: impl Fn(Option<Arc<Devices>>) -> Result<T>,
+) -> Result<T> {
+    let devices = Devices::of(on)?;
+    match (run(devices.clone()), devices) {
+        (Err(error), Some(devices)) if devices.any_lost() => {
+            tracing::warn!(%error, "a device was lost: the arrays are computed on the host");
+            run(None)
+        }
+        (done, _) => done,
+    }
+}
+
+fn compute_with(
+    nodes: &[Arc<Node>],
+    on: &dyn RunGraph,
+    devices: Option<Arc<Devices>>,
+) -> Result<Vec<Tile>> {
     let plan = Plan::new(nodes);
-    let mut tasks = Tasks::new(&plan);
+    let mut tasks = Tasks::new(&plan, devices);
     let mut outputs = Vec::with_capacity(nodes.len());
     for node in nodes {
         let size = node.shape.size();
@@ -65,12 +94,20 @@ pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile
 /// Computes the elements of a node and keeps them tile by tile.
 pub(crate) fn persist(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Tiles> {
     let node = &unified(std::slice::from_ref(node)).swap_remove(0);
+    or_without_devices(on, |devices| persist_with(node, on, devices))
+}
+
+fn persist_with(
+    node: &Arc<Node>,
+    on: &dyn RunGraph,
+    devices: Option<Arc<Devices>>,
+) -> Result<Tiles> {
     let plan = Plan::new(std::slice::from_ref(node));
     let grid = node.grid.tasks(node.dtype.bytes(), true);
-    let mut tasks = Tasks::new(&plan);
+    let mut tasks = Tasks::new(&plan, devices);
     tasks.keep(node, plan.program_of(node), &grid);
     let values = on.run_graph(tasks.build())?;
-    let tiles = values.iter().map(|v| v.downcast::<Tile>()).collect::<Option<Vec<_>>>();
+    let tiles = values.iter().map(|v| v.downcast::<Kept>()).collect::<Option<Vec<_>>>();
     let tiles = tiles.ok_or(ArrayError::Argument {
         operation: "persist",
         argument: "the executor's results",

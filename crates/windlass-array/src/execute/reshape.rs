@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     dtype::DType,
+    error::Result,
     region::{Region, Span},
     shape::{ArrayShape, each_index, strides},
     tile::Tile,
@@ -152,6 +153,14 @@ impl Reshape {
         for (region, ..) in self.parts(region).1 {
             self.program.reads(&region, ask);
         }
+    }
+
+    /// As [`Leaf::ready`](super::leaf::Leaf::ready).
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn ready(&self, region: &Region) -> Result<()> {
+        self.parts(region).1.iter().try_for_each(|(region, ..)| self.program.ready(region))
     }
 
     /// The elements of a region.

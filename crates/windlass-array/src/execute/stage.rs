@@ -4,18 +4,23 @@ use windlass_runtime::graph::{BoxError, Value};
 
 use super::{
     block::Target,
-    leaf::{Assembly, Given},
+    kept::Kept,
+    leaf::{Assembly, Given, Leaf, Source},
     output::Shared,
     program::Program,
 };
 use crate::{
+    device::{
+        Failure,
+        run::{map, reduce},
+    },
     dtype::DType,
     element::dispatch,
     error::ArrayError,
     expr::{BlockFn, ChunkFn},
     grid::ChunkGrid,
     reduce::{ReduceOp, State, converted, scan},
-    region::{Region, Span, overlaps},
+    region::{Region, Span, ViewMap, overlaps},
     shape::{ArrayShape, ChunkIndex, strides},
     tile::Tile,
 };
@@ -79,6 +84,43 @@ pub(crate) struct ScanStage {
     pub(crate) state: DType,
 }
 
+/// What a device made; `None` where the host has to.
+fn or_here<T>(made: Result<T, Failure>) -> Result<Option<T>, BoxError> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(Failure::Lost(error)) => Err(error.into()),
+        Err(Failure::Here(reason)) => {
+            tracing::debug!(reason, "the host does a tile in place of a device");
+            Ok(None)
+        }
+    }
+}
+
+/// Brings what a program reads of a region to the host.
+fn prepare(program: &Program, region: &Region, given: &dyn Given) -> Result<(), BoxError> {
+    given.bring()?;
+    Ok(program.ready(region)?)
+}
+
+/// The tile of a region, on the task's device or on the host.
+///
+/// # Errors
+/// If a tile on a device cannot be read.
+pub(crate) fn mapped(
+    program: &Program,
+    region: &Region,
+    given: &dyn Given,
+) -> Result<Kept, BoxError> {
+    if let Some((devices, device)) = given.device()
+        && let Some(tile) = or_here(map(devices, device, program, region, given))?
+    {
+        return Ok(tile.into());
+    }
+    prepare(program, region, given)?;
+    // A view would hold more than it shows.
+    Ok(Kept::Host(program.tile(region, given).to_own_memory()))
+}
+
 /// The state of a region of a program's result, reduced along some axes.
 fn reduced(
     program: &Program,
@@ -86,7 +128,14 @@ fn reduced(
     (axes, shape): (&[usize], &ArrayShape),
     region: &Region,
     given: &dyn Given,
-) -> State {
+) -> Result<State, BoxError> {
+    if let Some((devices, device)) = given.device() {
+        let found = reduce(devices, device, (program, op), (axes, shape), region, given);
+        if let Some(state) = or_here(found)? {
+            return Ok(state);
+        }
+    }
+    prepare(program, region, given)?;
     let lens = region.lens();
     let rank = lens.len();
     // Results lie densely along the kept axes.
@@ -107,7 +156,7 @@ fn reduced(
     }
     let mut state = op.state(program.dtype, kept_lens.iter().product());
     program.run(region, given, &targets, &mut state);
-    state
+    Ok(state)
 }
 
 impl ReduceStage {
@@ -117,7 +166,10 @@ impl ReduceStage {
     }
 
     /// The state of a part of the input.
-    pub(crate) fn part(&self, part: usize, given: &dyn Given) -> State {
+    ///
+    /// # Errors
+    /// If a tile on a device cannot be read.
+    pub(crate) fn part(&self, part: usize, given: &dyn Given) -> Result<State, BoxError> {
         let region = self.input.region(self.input.index_of(part).as_slice());
         reduced(&self.program, self.op, (&self.axes, &self.input.shape()), &region, given)
     }
@@ -152,19 +204,26 @@ impl ReduceStage {
 
 impl ScanStage {
     /// The total of a tile along the axis.
-    pub(crate) fn total(&self, region: &Region, given: &dyn Given) -> State {
+    ///
+    /// # Errors
+    /// If a tile on a device cannot be read.
+    pub(crate) fn total(&self, region: &Region, given: &dyn Given) -> Result<State, BoxError> {
         let none = ArrayShape::default();
         reduced(&self.program, self.op, (&[self.axis], &none), region, given)
     }
 
     /// A tile's running results, behind what comes before it.
+    ///
+    /// # Errors
+    /// If a tile on a device cannot be read.
     pub(crate) fn tile(
         &self,
         region: &Region,
         given: &dyn Given,
         carry: Option<&State>,
         to: DType,
-    ) -> Tile {
+    ) -> Result<Tile, BoxError> {
+        prepare(&self.program, region, given)?;
         let lens = region.lens();
         let tile = self.program.tile(region, given);
         // A copy of its own, to be changed in place.
@@ -178,7 +237,7 @@ impl ScanStage {
         };
         let mut buf = own.into_buf();
         scan(self.op, &mut buf, &mut carry, n, inner);
-        Tile::dense(converted(buf, to), ArrayShape::new(lens))
+        Ok(Tile::dense(converted(buf, to), ArrayShape::new(lens)))
     }
 }
 
@@ -233,20 +292,24 @@ impl Stage {
     }
 
     /// A tile of a stage that is neither a reduction nor a running sum.
-    pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Tile, BoxError> {
+    pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Kept, BoxError> {
         let region = self.region(tile);
         match &self.kind {
-            // A view would hold more than it shows.
-            Kind::Map(program) => Ok(program.tile(&region, given).to_own_memory()),
-            Kind::Chunks(f) => of_chunks(self.name, (&self.own, &region), self.dtype, |i| f(i)),
+            Kind::Map(program) => mapped(program, &region, given),
+            Kind::Chunks(f) => {
+                of_chunks(self.name, (&self.own, &region), self.dtype, |i| f(i)).map(Kept::Host)
+            }
             Kind::Blocks(f, inputs) => {
-                of_chunks(self.name, (&self.own, &region), self.dtype, |index| {
-                    let tiles: Vec<Tile> = inputs
-                        .iter()
-                        .map(|(p, grid)| p.tile(&grid.region(index.as_slice()), given))
-                        .collect();
+                let made = of_chunks(self.name, (&self.own, &region), self.dtype, |index| {
+                    let mut tiles = Vec::with_capacity(inputs.len());
+                    for (program, grid) in inputs {
+                        let region = grid.region(index.as_slice());
+                        prepare(program, &region, given)?;
+                        tiles.push(program.tile(&region, given));
+                    }
                     f(&tiles, index)
-                })
+                });
+                made.map(Kept::Host)
             }
             Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
         }
@@ -254,16 +317,50 @@ impl Stage {
 }
 
 /// Writes a region of a program's result to its place in an array of that shape.
+/// # Errors
+/// If a tile on a device cannot be read.
 pub(crate) fn write(
     program: &Program,
     region: &Region,
     given: &dyn Given,
     shape: &ArrayShape,
     to: &Shared,
-) -> Value {
+) -> Result<Value, BoxError> {
+    if let Some((devices, device)) = given.device()
+        && let Some(tile) = or_here(map(devices, device, program, region, given))?
+    {
+        let tile = Kept::from(tile).host()?;
+        let (dtype, rank) = (tile.dtype(), region.axes.len());
+        let here = Program::of_leaf(
+            Leaf {
+                map: ViewMap::identity(rank),
+                shape: tile.shape().clone(),
+                source: Source::Tile(tile),
+                dtype,
+            },
+            rank,
+        );
+        let all = Region::all(&region.lens());
+        return Ok(written(&here, &all, target(region, shape), given, to));
+    }
+    prepare(program, region, given)?;
+    Ok(written(program, region, target(region, shape), given, to))
+}
+
+/// Where a region of an array of that shape lies in its memory.
+fn target(region: &Region, shape: &ArrayShape) -> Target {
     let steps = shape.strides();
     let offset = region.axes.iter().zip(&steps).map(|(s, k)| s.start as isize * k).sum();
-    let target = Target { offset, strides: steps };
+    Target { offset, strides: steps }
+}
+
+fn written(
+    program: &Program,
+    region: &Region,
+    target: Target,
+    given: &dyn Given,
+    to: &Shared,
+) -> Value {
     dispatch!(program.dtype, T => {
         // SAFETY: the tasks of an array write its regions, which do not overlap, and the array
         // is read when all of them are done.

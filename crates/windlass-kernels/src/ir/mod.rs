@@ -276,9 +276,14 @@ impl Program {
         &self.values[id.0 as usize]
     }
 
-    /// Whether any value can raise an error.
+    /// Whether any value can raise an error: those whose guard is the constant false cannot.
     pub fn can_fail(&self) -> bool {
+        let never = |guard: &Option<ValueId>| {
+            let guard = guard.map(|g| &self.value(g).op);
+            matches!(guard, Some(Op::Const(Scalar::Bool(false))))
+        };
         self.values.iter().any(|v| match &v.op {
+            Op::Unary(_, _, g) | Op::Binary(_, _, _, g) | Op::Cast(_, _, g) if never(g) => false,
             Op::Unary(UnaryOp::Abs, ..) => v.ty.is_integer(),
             Op::Binary(BinaryOp::Div | BinaryOp::Rem, ..) => v.ty.is_integer(),
             Op::Binary(BinaryOp::MulChecked | BinaryOp::AddChecked | BinaryOp::SubChecked, ..)

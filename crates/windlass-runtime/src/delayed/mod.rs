@@ -36,6 +36,7 @@ pub(crate) use self::node::{GroupDef, Node};
 use crate::{
     execute::{Executor, JobResult, run_synchronous},
     graph::{BoxError, DeviceKinds, Graph, Spill, TaskContext, TaskOptions, Value, Work},
+    inventory::Inventory,
     processes::Function,
     schedule::{Cause, RunError},
 };
@@ -47,17 +48,31 @@ pub trait RunGraph {
     /// # Errors
     /// That of the first task that failed for good.
     fn run_graph(&self, graph: Graph) -> JobResult;
+
+    /// The devices that its tasks may run on beside the host's cores, by the names that tasks
+    /// see; `None` where there are none.
+    fn inventory(&self) -> Option<&Arc<Inventory>> {
+        None
+    }
 }
 
 impl RunGraph for Executor {
     fn run_graph(&self, graph: Graph) -> JobResult {
         self.run(graph)
     }
+
+    fn inventory(&self) -> Option<&Arc<Inventory>> {
+        Self::inventory(self)
+    }
 }
 
 impl<T: RunGraph + ?Sized> RunGraph for Arc<T> {
     fn run_graph(&self, graph: Graph) -> JobResult {
         (**self).run_graph(graph)
+    }
+
+    fn inventory(&self) -> Option<&Arc<Inventory>> {
+        (**self).inventory()
     }
 }
 

@@ -56,6 +56,7 @@ use self::{
 use crate::{
     events::Events,
     graph::{DeviceKind, Graph},
+    inventory::Inventory,
     processes::Pool,
     schedule::{
         CostBased, DeviceProfile, Placement, RunError, core::Scheduler, device::DeviceCounts,
@@ -141,6 +142,7 @@ thread_local! {
 /// [`RunError::ShutDown`], and waits for tasks that run.
 pub struct Executor {
     shared: Arc<Shared>,
+    inventory: Option<Arc<Inventory>>,
 }
 
 impl fmt::Debug for Executor {
@@ -157,6 +159,26 @@ impl Executor {
     /// thread.
     pub fn new(options: ExecutorOptions) -> io::Result<Self> {
         Self::with_pool(options, None)
+    }
+
+    /// As [`Executor::new`], with the devices of an inventory beside the options' own: real GPUs,
+    /// and software adapters and emulators that its spec names. They are opened.
+    ///
+    /// # Errors
+    /// If a named device does not open, and as there.
+    pub fn with_devices(
+        mut options: ExecutorOptions,
+        inventory: Arc<Inventory>,
+    ) -> io::Result<Self> {
+        options.devices.extend(inventory.profiles().map_err(io::Error::other)?);
+        let mut executor = Self::new(options)?;
+        executor.inventory = Some(inventory);
+        Ok(executor)
+    }
+
+    /// The devices that it was made with, if any.
+    pub fn inventory(&self) -> Option<&Arc<Inventory>> {
+        self.inventory.as_ref()
     }
 
     /// As [`Executor::new`]; tasks that can run in other processes run in those of the pool.
@@ -189,7 +211,7 @@ impl Executor {
             handles: Mutex::default(),
             watched: AtomicBool::new(false),
         });
-        let executor = Self { shared };
+        let executor = Self { shared, inventory: None };
         for (device, slots) in slots.into_iter().enumerate() {
             for _ in 0..slots {
                 spawn_worker(&executor.shared, device)?;

@@ -1,0 +1,138 @@
+//! Tiles on devices: fused programs as generated kernels, reductions by kernels that fold an
+//! axis. What a device cannot do, or has no memory for, the host's cores do in its place, from
+//! the same inputs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`tile`] | [`DeviceTile`]: elements in a device's memory |
+//! | [`lower`] | a fused program as the program of a kernel |
+//! | [`ops`] | what NumPy's operations are in a kernel's operations |
+//! | [`bind`] | the elements that a program begins with, brought to a device |
+//! | [`run`] | maps and reductions of a region |
+//! | `mod` | [`Devices`]: what tasks may use |
+
+pub(crate) mod bind;
+pub(crate) mod lower;
+mod ops;
+pub(crate) mod run;
+pub(crate) mod tile;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use windlass_device::{Device, DeviceError, DeviceName, Queue};
+use windlass_kernels::KernelError;
+use windlass_runtime::{Inventory, delayed::RunGraph, graph::DeviceKinds};
+
+use crate::{error::ArrayError, execute::program::Program};
+
+pub(crate) use tile::DeviceTile;
+
+/// The devices that the tasks of a computation may run on, beside the host's cores.
+pub(crate) struct Devices {
+    inventory: Arc<Inventory>,
+    all: Vec<Arc<dyn Device>>,
+    queues: Arc<Queues>,
+}
+
+/// Queues that no task uses now. Making one takes longer than a small tile.
+#[derive(Default)]
+struct Queues(Mutex<HashMap<DeviceName, Vec<Box<dyn Queue>>>>);
+
+impl fmt::Debug for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Devices({self})")
+    }
+}
+
+impl fmt::Display for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.all.iter().map(|d| d.info().name.to_string()).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// Why a device did not do its work.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It cannot do it, or not now: the host can.
+    Here(String),
+    /// A tile on a device cannot be read any more.
+    Lost(ArrayError),
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        Self::Here(error.to_string())
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Self::Here(error.to_string())
+    }
+}
+
+impl Devices {
+    /// Those of an executor; `None` where it has none.
+    ///
+    /// # Errors
+    /// If one that was named does not open.
+    pub(crate) fn of(on: &dyn RunGraph) -> Result<Option<Arc<Self>>, ArrayError> {
+        let Some(inventory) = on.inventory() else { return Ok(None) };
+        let failed = |e: DeviceError| ArrayError::Device { reason: e.to_string() };
+        let all = inventory.accelerators().map_err(failed)?;
+        let queues = inventory.extension::<Queues>();
+        let inventory = Arc::clone(inventory);
+        Ok((!all.is_empty()).then(|| Arc::new(Self { inventory, all, queues })))
+    }
+
+    /// The device of a task, by the name that it sees; `None` on the host, and where the device
+    /// was lost.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<dyn Device>> {
+        let device = self.all.iter().find(|d| d.info().name.to_string() == name)?;
+        self.inventory.lost(&device.info().name).is_none().then_some(device)
+    }
+
+    /// Whether any of them was lost.
+    pub(crate) fn any_lost(&self) -> bool {
+        self.all.iter().any(|d| self.inventory.lost(&d.info().name).is_some())
+    }
+
+    /// Notes a lost device if that is what went wrong.
+    fn note(&self, error: &DeviceError) {
+        if let DeviceError::Lost { device, reason } = error {
+            self.inventory.mark_lost(device, reason);
+        }
+    }
+
+    /// Where the tasks of a program may run, and why not on devices where they may not. What the
+    /// user named is used, whether it is quick or not.
+    pub(crate) fn kinds(&self, program: &Program) -> (DeviceKinds, Option<String>) {
+        match lower::supported(program, &self.all) {
+            Err(reason) => (DeviceKinds::Cpu, Some(reason)),
+            Ok(()) if self.inventory.named() => (DeviceKinds::Gpu, None),
+            Ok(()) => (DeviceKinds::Any, None),
+        }
+    }
+
+    /// Runs work on a device with a queue, which is empty when it is done. A device that is
+    /// found to be lost gets no more work.
+    pub(crate) fn with<T>(
+        &self,
+        device: &Arc<dyn Device>,
+        work: impl FnOnce(&mut dyn Queue) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let name = &device.info().name;
+        let kept = self.queues.0.lock().get_mut(name).and_then(Vec::pop);
+        let found = match kept {
+            Some(queue) => Ok(queue),
+            None => device.queue(),
+        };
+        let mut queue = found.inspect_err(|e| self.note(e))?;
+        let done = work(&mut *queue);
+        queue.synchronize().inspect_err(|e| self.note(e))?;
+        self.queues.0.lock().entry(name.clone()).or_default().push(queue);
+        done
+    }
+}

@@ -1,0 +1,229 @@
+//! Maps and reductions of a region on a device.
+
+use std::sync::Arc;
+
+use windlass_device::{Device, DeviceBuffer};
+use windlass_kernels::{
+    DeviceBatch, DeviceColumn, PhysType, Storage, Validity,
+    tile::{FoldOp, Lines, fold},
+};
+
+use super::{
+    DeviceTile, Devices, Failure,
+    bind::{Bound, On, bind},
+    lower::{Access, Step, lower, words},
+    tile::{of_words, phys},
+};
+use crate::{
+    dtype::DType,
+    element::Buf,
+    execute::{leaf::Given, program::Program},
+    kernel::copy::collapse,
+    reduce::{ReduceOp, State},
+    region::Region,
+    shape::{ArrayShape, strides},
+};
+
+/// The elements of a region, which has some, on the device.
+///
+/// # Errors
+/// Why it cannot be done there.
+pub(crate) fn map(
+    devices: &Devices,
+    device: &Arc<dyn Device>,
+    program: &Program,
+    region: &Region,
+    given: &dyn Given,
+) -> Result<DeviceTile, Failure> {
+    let axes: Vec<usize> = (0..region.axes.len()).collect();
+    let buffer = with(devices, device, |on| evaluate(on, program, region, &axes, given))?;
+    let shape = ArrayShape::new(region.lens());
+    Ok(DeviceTile { device: Arc::clone(device), buffer, dtype: program.dtype, shape })
+}
+
+fn with<T>(
+    devices: &Devices,
+    device: &Arc<dyn Device>,
+    work: impl FnOnce(&mut On<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    devices.with(device, |queue| {
+        let mut reservation = device.pool().reserve(0)?;
+        work(&mut On { device, queue, reservation: &mut reservation })
+    })
+}
+
+/// The elements of a region in whole words, the last of `axes` the fastest.
+fn evaluate(
+    on: &mut On<'_>,
+    program: &Program,
+    region: &Region,
+    axes: &[usize],
+    given: &dyn Given,
+) -> Result<DeviceBuffer, Failure> {
+    let all = region.lens();
+    let mut lens: Vec<usize> = axes.iter().map(|&a| all[a]).collect();
+    let rows: usize = lens.iter().product();
+    let mut bound = Vec::with_capacity(program.leaves.len());
+    for leaf in &program.leaves {
+        bound.push(bind(on, leaf, program.rank, region, given)?);
+    }
+    let mut steps: Vec<Vec<isize>> =
+        bound.iter().map(|b| axes.iter().map(|&a| b.strides[a]).collect()).collect();
+    collapse(&mut lens, &mut steps);
+    let access: Vec<Access> = bound.iter().zip(&steps).map(|(b, steps)| access(b, steps)).collect();
+    let lowered = lower(program, &access, lens.len()).map_err(Failure::Here)?;
+    let (mut columns, mut tables) = (Vec::new(), Vec::new());
+    if lowered.indexed {
+        let leaves: Vec<_> = access
+            .iter()
+            .zip(&bound)
+            .zip(&steps)
+            .map(|((a, b), s)| (a, b.offset, &s[..]))
+            .collect();
+        let words = words(&lens, &leaves);
+        let buffer = on.device.alloc(on.reservation, (words.len() * 4).max(16))?;
+        on.queue.upload(&buffer, 0, bytemuck::cast_slice(&words))?;
+        tables.push(column((PhysType::U32, Storage::Packed), buffer));
+    }
+    for (bound, access) in bound.into_iter().zip(&access) {
+        let to = if access.steps.is_some() { &mut tables } else { &mut columns };
+        to.push(column(bound.stored, bound.buffer));
+    }
+    let batch = DeviceBatch { rows, columns };
+    let done = lowered.plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &tables)?;
+    let mut columns = done.columns.columns;
+    Ok(columns.swap_remove(0).values)
+}
+
+fn column((ty, storage): (PhysType, Storage), values: DeviceBuffer) -> DeviceColumn {
+    DeviceColumn { ty, storage, values, bit_offset: 0, validity: Validity::All }
+}
+
+/// How a leaf is read along axes that were made one where they can be.
+fn access(bound: &Bound, steps: &[isize]) -> Access {
+    let direct = bound.offset == 0 && *steps == [1];
+    let steps = (!direct).then(|| steps.iter().map(|&s| Step::of(s)).collect());
+    Access { stored: bound.stored, steps }
+}
+
+/// The state of a region, reduced along some axes.
+///
+/// # Errors
+/// Why it cannot be done there.
+pub(crate) fn reduce(
+    devices: &Devices,
+    device: &Arc<dyn Device>,
+    (program, op): (&Program, ReduceOp),
+    (reduced, shape): (&[usize], &ArrayShape),
+    region: &Region,
+    given: &dyn Given,
+) -> Result<State, Failure> {
+    let lens = region.lens();
+    let rank = lens.len();
+    let kept: Vec<usize> = (0..rank).filter(|i| !reduced.contains(i)).collect();
+    let product = |of: &[usize]| of.iter().map(|&i| lens[i]).product::<usize>();
+    let (results, n) = (product(&kept), product(reduced));
+    // Neighbours in memory stay neighbours: of one line, or of neighbouring lines.
+    let inside = rank == 0 || reduced.contains(&(rank - 1));
+    let (axes, lines) = match inside {
+        true => ([&kept[..], reduced].concat(), Lines { outer: results, n, inner: 1 }),
+        false => ([reduced, &kept[..]].concat(), Lines { outer: 1, n, inner: results }),
+    };
+    let ty = phys(program.dtype)
+        .ok_or_else(|| Failure::Here(format!("{} has no kernels", program.dtype)))?;
+    let fold_op = fold_op(op);
+    let folded = with(devices, device, |on| {
+        let values = evaluate(on, program, region, &axes, given)?;
+        Ok(fold(&**on.device, on.queue, on.reservation, fold_op, ty, &values, lines)?)
+    })?;
+    let width = ty.wide_bytes();
+    let more = folded.more.len() / (results * folded.parts).max(1);
+    let mut state: Option<State> = None;
+    for part in 0..folded.parts {
+        let slice = |bytes: &[u8], width: usize| {
+            bytes[part * results * width..(part + 1) * results * width].to_vec()
+        };
+        let values = of_words(&slice(&folded.values, width), program.dtype);
+        let count = n * (part + 1) / folded.parts - n * part / folded.parts;
+        let more = slice(&folded.more, more);
+        let parts = parts(op, values, &more, count, &|at| position(at, reduced, shape, region));
+        let next = State { op, parts };
+        match &mut state {
+            Some(state) => state.merge(&next),
+            None => state = Some(next),
+        }
+    }
+    state.ok_or_else(|| Failure::Here("a fold without parts".into()))
+}
+
+fn fold_op(op: ReduceOp) -> FoldOp {
+    match op {
+        ReduceOp::Sum | ReduceOp::Mean => FoldOp::Sum,
+        ReduceOp::Prod => FoldOp::Product,
+        ReduceOp::Var { .. } | ReduceOp::Std { .. } => FoldOp::Moments,
+        // What is true is greater.
+        ReduceOp::Min | ReduceOp::All => FoldOp::Least { ignore_nan: false },
+        ReduceOp::Max | ReduceOp::Any => FoldOp::Greatest { ignore_nan: false },
+        ReduceOp::NanMin => FoldOp::Least { ignore_nan: true },
+        ReduceOp::NanMax => FoldOp::Greatest { ignore_nan: true },
+        ReduceOp::Argmin => FoldOp::FindLeast,
+        ReduceOp::Argmax => FoldOp::FindGreatest,
+    }
+}
+
+/// What a state keeps of one part of a fold.
+fn parts(
+    op: ReduceOp,
+    values: Buf,
+    more: &[u8],
+    count: usize,
+    position: &dyn Fn(usize) -> i64,
+) -> Vec<Buf> {
+    match op {
+        ReduceOp::Var { .. } | ReduceOp::Std { .. } => {
+            let counts = Buf::F64(vec![count as f64; values.len()]);
+            vec![counts, values, of_words(more, DType::F64)]
+        }
+        ReduceOp::Argmin | ReduceOp::Argmax => {
+            let at = more.chunks_exact(4).map(|b| {
+                let at: u32 = bytemuck::pod_read_unaligned(b);
+                position(at as usize)
+            });
+            let at = Buf::I64(at.collect());
+            vec![values, at]
+        }
+        _ => vec![values],
+    }
+}
+
+/// The position in the whole array, along its reduced axes, of the element that has this one
+/// along those of a region.
+fn position(at: usize, reduced: &[usize], shape: &ArrayShape, region: &Region) -> i64 {
+    let lens: Vec<usize> = reduced.iter().map(|&i| region.axes[i].len).collect();
+    let whole: Vec<usize> = reduced.iter().map(|&i| shape.as_slice()[i]).collect();
+    let (own, steps) = (strides(&lens), strides(&whole));
+    let mut rest = at;
+    let mut found = 0;
+    for ((own, step), &axis) in own.iter().zip(&steps).zip(reduced) {
+        let i = rest / (*own).max(1) as usize;
+        rest %= (*own).max(1) as usize;
+        found += region.axes[axis].at(i) as i64 * *step as i64;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{region::Span, shape::each_index};
+
+    #[test]
+    fn positions_are_those_of_the_whole_array() {
+        let region = Region::new(vec![Span::new(2, 1, 2), Span::new(0, 1, 5), Span::new(3, 1, 4)]);
+        let shape = ArrayShape::from(&[6, 5, 10][..]);
+        let mut expected = Vec::new();
+        each_index(&[2, 4], |at| expected.push(((at[0] + 2) * 10 + at[1] + 3) as i64));
+        let found: Vec<i64> = (0..8).map(|at| position(at, &[0, 2], &shape, &region)).collect();
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,60 @@
+//! Where the parts of a computation run, and why.
+
+use std::{fmt::Write, sync::Arc};
+
+use windlass_runtime::{delayed::RunGraph, graph::DeviceKinds};
+
+use super::{
+    lower::Plan,
+    program::Program,
+    stage::{Kind, Stage},
+};
+use crate::{device::Devices, error::Result, expr::Node, optimise::unified};
+
+/// A line for each part that is computed by tasks of its own: its name, how many tiles, and
+/// where its tasks may run.
+///
+/// # Errors
+/// If a device that the executor names does not open.
+pub(crate) fn explain(node: &Arc<Node>, on: &dyn RunGraph) -> Result<String> {
+    let devices = Devices::of(on)?;
+    let nodes = unified(std::slice::from_ref(node));
+    let plan = Plan::new(&nodes);
+    let mut text = String::new();
+    for stage in &plan.stages {
+        let tiles = stage.grid.count();
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(text, "{}: {tiles} tiles, {}", stage.name, place(devices.as_deref(), stage));
+    }
+    if plan.stage_of(&nodes[0]).is_none() {
+        let program = plan.program_of(&nodes[0]);
+        let (name, grid) = (nodes[0].op.name(), nodes[0].grid.tasks(nodes[0].dtype.bytes(), true));
+        let place = of_program(devices.as_deref(), &program);
+        let _ = writeln!(text, "{name}: {} tiles, {place}", grid.count());
+    }
+    Ok(text)
+}
+
+fn place(devices: Option<&Devices>, stage: &Stage) -> String {
+    match &stage.kind {
+        Kind::Map(program) => of_program(devices, program),
+        Kind::Reduce(reduce) => of_program(devices, &reduce.program),
+        Kind::Scan(scan) => {
+            format!(
+                "on the host: it goes on from tile to tile; totals {}",
+                of_program(devices, &scan.program)
+            )
+        }
+        Kind::Chunks(_) | Kind::Blocks(..) => "on the host: a function of chunks".into(),
+    }
+}
+
+fn of_program(devices: Option<&Devices>, program: &Program) -> String {
+    let Some(devices) = devices else { return "on the host: the executor has no devices".into() };
+    match devices.kinds(program) {
+        (DeviceKinds::Gpu, _) => format!("on {devices}"),
+        (DeviceKinds::Any, _) => format!("on {devices} or the host, whichever is done first"),
+        (DeviceKinds::Cpu, reason) => format!("on the host: {}", reason.unwrap_or_default()),
+    }
+}
