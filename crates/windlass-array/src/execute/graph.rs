@@ -299,6 +299,7 @@ impl<'a> Tasks<'a> {
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let working = match &stage.kind {
             Kind::Map(program) => working_bytes(program, &stage.grid),
+            Kind::Parts(parts, inputs) => parts.working_bytes(&stage.grid, tiles, inputs),
             // A function's own memory is not known.
             _ => bytes,
         };
@@ -447,6 +448,11 @@ fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
                 for region in block_regions(stage, tile, grid) {
                     program.reads(&region, ask);
                 }
+            }
+        }
+        Kind::Parts(parts, inputs) => {
+            for (input, region) in (parts.reads)(&stage.grid.index_of(tile)) {
+                inputs[input].reads(&region, ask);
             }
         }
         Kind::Reduce(reduce) => {

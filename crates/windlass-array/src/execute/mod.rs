@@ -16,7 +16,7 @@ mod graph;
 mod leaf;
 pub(crate) mod lower;
 pub(crate) mod output;
-mod program;
+pub(crate) mod program;
 mod reshape;
 mod stage;
 

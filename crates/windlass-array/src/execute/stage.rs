@@ -1,5 +1,7 @@
 //! What the tasks of a stage do: from the tiles that they are given to their own.
 
+use std::sync::Arc;
+
 use windlass_runtime::graph::{BoxError, Value};
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
     dtype::DType,
     element::dispatch,
     error::ArrayError,
-    expr::{BlockFn, ChunkFn},
+    expr::{BlockFn, ChunkFn, parts::Parts},
     grid::ChunkGrid,
     reduce::{ReduceOp, State, converted, scan},
     region::{Region, Span, overlaps},
@@ -40,6 +42,8 @@ pub(crate) enum Kind {
     Chunks(ChunkFn),
     /// By a user's function of the inputs' chunks, which lie on these grids.
     Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
+    /// Of any parts of the inputs.
+    Parts(Arc<Parts>, Vec<Program>),
     Reduce(ReduceStage),
     Scan(ScanStage),
 }
@@ -50,6 +54,7 @@ impl std::fmt::Debug for Kind {
             Self::Map(_) => "Map",
             Self::Chunks(_) => "Chunks",
             Self::Blocks(..) => "Blocks",
+            Self::Parts(..) => "Parts",
             Self::Reduce(_) => "Reduce",
             Self::Scan(_) => "Scan",
         })
@@ -247,6 +252,12 @@ impl Stage {
                         .collect();
                     f(&tiles, index)
                 })
+            }
+            Kind::Parts(parts, inputs) => {
+                let index = self.grid.index_of(tile);
+                let reads = (parts.reads)(&index).into_iter();
+                let given = reads.map(|(i, region)| inputs[i].tile(&region, given));
+                parts.tile(given.collect(), &index, &self.grid, self.dtype)
             }
             Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
         }
