@@ -9,8 +9,9 @@ use crate::{
     dtype::DType,
     element::Element,
     error::{ArrayError, Result},
-    expr::{BoxError, Op},
+    expr::{BoxError, Op, parts::Parts},
     grid::{AxisGrid, ChunkGrid},
+    region::Region,
     shape::ChunkIndex,
     tile::Tile,
 };
@@ -18,12 +19,29 @@ use crate::{
 impl Array {
     /// As [`Array::map_blocks`], in chunks of that grid, which are as many along the axes that
     /// an input has.
-    pub(super) fn blocks<F>(inputs: &[&Self], dtype: DType, grid: ChunkGrid, function: F) -> Self
+    pub(crate) fn blocks<F>(inputs: &[&Self], dtype: DType, grid: ChunkGrid, function: F) -> Self
     where
         F: Fn(&[Tile], &ChunkIndex) -> Result<Tile, BoxError> + Send + Sync + 'static,
     {
         let inputs = inputs.iter().map(|a| a.node()).collect();
         Self::of(Op::Blocks(Arc::new(function)), inputs, dtype, grid)
+    }
+
+    /// An array whose chunks are made of any parts of others, each by one task: `working` are
+    /// the bytes that making the largest one takes beside what it reads and gives. The result
+    /// has elements, and so has each part.
+    pub(crate) fn of_parts(
+        name: &'static str,
+        inputs: &[&Self],
+        dtype: DType,
+        grid: ChunkGrid,
+        working: usize,
+        reads: impl Fn(&ChunkIndex) -> Vec<(usize, Region)> + Send + Sync + 'static,
+        make: impl Fn(Vec<Tile>, &ChunkIndex) -> Result<Tile, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        let parts = Parts { name, reads: Box::new(reads), make: Box::new(make), working };
+        let inputs = inputs.iter().map(|a| a.node()).collect();
+        Self::of(Op::Parts(Arc::new(parts)), inputs, dtype, grid)
     }
 
     /// The same elements with an axis in one chunk, and the grid of a result that has `len`

@@ -13,14 +13,17 @@
 //! | [`blocks`] | users' functions of chunks |
 //! | [`sorted`] | sorting, medians and quantiles, searching |
 //! | [`statistics`] | histograms, counts, norms |
+//! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
 
 mod blocks;
 mod create;
+mod diagonal;
 mod index;
 mod join;
 mod layout;
 mod operand;
 mod operators;
+mod product;
 mod reduce;
 mod sorted;
 mod statistics;
@@ -143,7 +146,7 @@ impl Array {
         Ok(self.regrid(grid))
     }
 
-    fn regrid(&self, grid: ChunkGrid) -> Self {
+    pub(crate) fn regrid(&self, grid: ChunkGrid) -> Self {
         self.view(ViewMap::identity(self.rank()), grid)
     }
 

@@ -367,6 +367,10 @@ impl<'a> Tasks<'a> {
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let group = match &stage.kind {
             Kind::Map(program) => self.program_group(stage.name, bytes, program, &stage.grid),
+            Kind::Parts(parts, inputs) => {
+                let working = parts.working_bytes(&stage.grid, tiles, inputs);
+                self.group(stage.name, bytes, working)
+            }
             // A function's own memory is not known.
             _ => self.group(stage.name, bytes, bytes),
         };
@@ -516,6 +520,11 @@ fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
                 for region in block_regions(stage, tile, grid) {
                     program.reads(&region, ask);
                 }
+            }
+        }
+        Kind::Parts(parts, inputs) => {
+            for (input, region) in (parts.reads)(&stage.grid.index_of(tile)) {
+                inputs[input].reads(&region, ask);
             }
         }
         Kind::Reduce(reduce) => {

@@ -81,6 +81,10 @@ impl Plan {
                 let inputs = inputs.map(|i| (self.program_of(i), i.grid.clone())).collect();
                 (Kind::Blocks(Arc::clone(f), inputs), node.grid.tasks(bytes, false))
             }
+            Op::Parts(parts) => {
+                let inputs = node.inputs.iter().map(|i| self.program_of(i)).collect();
+                (Kind::Parts(Arc::clone(parts), inputs), node.grid.clone())
+            }
             Op::Reduce { op, axes, keepdims } => {
                 let input = &node.inputs[0];
                 let inner = input.grid.tasks(input.dtype.bytes(), true);

@@ -3,7 +3,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{leaf::Leaf, lower::Plan};
+use super::{
+    leaf::{Leaf, Source},
+    lower::Plan,
+};
 use crate::{
     dtype::DType,
     element::Buf,
@@ -12,7 +15,8 @@ use crate::{
         generate::Generator,
         ops::{BinaryOp, UnaryOp},
     },
-    region::ViewMap,
+    grid::ChunkGrid,
+    region::{Region, ViewMap},
 };
 
 /// Where an instruction finds elements.
@@ -101,6 +105,33 @@ impl Program {
             registers: Vec::new(),
             result: Operand::Leaf(0),
             rank,
+        }
+    }
+
+    /// Bytes that the elements of a region take as [`Program::tile`] gives them, beside the
+    /// tiles of other stages: none where they are a part of one.
+    pub(crate) fn held_bytes(&self, region: &Region) -> usize {
+        let size = region.size() * self.dtype.bytes();
+        let ([leaf], Operand::Leaf(0)) = (&self.leaves[..], self.result) else {
+            let parts = self.leaves.iter().map(|l| match l.source {
+                Source::Tile(_) | Source::Generate(_) => 0,
+                _ => region.size() * l.dtype.bytes(),
+            });
+            return size + parts.sum::<usize>();
+        };
+        let one_tile = |grid: &ChunkGrid| {
+            let spans = leaf.map.apply(region).axes;
+            grid.axes().iter().zip(spans).all(|(axis, span)| {
+                let (low, high) = span.bounds();
+                axis.find(low) == axis.find(high)
+            })
+        };
+        match &leaf.source {
+            Source::Tile(_) => 0,
+            Source::Stage { grid, .. } if one_tile(grid) => 0,
+            Source::Tiles(tiles) if one_tile(&tiles.grid) => 0,
+            Source::Stage { .. } | Source::Tiles(_) | Source::Generate(_) => size,
+            Source::Concat { .. } | Source::Take { .. } | Source::Reshape(_) => 2 * size,
         }
     }
 

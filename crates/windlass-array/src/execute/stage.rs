@@ -1,5 +1,7 @@
 //! What the tasks of a stage do: from the tiles that they are given to their own.
 
+use std::sync::Arc;
+
 use windlass_runtime::graph::{BoxError, Value};
 
 use super::{
@@ -17,7 +19,7 @@ use crate::{
     dtype::DType,
     element::dispatch,
     error::ArrayError,
-    expr::{BlockFn, ChunkFn},
+    expr::{BlockFn, ChunkFn, parts::Parts},
     grid::ChunkGrid,
     reduce::{ReduceOp, State, converted, scan},
     region::{Region, Span, ViewMap, overlaps},
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
     Chunks(ChunkFn),
     /// By a user's function of the inputs' chunks, which lie on these grids.
     Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
+    /// Of any parts of the inputs.
+    Parts(Arc<Parts>, Vec<Program>),
     Reduce(ReduceStage),
     Scan(ScanStage),
 }
@@ -55,6 +59,7 @@ impl std::fmt::Debug for Kind {
             Self::Map(_) => "Map",
             Self::Chunks(_) => "Chunks",
             Self::Blocks(..) => "Blocks",
+            Self::Parts(..) => "Parts",
             Self::Reduce(_) => "Reduce",
             Self::Scan(_) => "Scan",
         })
@@ -310,6 +315,16 @@ impl Stage {
                     f(&tiles, index)
                 });
                 made.map(Kept::Host)
+            }
+            Kind::Parts(parts, inputs) => {
+                let index = self.grid.index_of(tile);
+                let reads = (parts.reads)(&index);
+                let mut tiles = Vec::with_capacity(reads.len());
+                for (i, region) in reads {
+                    prepare(&inputs[i], &region, given)?;
+                    tiles.push(inputs[i].tile(&region, given));
+                }
+                parts.tile(tiles, &index, &self.grid, self.dtype).map(Kept::Host)
             }
             Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
         }

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`ops`] | the elementwise operations and their types |
 //! | [`generate`] | elements that are a function of their position |
+//! | [`parts`] | chunks made of any parts of other arrays |
 
 pub(crate) mod generate;
 pub(crate) mod ops;
+pub(crate) mod parts;
 
 use std::{fmt, sync::Arc};
 
@@ -22,6 +24,7 @@ use crate::{
 
 use generate::Generator;
 use ops::{BinaryOp, UnaryOp};
+use parts::Parts;
 
 /// The error of a user's function, whatever it is.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,6 +48,8 @@ pub(crate) enum Op {
     Chunks(ChunkFn),
     /// Chunks that a user's function makes of the inputs' chunks.
     Blocks(BlockFn),
+    /// Chunks that are made of any parts of the inputs.
+    Parts(Arc<Parts>),
     /// One operand's elements, each by itself.
     Unary(UnaryOp),
     /// Two operands' elements, each pair by itself.
@@ -79,6 +84,7 @@ impl Op {
             Self::Generate(_) => "generate",
             Self::Chunks(_) => "from_function",
             Self::Blocks(_) => "map_blocks",
+            Self::Parts(parts) => parts.name,
             Self::Unary(op) => op.name(),
             Self::Binary(op) => op.name(),
             Self::Select => "where",
@@ -140,7 +146,9 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. } => u32::MAX,
+            Op::Chunks(_) | Op::Blocks(_) | Op::Parts(_) | Op::Reduce { .. } | Op::Scan { .. } => {
+                u32::MAX
+            }
         }
     }
 
@@ -155,6 +163,9 @@ impl Node {
 
     /// Whether tasks of its own make it, by chunks that it alone decides.
     pub(crate) fn is_barrier(&self) -> bool {
-        matches!(self.op, Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. })
+        matches!(
+            self.op,
+            Op::Chunks(_) | Op::Blocks(_) | Op::Parts(_) | Op::Reduce { .. } | Op::Scan { .. }
+        )
     }
 }
