@@ -2,7 +2,7 @@
 //! that no tile is made that nobody reads.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -12,13 +12,23 @@ use windlass_runtime::graph::{
 
 use super::{
     block::BLOCK,
-    leaf::{Ask, Given, Source},
+    leaf::{self, Ask, Given},
     lower::Plan,
     output::Shared,
     program::Program,
     stage::{Kind, ReduceStage, ScanStage, Stage, block_regions, write},
 };
-use crate::{expr::Node, grid::ChunkGrid, reduce::State, region::Region, tile::Tile};
+use crate::{
+    expr::Node,
+    grid::ChunkGrid,
+    io::{
+        sink::Sink,
+        source::{Reading, Source},
+    },
+    reduce::State,
+    region::Region,
+    tile::Tile,
+};
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
 /// large, and few of them are held at once).
@@ -42,6 +52,8 @@ type Asked = (usize, usize, Region);
 struct Input {
     key: Key,
     part: Option<Region>,
+    /// Of a tile that was read in part: where what was read begins in it.
+    begin: Option<Arc<[usize]>>,
 }
 
 /// What is wanted of a node.
@@ -50,6 +62,18 @@ enum Wanted {
     Write { node: Arc<Node>, program: Arc<Program>, grid: ChunkGrid, to: Arc<Shared> },
     /// Its tiles.
     Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
+    /// Its tiles, put away.
+    Store { program: Arc<Program>, sink: Arc<dyn Sink> },
+}
+
+impl Wanted {
+    /// What gives the elements, and by which tiles.
+    fn tiles(&self) -> (&Arc<Program>, &ChunkGrid) {
+        match self {
+            Self::Write { program, grid, .. } | Self::Keep { program, grid, .. } => (program, grid),
+            Self::Store { program, sink } => (program, sink.grid()),
+        }
+    }
 }
 
 /// The graph in the making.
@@ -62,6 +86,10 @@ pub(crate) struct Tasks<'a> {
     /// The tasks that copy a part of a tile, and their group.
     parts: HashMap<Asked, TaskId>,
     part_group: Option<GroupId>,
+    /// What is asked of each tile that is read from where it is stored.
+    wanted_parts: HashMap<Key, HashSet<Region>>,
+    /// Where what was read of such a tile begins in it.
+    begins: HashMap<Key, Arc<[usize]>>,
 }
 
 /// The tiles that a task was given.
@@ -84,13 +112,22 @@ impl Given for Inputs<'_> {
         let first = self.inputs.partition_point(|i| i.key < (stage, tile));
         for (input, tile) in self.inputs[first..].iter().zip(&self.tiles[first..]) {
             match &input.part {
-                None => return tile.part(within),
+                None => return tile.part(&shifted(within, input.begin.as_deref())),
                 Some(part) if part == within => return (*tile).clone(),
                 Some(_) => {}
             }
         }
         unreachable!("a task asks for the parts that it reads")
     }
+}
+
+/// A part of a tile, counted from where what was read of it begins.
+fn shifted(within: &Region, begin: Option<&[usize]>) -> Region {
+    let mut within = within.clone();
+    for (span, begin) in within.axes.iter_mut().zip(begin.unwrap_or_default()) {
+        span.start -= begin;
+    }
+    within
 }
 
 /// The parts of tiles that a region of a program needs.
@@ -107,11 +144,11 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     let blocks: usize = blocks.map(|d| d.bytes() * BLOCK).sum();
     let size: usize = grid.largest().as_slice().iter().product();
     let parts = program.leaves.iter().map(|leaf| match &leaf.source {
-        Source::Tile(_) | Source::Generate(_) => 0,
-        Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
-        Source::Stage { .. } | Source::Tiles(_) => size * leaf.dtype.bytes(),
+        leaf::Source::Tile(_) | leaf::Source::Generate(_) => 0,
+        leaf::Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
+        leaf::Source::Stage { .. } | leaf::Source::Tiles(_) => size * leaf.dtype.bytes(),
         // The part, and what it is put together from.
-        Source::Concat { .. } | Source::Take { .. } | Source::Reshape(_) => {
+        leaf::Source::Concat { .. } | leaf::Source::Take { .. } | leaf::Source::Reshape(_) => {
             2 * size * leaf.dtype.bytes()
         }
     });
@@ -132,6 +169,8 @@ impl<'a> Tasks<'a> {
             made: HashMap::new(),
             parts: HashMap::new(),
             part_group: None,
+            wanted_parts: HashMap::new(),
+            begins: HashMap::new(),
         }
     }
 
@@ -148,6 +187,11 @@ impl<'a> Tasks<'a> {
         self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name });
     }
 
+    /// Asks that the tiles of a node that has elements be put away.
+    pub(crate) fn store(&mut self, program: Program, sink: Arc<dyn Sink>) {
+        self.wanted.push(Wanted::Store { program: Arc::new(program), sink });
+    }
+
     /// The graph of all that was asked for.
     pub(crate) fn build(mut self) -> Graph {
         let needed = self.needed();
@@ -155,6 +199,7 @@ impl<'a> Tasks<'a> {
             let stage = Arc::clone(&self.plan.stages[at]);
             match &stage.kind {
                 Kind::Reduce(_) => self.reduce(at, &stage, tiles),
+                Kind::Source(source) => self.read(at, &stage, source, tiles),
                 Kind::Scan(_) => self.scan(at, &stage, tiles),
                 _ => self.map(at, &stage, tiles),
             }
@@ -175,6 +220,22 @@ impl<'a> Tasks<'a> {
                         }));
                     }
                 }
+                Wanted::Store { program, sink } => {
+                    let grid = sink.grid().clone();
+                    let working = working_bytes(&program, &grid)
+                        + tile_bytes(&grid, program.dtype.bytes())
+                        + sink.working_bytes();
+                    let group = self.group("store", 0, working);
+                    for index in grid.indices() {
+                        let region = grid.region(index.as_slice());
+                        let asked = asked_by(&program, &region);
+                        let (program, sink) = (Arc::clone(&program), Arc::clone(&sink));
+                        wanted.push(self.task(group, asked, &[], move |given, _| {
+                            sink.write(&region, &program.tile(&region, given))?;
+                            Ok(Value::new(()))
+                        }));
+                    }
+                }
                 Wanted::Keep { program, grid, name } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
                     let group = self.group(name, bytes, working_bytes(&program, &grid));
@@ -190,6 +251,34 @@ impl<'a> Tasks<'a> {
             }
         }
         self.builder.build(&wanted)
+    }
+
+    /// The tasks that read a stage's tiles: each what is asked of it.
+    fn read(
+        &mut self,
+        at: usize,
+        stage: &Arc<Stage>,
+        source: &Arc<dyn Source>,
+        tiles: &BTreeSet<usize>,
+    ) {
+        let readings: Vec<Reading> = tiles
+            .iter()
+            .map(|&tile| {
+                let asked = self.wanted_parts.remove(&(at, tile)).unwrap_or_default();
+                Reading::new(&stage.region(tile), asked)
+            })
+            .collect();
+        let size = readings.iter().map(Reading::size).max().unwrap_or(0);
+        let bytes = (size * stage.dtype.bytes()) as u64;
+        let group = self.group(stage.name, bytes, source.working_bytes());
+        for (&tile, reading) in tiles.iter().zip(readings) {
+            self.begins.insert((at, tile), reading.begin().into());
+            let (source, dtype) = (Arc::clone(source), stage.dtype);
+            let task = self.builder.task(group, &[], move |_| {
+                Ok(Value::spillable(reading.tile(&*source, dtype)?))
+            });
+            self.made.insert((at, tile), task);
+        }
     }
 
     fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
@@ -222,8 +311,9 @@ impl<'a> Tasks<'a> {
         let bytes = |stage: usize| self.plan.stages[stage].dtype.bytes() as u64;
         asked.sort_by_key(|a| (a.0, a.1));
         let mut whole: Vec<Input> =
-            asked.iter().map(|a| Input { key: (a.0, a.1), part: None }).collect();
+            asked.iter().map(|a| Input { key: (a.0, a.1), part: None, begin: None }).collect();
         whole.dedup_by(|a, b| a.key == b.key);
+        whole.iter_mut().for_each(|i| i.begin = self.begins.get(&i.key).cloned());
         let size = |i: &Input| {
             let (stage, tile) = i.key;
             self.plan.stages[stage].region(tile).size() as u64 * bytes(stage)
@@ -241,7 +331,7 @@ impl<'a> Tasks<'a> {
                 continue;
             }
             self.part(key, &within);
-            inputs.push(Input { key, part: Some(within) });
+            inputs.push(Input { key, part: Some(within), begin: None });
         }
         inputs
     }
@@ -257,7 +347,7 @@ impl<'a> Tasks<'a> {
         let group = *self
             .part_group
             .get_or_insert_with(|| builder.group("part", TaskOptions::default().priority(1)));
-        let within = within.clone();
+        let within = shifted(within, self.begins.get(&key).map(|b| &**b));
         let task = self.builder.task(group, &[self.made[&key]], move |context| {
             Ok(Value::spillable(context.input::<Tile>(0)?.part(&within).to_own_memory()))
         });
@@ -265,15 +355,21 @@ impl<'a> Tasks<'a> {
     }
 
     /// The tiles of each stage that are needed.
-    fn needed(&self) -> Vec<BTreeSet<usize>> {
-        let mut needed = vec![BTreeSet::new(); self.plan.stages.len()];
+    fn needed(&mut self) -> Vec<BTreeSet<usize>> {
+        let stages = &self.plan.stages;
+        let mut needed = vec![BTreeSet::new(); stages.len()];
+        let parts = &mut self.wanted_parts;
+        let mut need = |needed: &mut Vec<BTreeSet<usize>>, stage: usize, tile, within| {
+            needed[stage].insert(tile);
+            if matches!(stages[stage].kind, Kind::Source(_)) {
+                parts.entry((stage, tile)).or_default().insert(within);
+            }
+        };
         for want in &self.wanted {
-            let (Wanted::Write { program, grid, .. } | Wanted::Keep { program, grid, .. }) = want;
+            let (program, grid) = want.tiles();
             for index in grid.indices() {
                 let region = grid.region(index.as_slice());
-                program.reads(&region, &mut |stage, tile, _| {
-                    needed[stage].insert(tile);
-                });
+                program.reads(&region, &mut |s, t, within| need(&mut needed, s, t, within));
             }
         }
         for at in (0..needed.len()).rev() {
@@ -286,9 +382,7 @@ impl<'a> Tasks<'a> {
                 }
             }
             for &tile in &all {
-                for_reads(stage, tile, &mut |stage, tile, _| {
-                    needed[stage].insert(tile);
-                });
+                for_reads(stage, tile, &mut |s, t, within| need(&mut needed, s, t, within));
             }
             needed[at] = tiles;
         }
@@ -441,7 +535,7 @@ fn before(stage: &Stage, scan: &ScanStage, tile: usize) -> Vec<usize> {
 fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
     match &stage.kind {
         Kind::Map(program) => program.reads(&stage.region(tile), ask),
-        Kind::Chunks(_) => {}
+        Kind::Chunks(_) | Kind::Source(_) => {}
         Kind::Blocks(_, inputs) => {
             for (program, grid) in inputs {
                 for region in block_regions(stage, tile, grid) {

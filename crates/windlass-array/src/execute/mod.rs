@@ -25,6 +25,7 @@ use std::sync::Arc;
 use windlass_runtime::delayed::RunGraph;
 
 use self::{graph::Tasks, lower::Plan, output::Shared};
+use crate::io::sink::Sink;
 use crate::{
     element::Buf,
     error::{ArrayError, Result},
@@ -60,6 +61,25 @@ pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile
         Tile::dense(to.finish().expect("the only handle"), node.shape.clone())
     });
     Ok(done.collect())
+}
+
+/// Computes the elements of some nodes and puts their tiles away, all at once: what they
+/// share is computed once.
+pub(crate) fn store(wanted: &[(Arc<Node>, Arc<dyn Sink>)], on: &dyn RunGraph) -> Result<()> {
+    let nodes: Vec<Arc<Node>> = wanted.iter().map(|w| Arc::clone(&w.0)).collect();
+    let nodes = unified(&nodes);
+    let plan = Plan::new(&nodes);
+    let mut tasks = Tasks::new(&plan);
+    for (node, (_, sink)) in nodes.iter().zip(wanted) {
+        if node.shape.size() > 0 {
+            tasks.store(plan.program_of(node), Arc::clone(sink));
+        }
+    }
+    let graph = tasks.build();
+    if !graph.is_empty() {
+        on.run_graph(graph)?;
+    }
+    Ok(())
 }
 
 /// Computes the elements of a node and keeps them tile by tile.

@@ -1,5 +1,7 @@
 //! What the tasks of a stage do: from the tiles that they are given to their own.
 
+use std::sync::Arc;
+
 use windlass_runtime::graph::{BoxError, Value};
 
 use super::{
@@ -14,6 +16,7 @@ use crate::{
     error::ArrayError,
     expr::{BlockFn, ChunkFn},
     grid::ChunkGrid,
+    io::source::Source,
     reduce::{ReduceOp, State, converted, scan},
     region::{Region, Span, overlaps},
     shape::{ArrayShape, ChunkIndex, strides},
@@ -38,6 +41,8 @@ pub(crate) enum Kind {
     Map(Program),
     /// By a user's function of the chunk.
     Chunks(ChunkFn),
+    /// By reading what is stored.
+    Source(Arc<dyn Source>),
     /// By a user's function of the inputs' chunks, which lie on these grids.
     Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
     Reduce(ReduceStage),
@@ -49,6 +54,7 @@ impl std::fmt::Debug for Kind {
         f.write_str(match self {
             Self::Map(_) => "Map",
             Self::Chunks(_) => "Chunks",
+            Self::Source(_) => "Source",
             Self::Blocks(..) => "Blocks",
             Self::Reduce(_) => "Reduce",
             Self::Scan(_) => "Scan",
@@ -232,7 +238,7 @@ impl Stage {
         self.grid.region(self.grid.index_of(tile).as_slice())
     }
 
-    /// A tile of a stage that is neither a reduction nor a running sum.
+    /// A tile of a stage that is neither read, nor a reduction, nor a running sum.
     pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Tile, BoxError> {
         let region = self.region(tile);
         match &self.kind {
@@ -248,7 +254,7 @@ impl Stage {
                     f(&tiles, index)
                 })
             }
-            Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+            Kind::Source(_) | Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
         }
     }
 }

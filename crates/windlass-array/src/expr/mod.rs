@@ -14,6 +14,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     dtype::DType,
     grid::ChunkGrid,
+    io::source::Source,
     reduce::ReduceOp,
     region::ViewMap,
     shape::{ArrayShape, ChunkIndex},
@@ -43,6 +44,8 @@ pub(crate) enum Op {
     Generate(Generator),
     /// Chunks of a user's function.
     Chunks(ChunkFn),
+    /// Elements that are stored somewhere, in chunks.
+    Source(Arc<dyn Source>),
     /// Chunks that a user's function makes of the inputs' chunks.
     Blocks(BlockFn),
     /// One operand's elements, each by itself.
@@ -78,6 +81,7 @@ impl Op {
             Self::Tile(_) | Self::Tiles(_) => "memory",
             Self::Generate(_) => "generate",
             Self::Chunks(_) => "from_function",
+            Self::Source(source) => source.name(),
             Self::Blocks(_) => "map_blocks",
             Self::Unary(op) => op.name(),
             Self::Binary(op) => op.name(),
@@ -140,7 +144,11 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. } => u32::MAX,
+            Op::Chunks(_)
+            | Op::Source(_)
+            | Op::Blocks(_)
+            | Op::Reduce { .. }
+            | Op::Scan { .. } => u32::MAX,
         }
     }
 
@@ -155,6 +163,13 @@ impl Node {
 
     /// Whether tasks of its own make it, by chunks that it alone decides.
     pub(crate) fn is_barrier(&self) -> bool {
-        matches!(self.op, Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. })
+        matches!(
+            self.op,
+            Op::Chunks(_)
+                | Op::Source(_)
+                | Op::Blocks(_)
+                | Op::Reduce { .. }
+                | Op::Scan { .. }
+        )
     }
 }
