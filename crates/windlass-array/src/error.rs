@@ -136,6 +136,16 @@ pub enum ArrayError {
         /// The device and its driver's words.
         reason: String,
     },
+    /// Something that is stored could not be read, or something could not be stored.
+    #[error("{operation} {place}: {problem}")]
+    Storage {
+        /// The operation.
+        operation: &'static str,
+        /// The file, the folder or the URL.
+        place: String,
+        /// What is wrong, and of which chunk.
+        problem: String,
+    },
     /// The computation failed.
     #[error(transparent)]
     Run(#[from] RunError),

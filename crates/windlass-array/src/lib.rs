@@ -21,6 +21,7 @@
 //! | `expr` | the graph of operations that an array is |
 //! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
+//! | [`io`] | arrays on disk and elsewhere: reading and writing |
 //! | `linear` | products of arrays, factors of matrices |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random` | random numbers by position |
@@ -33,6 +34,7 @@ mod error;
 mod execute;
 mod expr;
 mod grid;
+pub mod io;
 mod kernel;
 mod linear;
 mod memory;

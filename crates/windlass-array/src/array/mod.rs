@@ -56,7 +56,7 @@ pub struct Array {
 
 impl Array {
     /// Of a node. An empty array is made of nothing, so that what runs has elements.
-    fn from_node(node: Arc<Node>) -> Self {
+    pub(crate) fn from_node(node: Arc<Node>) -> Self {
         if node.shape.size() == 0 && !matches!(node.op, Op::Generate(_)) {
             let fill = Op::Generate(Generator::Fill(Buf::zeros(node.dtype, 1)));
             return Self { node: Node::new(fill, Vec::new(), node.dtype, node.grid.clone()) };

@@ -47,6 +47,8 @@ fn place(devices: Option<&Devices>, stage: &Stage) -> String {
             )
         }
         Kind::Chunks(_) | Kind::Blocks(..) => "on the host: a function of chunks".into(),
+        Kind::Parts(..) => "on the host: it has no kernel".into(),
+        Kind::Source(_) => "on the host: it is read there".into(),
     }
 }
 

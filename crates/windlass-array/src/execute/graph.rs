@@ -3,7 +3,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -16,7 +16,7 @@ use windlass_runtime::graph::{
 use super::{
     block::BLOCK,
     kept::Kept,
-    leaf::{Ask, Given, Source},
+    leaf::{self, Ask, Given},
     lower::Plan,
     output::Shared,
     program::Program,
@@ -27,6 +27,10 @@ use crate::{
     error::ArrayError,
     expr::Node,
     grid::ChunkGrid,
+    io::{
+        sink::Sink,
+        source::{Reading, Source},
+    },
     reduce::State,
     region::Region,
     tile::Tile,
@@ -54,6 +58,8 @@ type Asked = (usize, usize, Region);
 struct Input {
     key: Key,
     part: Option<Region>,
+    /// Of a tile that was read in part: where what was read begins in it.
+    begin: Option<Arc<[usize]>>,
 }
 
 /// What is wanted of a node.
@@ -62,6 +68,18 @@ enum Wanted {
     Write { node: Arc<Node>, program: Arc<Program>, grid: ChunkGrid, to: Arc<Shared> },
     /// Its tiles.
     Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
+    /// Its tiles, put away.
+    Store { program: Arc<Program>, sink: Arc<dyn Sink> },
+}
+
+impl Wanted {
+    /// What gives the elements, and by which tiles.
+    fn tiles(&self) -> (&Arc<Program>, &ChunkGrid) {
+        match self {
+            Self::Write { program, grid, .. } | Self::Keep { program, grid, .. } => (program, grid),
+            Self::Store { program, sink } => (program, sink.grid()),
+        }
+    }
 }
 
 /// The graph in the making.
@@ -75,6 +93,10 @@ pub(crate) struct Tasks<'a> {
     /// The tasks that copy a part of a tile, and their group.
     parts: HashMap<Asked, TaskId>,
     part_group: Option<GroupId>,
+    /// What is asked of each tile that is read from where it is stored.
+    wanted_parts: HashMap<Key, HashSet<Region>>,
+    /// Where what was read of such a tile begins in it.
+    begins: HashMap<Key, Arc<[usize]>>,
 }
 
 /// The tiles that a task was given.
@@ -110,7 +132,7 @@ impl Given for Inputs<'_> {
         for (input, tile) in self.inputs[first..].iter().zip(&self.host[first..]) {
             let tile = || tile.get().expect("tiles are brought before they are read");
             match &input.part {
-                None => return tile().part(within),
+                None => return tile().part(&shifted(within, input.begin.as_deref())),
                 Some(part) if part == within => return tile().clone(),
                 Some(_) => {}
             }
@@ -138,6 +160,15 @@ impl Given for Inputs<'_> {
     }
 }
 
+/// A part of a tile, counted from where what was read of it begins.
+fn shifted(within: &Region, begin: Option<&[usize]>) -> Region {
+    let mut within = within.clone();
+    for (span, begin) in within.axes.iter_mut().zip(begin.unwrap_or_default()) {
+        span.start -= begin;
+    }
+    within
+}
+
 /// The parts of tiles that a region of a program needs.
 fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
     let mut asked = Vec::new();
@@ -152,11 +183,11 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     let blocks: usize = blocks.map(|d| d.bytes() * BLOCK).sum();
     let size: usize = grid.largest().as_slice().iter().product();
     let parts = program.leaves.iter().map(|leaf| match &leaf.source {
-        Source::Tile(_) | Source::Generate(_) => 0,
-        Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
-        Source::Stage { .. } | Source::Tiles(_) => size * leaf.dtype.bytes(),
+        leaf::Source::Tile(_) | leaf::Source::Generate(_) => 0,
+        leaf::Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
+        leaf::Source::Stage { .. } | leaf::Source::Tiles(_) => size * leaf.dtype.bytes(),
         // The part, and what it is put together from.
-        Source::Concat { .. } | Source::Take { .. } | Source::Reshape(_) => {
+        leaf::Source::Concat { .. } | leaf::Source::Take { .. } | leaf::Source::Reshape(_) => {
             2 * size * leaf.dtype.bytes()
         }
     });
@@ -178,6 +209,8 @@ impl<'a> Tasks<'a> {
             made: HashMap::new(),
             parts: HashMap::new(),
             part_group: None,
+            wanted_parts: HashMap::new(),
+            begins: HashMap::new(),
         }
     }
 
@@ -194,6 +227,11 @@ impl<'a> Tasks<'a> {
         self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name });
     }
 
+    /// Asks that the tiles of a node that has elements be put away.
+    pub(crate) fn store(&mut self, program: Program, sink: Arc<dyn Sink>) {
+        self.wanted.push(Wanted::Store { program: Arc::new(program), sink });
+    }
+
     /// The graph of all that was asked for.
     pub(crate) fn build(mut self) -> Graph {
         let needed = self.needed();
@@ -201,6 +239,7 @@ impl<'a> Tasks<'a> {
             let stage = Arc::clone(&self.plan.stages[at]);
             match &stage.kind {
                 Kind::Reduce(_) => self.reduce(at, &stage, tiles),
+                Kind::Source(source) => self.read(at, &stage, source, tiles),
                 Kind::Scan(_) => self.scan(at, &stage, tiles),
                 _ => self.map(at, &stage, tiles),
             }
@@ -217,6 +256,21 @@ impl<'a> Tasks<'a> {
                             (Arc::clone(&program), Arc::clone(&node), Arc::clone(&to));
                         wanted.push(self.task(group, asked, &[], move |given, _| {
                             write(&program, &region, given, &node.shape, &to)
+                        }));
+                    }
+                }
+                Wanted::Store { program, sink } => {
+                    let grid = sink.grid().clone();
+                    let more = tile_bytes(&grid, program.dtype.bytes()) + sink.working_bytes();
+                    let group = self.program_group_with("store", 0, &program, &grid, more);
+                    for index in grid.indices() {
+                        let region = grid.region(index.as_slice());
+                        let asked = asked_by(&program, &region);
+                        let (program, sink) = (Arc::clone(&program), Arc::clone(&sink));
+                        wanted.push(self.task(group, asked, &[], move |given, _| {
+                            let tile = mapped(&program, &region, given)?.host()?;
+                            sink.write(&region, &tile)?;
+                            Ok(Value::new(()))
                         }));
                     }
                 }
@@ -237,6 +291,34 @@ impl<'a> Tasks<'a> {
         self.builder.build(&wanted)
     }
 
+    /// The tasks that read a stage's tiles: each what is asked of it.
+    fn read(
+        &mut self,
+        at: usize,
+        stage: &Arc<Stage>,
+        source: &Arc<dyn Source>,
+        tiles: &BTreeSet<usize>,
+    ) {
+        let readings: Vec<Reading> = tiles
+            .iter()
+            .map(|&tile| {
+                let asked = self.wanted_parts.remove(&(at, tile)).unwrap_or_default();
+                Reading::new(&stage.region(tile), asked)
+            })
+            .collect();
+        let size = readings.iter().map(Reading::size).max().unwrap_or(0);
+        let bytes = (size * stage.dtype.bytes()) as u64;
+        let group = self.group(stage.name, bytes, source.working_bytes());
+        for (&tile, reading) in tiles.iter().zip(readings) {
+            self.begins.insert((at, tile), reading.begin().into());
+            let (source, dtype) = (Arc::clone(source), stage.dtype);
+            let task = self.builder.task(group, &[], move |_| {
+                Ok(Value::spillable(Kept::Host(reading.tile(&*source, dtype)?)))
+            });
+            self.made.insert((at, tile), task);
+        }
+    }
+
     fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
         let needs = Needs { output_bytes: Some(output_bytes), working_bytes, ..Needs::default() };
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
@@ -251,8 +333,20 @@ impl<'a> Tasks<'a> {
         program: &Program,
         grid: &ChunkGrid,
     ) -> GroupId {
+        self.program_group_with(name, output_bytes, program, grid, 0)
+    }
+
+    /// As [`Tasks::program_group`], of tasks that take more bytes while they run.
+    fn program_group_with(
+        &mut self,
+        name: &str,
+        output_bytes: u64,
+        program: &Program,
+        grid: &ChunkGrid,
+        more: u64,
+    ) -> GroupId {
         let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
-        let mut working_bytes = working_bytes(program, grid);
+        let mut working_bytes = working_bytes(program, grid) + more;
         if kinds != DeviceKinds::Cpu {
             // All inputs, and elements of whole words.
             let size: u64 = tile_bytes(grid, 1);
@@ -289,8 +383,9 @@ impl<'a> Tasks<'a> {
         let bytes = |stage: usize| self.plan.stages[stage].dtype.bytes() as u64;
         asked.sort_by_key(|a| (a.0, a.1));
         let mut whole: Vec<Input> =
-            asked.iter().map(|a| Input { key: (a.0, a.1), part: None }).collect();
+            asked.iter().map(|a| Input { key: (a.0, a.1), part: None, begin: None }).collect();
         whole.dedup_by(|a, b| a.key == b.key);
+        whole.iter_mut().for_each(|i| i.begin = self.begins.get(&i.key).cloned());
         let size = |i: &Input| {
             let (stage, tile) = i.key;
             self.plan.stages[stage].region(tile).size() as u64 * bytes(stage)
@@ -308,7 +403,7 @@ impl<'a> Tasks<'a> {
                 continue;
             }
             self.part(key, &within);
-            inputs.push(Input { key, part: Some(within) });
+            inputs.push(Input { key, part: Some(within), begin: None });
         }
         inputs
     }
@@ -324,7 +419,7 @@ impl<'a> Tasks<'a> {
         let group = *self
             .part_group
             .get_or_insert_with(|| builder.group("part", TaskOptions::default().priority(1)));
-        let within = within.clone();
+        let within = shifted(within, self.begins.get(&key).map(|b| &**b));
         let task = self.builder.task(group, &[self.made[&key]], move |context| {
             let tile = context.input::<Kept>(0)?.host()?;
             Ok(Value::spillable(Kept::Host(tile.part(&within).to_own_memory())))
@@ -333,15 +428,21 @@ impl<'a> Tasks<'a> {
     }
 
     /// The tiles of each stage that are needed.
-    fn needed(&self) -> Vec<BTreeSet<usize>> {
-        let mut needed = vec![BTreeSet::new(); self.plan.stages.len()];
+    fn needed(&mut self) -> Vec<BTreeSet<usize>> {
+        let stages = &self.plan.stages;
+        let mut needed = vec![BTreeSet::new(); stages.len()];
+        let parts = &mut self.wanted_parts;
+        let mut need = |needed: &mut Vec<BTreeSet<usize>>, stage: usize, tile, within| {
+            needed[stage].insert(tile);
+            if matches!(stages[stage].kind, Kind::Source(_)) {
+                parts.entry((stage, tile)).or_default().insert(within);
+            }
+        };
         for want in &self.wanted {
-            let (Wanted::Write { program, grid, .. } | Wanted::Keep { program, grid, .. }) = want;
+            let (program, grid) = want.tiles();
             for index in grid.indices() {
                 let region = grid.region(index.as_slice());
-                program.reads(&region, &mut |stage, tile, _| {
-                    needed[stage].insert(tile);
-                });
+                program.reads(&region, &mut |s, t, within| need(&mut needed, s, t, within));
             }
         }
         for at in (0..needed.len()).rev() {
@@ -354,9 +455,7 @@ impl<'a> Tasks<'a> {
                 }
             }
             for &tile in &all {
-                for_reads(stage, tile, &mut |stage, tile, _| {
-                    needed[stage].insert(tile);
-                });
+                for_reads(stage, tile, &mut |s, t, within| need(&mut needed, s, t, within));
             }
             needed[at] = tiles;
         }
@@ -514,7 +613,7 @@ fn before(stage: &Stage, scan: &ScanStage, tile: usize) -> Vec<usize> {
 fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
     match &stage.kind {
         Kind::Map(program) => program.reads(&stage.region(tile), ask),
-        Kind::Chunks(_) => {}
+        Kind::Chunks(_) | Kind::Source(_) => {}
         Kind::Blocks(_, inputs) => {
             for (program, grid) in inputs {
                 for region in block_regions(stage, tile, grid) {

@@ -76,6 +76,10 @@ impl Plan {
         let bytes = node.dtype.bytes();
         let (kind, grid) = match &node.op {
             Op::Chunks(f) => (Kind::Chunks(Arc::clone(f)), node.grid.tasks(bytes, false)),
+            Op::Source(source) => {
+                let grid = source.grid().tasks(bytes, false);
+                (Kind::Source(Arc::clone(source)), grid)
+            }
             Op::Blocks(f) => {
                 let inputs = node.inputs.iter();
                 let inputs = inputs.map(|i| (self.program_of(i), i.grid.clone())).collect();

@@ -35,6 +35,7 @@ use crate::{
     element::Buf,
     error::{ArrayError, Result},
     expr::Node,
+    io::sink::Sink,
     optimise::unified,
     tile::{Tile, Tiles},
 };
@@ -89,6 +90,34 @@ fn compute_with(
         Tile::dense(to.finish().expect("the only handle"), node.shape.clone())
     });
     Ok(done.collect())
+}
+
+/// Computes the elements of some nodes and puts their tiles away, all at once: what they
+/// share is computed once.
+pub(crate) fn store(wanted: &[(Arc<Node>, Arc<dyn Sink>)], on: &dyn RunGraph) -> Result<()> {
+    let nodes: Vec<Arc<Node>> = wanted.iter().map(|w| Arc::clone(&w.0)).collect();
+    let nodes = unified(&nodes);
+    or_without_devices(on, |devices| store_with(&nodes, wanted, on, devices))
+}
+
+fn store_with(
+    nodes: &[Arc<Node>],
+    wanted: &[(Arc<Node>, Arc<dyn Sink>)],
+    on: &dyn RunGraph,
+    devices: Option<Arc<Devices>>,
+) -> Result<()> {
+    let plan = Plan::new(nodes);
+    let mut tasks = Tasks::new(&plan, devices);
+    for (node, (_, sink)) in nodes.iter().zip(wanted) {
+        if node.shape.size() > 0 {
+            tasks.store(plan.program_of(node), Arc::clone(sink));
+        }
+    }
+    let graph = tasks.build();
+    if !graph.is_empty() {
+        on.run_graph(graph)?;
+    }
+    Ok(())
 }
 
 /// Computes the elements of a node and keeps them tile by tile.

@@ -21,6 +21,7 @@ use crate::{
     error::ArrayError,
     expr::{BlockFn, ChunkFn, parts::Parts},
     grid::ChunkGrid,
+    io::source::Source,
     reduce::{ReduceOp, State, converted, scan},
     region::{Region, Span, ViewMap, overlaps},
     shape::{ArrayShape, ChunkIndex, strides},
@@ -45,6 +46,8 @@ pub(crate) enum Kind {
     Map(Program),
     /// By a user's function of the chunk.
     Chunks(ChunkFn),
+    /// By reading what is stored.
+    Source(Arc<dyn Source>),
     /// By a user's function of the inputs' chunks, which lie on these grids.
     Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
     /// Of any parts of the inputs.
@@ -58,6 +61,7 @@ impl std::fmt::Debug for Kind {
         f.write_str(match self {
             Self::Map(_) => "Map",
             Self::Chunks(_) => "Chunks",
+            Self::Source(_) => "Source",
             Self::Blocks(..) => "Blocks",
             Self::Parts(..) => "Parts",
             Self::Reduce(_) => "Reduce",
@@ -296,7 +300,7 @@ impl Stage {
         self.grid.region(self.grid.index_of(tile).as_slice())
     }
 
-    /// A tile of a stage that is neither a reduction nor a running sum.
+    /// A tile of a stage that is neither read, nor a reduction, nor a running sum.
     pub(crate) fn tile(&self, tile: usize, given: &dyn Given) -> Result<Kept, BoxError> {
         let region = self.region(tile);
         match &self.kind {
@@ -326,7 +330,7 @@ impl Stage {
                 }
                 parts.tile(tiles, &index, &self.grid, self.dtype).map(Kept::Host)
             }
-            Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+            Kind::Source(_) | Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
         }
     }
 }

@@ -16,6 +16,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     dtype::DType,
     grid::ChunkGrid,
+    io::source::Source,
     reduce::ReduceOp,
     region::ViewMap,
     shape::{ArrayShape, ChunkIndex},
@@ -46,6 +47,8 @@ pub(crate) enum Op {
     Generate(Generator),
     /// Chunks of a user's function.
     Chunks(ChunkFn),
+    /// Elements that are stored somewhere, in chunks.
+    Source(Arc<dyn Source>),
     /// Chunks that a user's function makes of the inputs' chunks.
     Blocks(BlockFn),
     /// Chunks that are made of any parts of the inputs.
@@ -83,6 +86,7 @@ impl Op {
             Self::Tile(_) | Self::Tiles(_) => "memory",
             Self::Generate(_) => "generate",
             Self::Chunks(_) => "from_function",
+            Self::Source(source) => source.name(),
             Self::Blocks(_) => "map_blocks",
             Self::Parts(parts) => parts.name,
             Self::Unary(op) => op.name(),
@@ -146,9 +150,12 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_) | Op::Blocks(_) | Op::Parts(_) | Op::Reduce { .. } | Op::Scan { .. } => {
-                u32::MAX
-            }
+            Op::Chunks(_)
+            | Op::Source(_)
+            | Op::Blocks(_)
+            | Op::Parts(_)
+            | Op::Reduce { .. }
+            | Op::Scan { .. } => u32::MAX,
         }
     }
 
@@ -165,7 +172,12 @@ impl Node {
     pub(crate) fn is_barrier(&self) -> bool {
         matches!(
             self.op,
-            Op::Chunks(_) | Op::Blocks(_) | Op::Parts(_) | Op::Reduce { .. } | Op::Scan { .. }
+            Op::Chunks(_)
+                | Op::Source(_)
+                | Op::Blocks(_)
+                | Op::Parts(_)
+                | Op::Reduce { .. }
+                | Op::Scan { .. }
         )
     }
 }

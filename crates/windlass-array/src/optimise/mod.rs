@@ -48,7 +48,12 @@ fn word(node: &Arc<Node>) -> Word {
         Op::Scan { op, axis } => Word::Scan(format!("{op:?}"), *axis),
         Op::Generate(generator) => Word::Generate(format!("{generator:?}")),
         // Memory is compared by where it is, functions not at all.
-        Op::Tile(_) | Op::Tiles(_) | Op::Chunks(_) | Op::Blocks(_) | Op::Parts(_) => {
+        Op::Tile(_)
+        | Op::Tiles(_)
+        | Op::Chunks(_)
+        | Op::Source(_)
+        | Op::Blocks(_)
+        | Op::Parts(_) => {
             Word::Own(Arc::as_ptr(node))
         }
     }
