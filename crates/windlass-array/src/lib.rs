@@ -40,7 +40,10 @@ mod scalar;
 mod shape;
 mod tile;
 
-pub use array::{Array, Axes, Index, Operand, compute_all, compute_all_on};
+pub use array::{
+    Array, Axes, Boundary, Fancy, Index, Operand, Overlap, Pad, Part, Quantile, UniqueParts,
+    compute_all, compute_all_on,
+};
 pub use dtype::{DType, Kind};
 pub use element::{Buf, C32, C64, Element};
 pub use error::{ArrayError, Result};

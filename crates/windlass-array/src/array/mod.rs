@@ -8,22 +8,35 @@
 //! | [`operators`] | `+`, `-` and the others |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
+//! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`] | arrays of arrays, and parts of them |
 //! | [`blocks`] | users' functions of chunks |
-//! | [`sorted`] | sorting, medians and quantiles, searching |
+//! | [`pad`], [`overlap`] | padding; users' functions of chunks and what stands around them |
+//! | [`filters`], [`convolve`] | filters and convolutions of grids |
+//! | [`sorted`], [`quantile`] | sorting; medians and quantiles |
+//! | [`trees`] | greatest and different elements, counts, sets, searching |
 //! | [`statistics`] | histograms, counts, norms |
 
+mod assign;
 mod blocks;
+mod convolve;
 mod create;
+mod fancy;
+mod filters;
+mod gather;
 mod index;
 mod join;
 mod layout;
 mod operand;
 mod operators;
+mod overlap;
+mod pad;
+mod quantile;
 mod reduce;
 mod sorted;
 mod statistics;
+mod trees;
 mod ufunc;
 
 use std::{fmt, sync::Arc};
@@ -31,7 +44,17 @@ use std::{fmt, sync::Arc};
 use ndarray::ArrayD;
 use windlass_runtime::{delayed::RunGraph, execute::Executor};
 
-pub use self::{index::Index, operand::Operand, reduce::Axes};
+pub use self::{
+    convolve::Part,
+    fancy::Fancy,
+    index::Index,
+    operand::Operand,
+    overlap::{Boundary, Overlap},
+    pad::Pad,
+    quantile::Quantile,
+    reduce::Axes,
+    trees::UniqueParts,
+};
 use crate::{
     dtype::DType,
     element::{Buf, Element},

@@ -22,7 +22,7 @@ use crate::{expr::Node, grid::ChunkGrid, reduce::State, region::Region, tile::Ti
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
 /// large, and few of them are held at once).
-const MERGED: usize = 8;
+pub(super) const MERGED: usize = 8;
 
 /// A task that would hold more bytes than this in tiles of which it needs a small part is
 /// given the parts instead (a stated guess: two tiles of the largest size). Tests have small
@@ -36,7 +36,7 @@ const SMALL_PART: u64 = 4;
 type Key = (usize, usize);
 
 /// A part of a tile that a task asks for.
-type Asked = (usize, usize, Region);
+pub(super) type Asked = (usize, usize, Region);
 
 /// What a task is given: a tile, or a part of it alone.
 struct Input {
@@ -50,15 +50,17 @@ enum Wanted {
     Write { node: Arc<Node>, program: Arc<Program>, grid: ChunkGrid, to: Arc<Shared> },
     /// Its tiles.
     Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
+    /// What the merged parts of a stage's first tile are, before they become the tile.
+    Raw { stage: usize },
 }
 
 /// The graph in the making.
 pub(crate) struct Tasks<'a> {
     plan: &'a Plan,
-    builder: GraphBuilder,
+    pub(super) builder: GraphBuilder,
     wanted: Vec<Wanted>,
     /// The task of each tile that is needed.
-    made: HashMap<Key, TaskId>,
+    pub(super) made: HashMap<Key, TaskId>,
     /// The tasks that copy a part of a tile, and their group.
     parts: HashMap<Asked, TaskId>,
     part_group: Option<GroupId>,
@@ -94,7 +96,7 @@ impl Given for Inputs<'_> {
 }
 
 /// The parts of tiles that a region of a program needs.
-fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
+pub(super) fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
     let mut asked = Vec::new();
     program.reads(region, &mut |stage, tile, within| asked.push((stage, tile, within)));
     asked
@@ -118,7 +120,7 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     (blocks + parts.sum::<usize>()) as u64
 }
 
-fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
+pub(super) fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
     (grid.largest().as_slice().iter().product::<usize>() * element) as u64
 }
 
@@ -148,6 +150,18 @@ impl<'a> Tasks<'a> {
         self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name });
     }
 
+    /// Asks for the merged parts of a node that is an operation of regions.
+    pub(crate) fn raw(&mut self, node: &Arc<Node>) {
+        if let Some((stage, _)) = self.plan.stage_of(node) {
+            self.wanted.push(Wanted::Raw { stage });
+        }
+    }
+
+    /// Whether the merged parts of a stage are asked for.
+    pub(super) fn is_raw(&self, at: usize) -> bool {
+        self.wanted.iter().any(|w| matches!(w, Wanted::Raw { stage } if *stage == at))
+    }
+
     /// The graph of all that was asked for.
     pub(crate) fn build(mut self) -> Graph {
         let needed = self.needed();
@@ -156,12 +170,15 @@ impl<'a> Tasks<'a> {
             match &stage.kind {
                 Kind::Reduce(_) => self.reduce(at, &stage, tiles),
                 Kind::Scan(_) => self.scan(at, &stage, tiles),
+                Kind::Regions(_) => self.regions(at, &stage, tiles),
+                Kind::Sort(_) => self.sort(at, &stage, tiles),
                 _ => self.map(at, &stage, tiles),
             }
         }
         let mut wanted = Vec::new();
         for want in std::mem::take(&mut self.wanted) {
             match want {
+                Wanted::Raw { stage } => wanted.push(self.made[&(stage, 0)]),
                 Wanted::Write { node, program, grid, to } => {
                     let working_bytes = working_bytes(&program, &grid);
                     let group = self.group(node.op.name(), 0, working_bytes);
@@ -192,13 +209,13 @@ impl<'a> Tasks<'a> {
         self.builder.build(&wanted)
     }
 
-    fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
+    pub(super) fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
         let needs = Needs { output_bytes: Some(output_bytes), working_bytes, ..Needs::default() };
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
     }
 
     /// A task of parts of other stages' tiles, and of other tasks' results behind them.
-    fn task(
+    pub(super) fn task(
         &mut self,
         group: GroupId,
         asked: Vec<Asked>,
@@ -268,7 +285,15 @@ impl<'a> Tasks<'a> {
     fn needed(&self) -> Vec<BTreeSet<usize>> {
         let mut needed = vec![BTreeSet::new(); self.plan.stages.len()];
         for want in &self.wanted {
-            let (Wanted::Write { program, grid, .. } | Wanted::Keep { program, grid, .. }) = want;
+            if let Wanted::Raw { stage } = want {
+                needed[*stage].insert(0);
+            }
+        }
+        for want in &self.wanted {
+            let (Wanted::Write { program, grid, .. } | Wanted::Keep { program, grid, .. }) = want
+            else {
+                continue;
+            };
             for index in grid.indices() {
                 let region = grid.region(index.as_slice());
                 program.reads(&region, &mut |stage, tile, _| {
@@ -456,5 +481,7 @@ fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
             }
         }
         Kind::Scan(scan) => scan.program.reads(&stage.region(tile), ask),
+        Kind::Regions(regions) => regions.reads(stage, tile, ask),
+        Kind::Sort(sort) => sort.reads(stage, tile, ask),
     }
 }

@@ -8,16 +8,21 @@
 //! | [`graph`] | the tasks that give the wanted tiles, from the output back |
 //! | [`program`] | fused chains of elementwise operations and views |
 //! | [`leaf`], [`reshape`] | where programs begin |
+//! | [`regions`] | the tasks of operations of regions |
+//! | [`sort`], [`lines`] | the tasks of sorts of lines in several chunks |
 //! | [`block`] | running a program over a region, block by block |
 //! | [`output`] | where blocks are written |
 
 pub(crate) mod block;
 mod graph;
-mod leaf;
+pub(crate) mod leaf;
+pub(crate) mod lines;
 pub(crate) mod lower;
 pub(crate) mod output;
 mod program;
+mod regions;
 mod reshape;
+mod sort;
 mod stage;
 
 use std::sync::Arc;
@@ -28,7 +33,7 @@ use self::{graph::Tasks, lower::Plan, output::Shared};
 use crate::{
     element::Buf,
     error::{ArrayError, Result},
-    expr::Node,
+    expr::{Node, regions::Partial},
     optimise::unified,
     tile::{Tile, Tiles},
 };
@@ -60,6 +65,23 @@ pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile
         Tile::dense(to.finish().expect("the only handle"), node.shape.clone())
     });
     Ok(done.collect())
+}
+
+/// Computes the merged parts of a node that is an operation of regions, in one tile: results
+/// whose size is known when they are there.
+pub(crate) fn merged_parts(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Partial> {
+    let node = &unified(std::slice::from_ref(node)).swap_remove(0);
+    let plan = Plan::new(std::slice::from_ref(node));
+    let mut tasks = Tasks::new(&plan);
+    tasks.raw(node);
+    let values = on.run_graph(tasks.build())?;
+    let found = values.first().and_then(|v| v.downcast::<Partial>());
+    found.map(|p| Arc::unwrap_or_clone(p)).ok_or(ArrayError::Argument {
+        operation: node.op.name(),
+        argument: "the executor's results",
+        expected: "merged parts".into(),
+        got: "values of another type".into(),
+    })
 }
 
 /// Computes the elements of a node and keeps them tile by tile.

@@ -7,6 +7,8 @@ use super::{
     leaf::{Assembly, Given},
     output::Shared,
     program::Program,
+    regions::RegionsStage,
+    sort::SortStage,
 };
 use crate::{
     dtype::DType,
@@ -42,6 +44,9 @@ pub(crate) enum Kind {
     Blocks(BlockFn, Vec<(Program, ChunkGrid)>),
     Reduce(ReduceStage),
     Scan(ScanStage),
+    /// By an operation of regions of the inputs.
+    Regions(RegionsStage),
+    Sort(SortStage),
 }
 
 impl std::fmt::Debug for Kind {
@@ -52,6 +57,8 @@ impl std::fmt::Debug for Kind {
             Self::Blocks(..) => "Blocks",
             Self::Reduce(_) => "Reduce",
             Self::Scan(_) => "Scan",
+            Self::Regions(_) => "Regions",
+            Self::Sort(_) => "Sort",
         })
     }
 }
@@ -183,7 +190,7 @@ impl ScanStage {
 }
 
 /// The tile of a region whose chunks a function makes.
-fn of_chunks(
+pub(super) fn of_chunks(
     operation: &'static str,
     (grid, region): (&ChunkGrid, &Region),
     dtype: DType,
@@ -248,7 +255,9 @@ impl Stage {
                     f(&tiles, index)
                 })
             }
-            Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+            Kind::Reduce(_) | Kind::Scan(_) | Kind::Regions(_) | Kind::Sort(_) => {
+                unreachable!("they have tasks of other kinds")
+            }
         }
     }
 }

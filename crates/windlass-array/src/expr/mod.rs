@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`ops`] | the elementwise operations and their types |
 //! | [`generate`] | elements that are a function of their position |
+//! | [`regions`] | regions that are made of regions of others |
 
 pub(crate) mod generate;
 pub(crate) mod ops;
+pub(crate) mod regions;
 
 use std::{fmt, sync::Arc};
 
@@ -22,6 +24,7 @@ use crate::{
 
 use generate::Generator;
 use ops::{BinaryOp, UnaryOp};
+use regions::RegionsOp;
 
 /// The error of a user's function, whatever it is.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,6 +48,8 @@ pub(crate) enum Op {
     Chunks(ChunkFn),
     /// Chunks that a user's function makes of the inputs' chunks.
     Blocks(BlockFn),
+    /// Regions of regions of the inputs.
+    Regions(RegionsOp),
     /// One operand's elements, each by itself.
     Unary(UnaryOp),
     /// Two operands' elements, each pair by itself.
@@ -61,6 +66,9 @@ pub(crate) enum Op {
     Take { axis: usize, indices: Arc<[usize]> },
     /// Axes made one element.
     Reduce { op: ReduceOp, axes: Vec<usize>, keepdims: bool },
+    /// The elements of each line along an axis in order, or where they stood. The node's
+    /// chunks along the axis are of one length, but for the last.
+    Sort { axis: usize, places: bool },
     /// Each element with all that stand before it along an axis.
     Scan { op: ReduceOp, axis: usize },
 }
@@ -79,6 +87,7 @@ impl Op {
             Self::Generate(_) => "generate",
             Self::Chunks(_) => "from_function",
             Self::Blocks(_) => "map_blocks",
+            Self::Regions(op) => op.0.name(),
             Self::Unary(op) => op.name(),
             Self::Binary(op) => op.name(),
             Self::Select => "where",
@@ -86,6 +95,8 @@ impl Op {
             Self::Reshape => "reshape",
             Self::Concat { .. } => "concatenate",
             Self::Take { .. } => "take",
+            Self::Sort { places: false, .. } => "sort",
+            Self::Sort { places: true, .. } => "argsort",
             Self::Reduce { op, .. } | Self::Scan { op, .. } => op.name(),
         }
     }
@@ -140,7 +151,8 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. } => u32::MAX,
+            Op::Chunks(_) | Op::Blocks(_) | Op::Regions(_) => u32::MAX,
+            Op::Reduce { .. } | Op::Scan { .. } | Op::Sort { .. } => u32::MAX,
         }
     }
 
@@ -155,6 +167,14 @@ impl Node {
 
     /// Whether tasks of its own make it, by chunks that it alone decides.
     pub(crate) fn is_barrier(&self) -> bool {
-        matches!(self.op, Op::Chunks(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. })
+        matches!(
+            self.op,
+            Op::Chunks(_)
+                | Op::Blocks(_)
+                | Op::Regions(_)
+                | Op::Sort { .. }
+                | Op::Reduce { .. }
+                | Op::Scan { .. }
+        )
     }
 }
