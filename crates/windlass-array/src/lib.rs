@@ -41,8 +41,8 @@ mod shape;
 mod tile;
 
 pub use array::{
-    Array, Axes, Boundary, Fancy, Index, Operand, Overlap, Pad, Part, Quantile, UniqueParts,
-    compute_all, compute_all_on,
+    Array, Axes, Boundary, Covariance, Fancy, Index, Nested, Operand, Overlap, Pad, Part, Quantile,
+    Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
 };
 pub use dtype::{DType, Kind};
 pub use element::{Buf, C32, C64, Element};

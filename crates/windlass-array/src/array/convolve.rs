@@ -173,7 +173,7 @@ impl Array {
     ///
     /// let x = Array::from_slice(&[1.0, 2.0, 3.0]);
     /// let y = x.convolve(&Array::from_slice(&[0.0, 1.0, 0.5]), Part::Full)?;
-    /// assert_eq!(y.compute::<f64>()?.to_vec(), [0.0, 1.0, 2.5, 4.0, 1.5]);
+    /// assert_eq!(y.compute::<f64>()?.into_raw_vec_and_offset().0, [0.0, 1.0, 2.5, 4.0, 1.5]);
     /// # Ok::<_, windlass_array::ArrayError>(())
     /// ```
     ///

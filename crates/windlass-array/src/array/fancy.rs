@@ -270,9 +270,9 @@ impl Array {
     ///
     /// let x = Array::arange(0, 12, 1)?.reshape([3, 4])?;
     /// let corners = x.fancy(&[[0, 0, 2, 2].into(), [0, -1, 0, -1].into()])?;
-    /// assert_eq!(corners.compute::<i64>()?.to_vec(), [0, 3, 8, 11]);
+    /// assert_eq!(corners.compute::<i64>()?.into_raw_vec_and_offset().0, [0, 3, 8, 11]);
     /// let odd = x.fancy(&[Index::All.into(), (&x.index(&[0.into()])?.remainder(2)?.equal(1)?).into()])?;
-    /// assert_eq!(odd.compute::<i64>()?.to_vec(), [1, 3, 5, 7, 9, 11]);
+    /// assert_eq!(odd.compute::<i64>()?.into_raw_vec_and_offset().0, [1, 3, 5, 7, 9, 11]);
     /// # Ok::<_, windlass_array::ArrayError>(())
     /// ```
     ///

@@ -122,7 +122,7 @@ impl Array {
     ///
     /// let x = Array::from_slice(&[3.0, 1.0, 2.0]);
     /// let sorted = x.take_along_axis(&x.argsort(0)?, 0)?;
-    /// assert_eq!(sorted.compute::<f64>()?.to_vec(), [1.0, 2.0, 3.0]);
+    /// assert_eq!(sorted.compute::<f64>()?.into_raw_vec_and_offset().0, [1.0, 2.0, 3.0]);
     /// # Ok::<_, windlass_array::ArrayError>(())
     /// ```
     ///

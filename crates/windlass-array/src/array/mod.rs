@@ -6,28 +6,34 @@
 //! | [`operand`] | operations of several arrays and scalars: types and shapes |
 //! | [`ufunc`] | the elementwise functions by NumPy's names |
 //! | [`operators`] | `+`, `-` and the others |
+//! | [`nan`], [`numeric`] | reductions without NaN; slopes, integrals, covariances |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
 //! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
 //! | [`layout`] | the same elements in other places and shapes |
-//! | [`join`] | arrays of arrays, and parts of them |
-//! | [`blocks`] | users' functions of chunks |
+//! | [`join`], [`compose`] | arrays of arrays, and parts of them |
+//! | [`blocks`], [`blockwise`] | users' functions of chunks |
 //! | [`pad`], [`overlap`] | padding; users' functions of chunks and what stands around them |
 //! | [`filters`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`] | sorting; medians and quantiles |
 //! | [`trees`] | greatest and different elements, counts, sets, searching |
-//! | [`statistics`] | histograms, counts, norms |
+//! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
 mod assign;
 mod blocks;
+mod blockwise;
+mod compose;
 mod convolve;
 mod create;
 mod fancy;
 mod filters;
 mod gather;
+mod histograms;
 mod index;
 mod join;
 mod layout;
+mod nan;
+mod numeric;
 mod operand;
 mod operators;
 mod overlap;
@@ -45,9 +51,12 @@ use ndarray::ArrayD;
 use windlass_runtime::{delayed::RunGraph, execute::Executor};
 
 pub use self::{
+    blockwise::Reshaped,
+    compose::Nested,
     convolve::Part,
     fancy::Fancy,
     index::Index,
+    numeric::{Covariance, Spacing},
     operand::Operand,
     overlap::{Boundary, Overlap},
     pad::Pad,

@@ -140,7 +140,7 @@ impl Array {
     ///     let n = differences.len();
     ///     Ok(Tile::new(differences, [n])?)
     /// })?;
-    /// assert_eq!(slope.compute::<f64>()?.to_vec(), [-4.0, 2.0, 2.0, 2.0, 2.0, -4.0]);
+    /// assert_eq!(slope.compute::<f64>()?.into_raw_vec_and_offset().0, [-4.0, 2.0, 2.0, 2.0, 2.0, -4.0]);
     /// # Ok::<_, windlass_array::ArrayError>(())
     /// ```
     ///

@@ -511,7 +511,7 @@ mod tests {
         let one = |x: &Array, q: f64| {
             x.quantile_by(q, None, Quantile::Hazen).unwrap().compute::<f64>().unwrap().sum()
         };
-        let mut values = x.compute::<f64>().unwrap().to_vec();
+        let mut values = x.compute::<f64>().unwrap().into_raw_vec_and_offset().0;
         let chunked = x.rechunk([70]).unwrap();
         assert!(!chunked.has_short_lines(0));
         for q in [0.0, 0.1, 0.5, 0.999, 1.0] {
