@@ -46,7 +46,10 @@ mod scalar;
 mod shape;
 mod tile;
 
-pub use array::{Array, Axes, Index, Operand, compute_all, compute_all_on};
+pub use array::{
+    Array, Axes, Boundary, Covariance, Fancy, Index, Nested, Operand, Overlap, Pad, Part, Quantile,
+    Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
+};
 pub use dtype::{DType, Kind};
 pub use element::{Buf, C32, C64, Element};
 pub use error::{ArrayError, Result};

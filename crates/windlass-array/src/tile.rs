@@ -179,12 +179,12 @@ pub(crate) struct Tiles {
     pub(crate) tiles: Vec<Arc<crate::execute::kept::Kept>>,
 }
 
-fn write_words(to: &mut dyn Write, words: &[usize]) -> io::Result<()> {
+pub(crate) fn write_words(to: &mut dyn Write, words: &[usize]) -> io::Result<()> {
     to.write_all(&(words.len() as u64).to_le_bytes())?;
     words.iter().try_for_each(|w| to.write_all(&(*w as u64).to_le_bytes()))
 }
 
-fn read_word(from: &mut dyn Read) -> io::Result<usize> {
+pub(crate) fn read_word(from: &mut dyn Read) -> io::Result<usize> {
     let mut word = [0; 8];
     from.read_exact(&mut word)?;
     usize::try_from(u64::from_le_bytes(word)).map_err(io::Error::other)

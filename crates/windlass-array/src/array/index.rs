@@ -3,7 +3,6 @@
 
 use super::Array;
 use crate::{
-    dtype::DType,
     error::{ArrayError, Result},
     expr::Op,
     grid::{AxisGrid, ChunkGrid},
@@ -78,7 +77,7 @@ impl From<std::ops::RangeFull> for Index {
 }
 
 /// The positions of a slice of an axis.
-fn span(start: Option<i64>, stop: Option<i64>, step: i64, len: usize) -> Span {
+pub(super) fn span(start: Option<i64>, stop: Option<i64>, step: i64, len: usize) -> Span {
     let n = len as i64;
     // The lowest and highest place that a bound may have.
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
@@ -92,7 +91,12 @@ fn span(start: Option<i64>, stop: Option<i64>, step: i64, len: usize) -> Span {
 }
 
 /// A position that may be counted from the end.
-fn position(operation: &'static str, index: i64, axis: usize, len: usize) -> Result<usize> {
+pub(super) fn position(
+    operation: &'static str,
+    index: i64,
+    axis: usize,
+    len: usize,
+) -> Result<usize> {
     let at = if index < 0 { index + len as i64 } else { index };
     let at = usize::try_from(at).ok().filter(|&a| a < len);
     at.ok_or(ArrayError::Index { operation, index, axis, len })
@@ -205,14 +209,9 @@ impl Array {
         Self::of(op, vec![self.node()], self.dtype(), ChunkGrid::new(grid))
     }
 
-    /// The positions of what is true, counted with the last axis the fastest.
-    fn positions(&self) -> Result<Vec<usize>> {
-        let values = self.astype(DType::Bool).compute::<bool>()?;
-        Ok(values.iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| i).collect())
-    }
-
-    /// The positions along an axis at which a mask of rank 1 is not zero. The mask is
-    /// computed now: the shape of the result depends on it.
+    /// The positions along an axis at which a mask of rank 1 is not zero. How many each chunk
+    /// has is computed now, since the shape of the result depends on it; the mask is computed
+    /// again with the result.
     ///
     /// # Errors
     /// If the axis is out of range, the mask is not as long as the axis, or computing it
@@ -221,17 +220,18 @@ impl Array {
         let axis = self.shape().axis(axis, "compress")?;
         let expected = ArrayShape::from([self.shape()[axis]]);
         check_mask("compress", &expected, mask.shape())?;
-        Ok(self.take_positions(axis, mask.positions()?))
+        self.masked(mask, axis)
     }
 
-    /// The elements where a mask of the same shape is not zero, as rank 1. The mask is
-    /// computed now: the shape of the result depends on it.
+    /// The elements where a mask of the same shape is not zero, as rank 1. How many each
+    /// chunk has is computed now, since the shape of the result depends on it; the mask is
+    /// computed again with the result.
     ///
     /// # Errors
     /// If the shapes differ, or computing the mask fails.
     pub fn mask(&self, mask: &Self) -> Result<Self> {
         check_mask("mask", self.shape(), mask.shape())?;
-        Ok(self.ravel()?.take_positions(0, mask.positions()?))
+        self.ravel()?.masked(&mask.ravel()?, 0)
     }
 }
 

@@ -6,27 +6,46 @@
 //! | [`operand`] | operations of several arrays and scalars: types and shapes |
 //! | [`ufunc`] | the elementwise functions by NumPy's names |
 //! | [`operators`] | `+`, `-` and the others |
+//! | [`nan`], [`numeric`] | reductions without NaN; slopes, integrals, covariances |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
+//! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
 //! | [`layout`] | the same elements in other places and shapes |
-//! | [`join`] | arrays of arrays, and parts of them |
-//! | [`blocks`] | users' functions of chunks |
-//! | [`sorted`] | sorting, medians and quantiles, searching |
-//! | [`statistics`] | histograms, counts, norms |
+//! | [`join`], [`compose`] | arrays of arrays, and parts of them |
+//! | [`blocks`], [`blockwise`] | users' functions of chunks |
+//! | [`pad`], [`overlap`] | padding; users' functions of chunks and what stands around them |
+//! | [`filters`], [`convolve`] | filters and convolutions of grids |
+//! | [`sorted`], [`quantile`] | sorting; medians and quantiles |
+//! | [`trees`] | greatest and different elements, counts, sets, searching |
 //! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
+mod assign;
 mod blocks;
+mod blockwise;
+mod compose;
+mod convolve;
 mod create;
 mod diagonal;
+mod fancy;
+mod filters;
+mod gather;
+mod histograms;
 mod index;
 mod join;
 mod layout;
+mod nan;
+mod numeric;
 mod operand;
 mod operators;
 mod product;
+mod overlap;
+mod pad;
+mod quantile;
 mod reduce;
 mod sorted;
 mod statistics;
+mod trees;
 mod ufunc;
 
 use std::{fmt, sync::Arc};
@@ -34,7 +53,20 @@ use std::{fmt, sync::Arc};
 use ndarray::ArrayD;
 use windlass_runtime::{delayed::RunGraph, execute::Executor};
 
-pub use self::{index::Index, operand::Operand, reduce::Axes};
+pub use self::{
+    blockwise::Reshaped,
+    compose::Nested,
+    convolve::Part,
+    fancy::Fancy,
+    index::Index,
+    numeric::{Covariance, Spacing},
+    operand::Operand,
+    overlap::{Boundary, Overlap},
+    pad::Pad,
+    quantile::Quantile,
+    reduce::Axes,
+    trees::UniqueParts,
+};
 use crate::{
     dtype::DType,
     element::{Buf, Element},

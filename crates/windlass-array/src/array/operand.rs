@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Array;
 use crate::{
-    dtype::DType,
+    dtype::{DType, Kind},
     element::Buf,
     error::{ArrayError, Result},
     expr::{
@@ -145,6 +145,18 @@ impl Array {
             && let Some((a, b)) = mixed_signs(&a, &b)
         {
             return Self::compare_mixed(op, &a, &b);
+        }
+        if let (BinaryOp::Power, Operand::Array(base), Operand::Scalar(Scalar::Int(exponent))) =
+            (op, &a, &b)
+            && base.dtype().kind() <= Kind::Integer
+            && *exponent < 0
+        {
+            return Err(ArrayError::Argument {
+                operation: "power",
+                argument: "the exponent of integers",
+                expected: "at least 0: convert the array to floats with `astype`".into(),
+                got: exponent.to_string(),
+            });
         }
         let floats = |o: &Operand, other: &Operand| match (o, other) {
             (Operand::Array(a), _) if !op.is_float_function() => a.into(),

@@ -171,7 +171,7 @@ impl Array {
     }
 
     /// The elements with `value` in place of NaN.
-    fn without_nan(&self, value: f64) -> Result<Self> {
+    pub(super) fn without_nan(&self, value: f64) -> Result<Self> {
         if self.dtype().is_float() || self.dtype().is_complex() {
             return Self::select(&self.isnan()?, value, self);
         }

@@ -4,7 +4,6 @@ use super::{Array, reduce::Axes};
 use crate::{
     dtype::DType,
     error::{ArrayError, Result},
-    grid::{AxisGrid, ChunkGrid},
     tile::Tile,
 };
 
@@ -27,22 +26,18 @@ fn bin(value: f64, edges: &[f64]) -> Option<usize> {
 }
 
 impl Array {
-    /// Counts in a row for each chunk, summed: `count` adds what one chunk's elements have.
+    /// Counts of what the chunks of an array of rank 1 hold.
     fn counted(
+        operation: &'static str,
         values: &Self,
         bins: usize,
         count: impl Fn(&Tile, &mut [i64]) -> Result<()> + Send + Sync + 'static,
-    ) -> Result<Self> {
-        // One row of counts for each task's elements, not for each chunk's.
-        let values = &values.regrid(values.chunks().tasks(values.dtype().bytes(), true));
-        let chunks = AxisGrid::regular(values.chunks().count(), 1);
-        let grid = ChunkGrid::new(vec![chunks, AxisGrid::regular(bins, bins)]);
-        let rows = Self::blocks(&[values], DType::I64, grid, move |tiles, _| {
+    ) -> Self {
+        Self::counted_in(operation, &[values], bins, false, move |tiles, bins| {
             let mut counts = vec![0; bins];
             count(&tiles[0], &mut counts)?;
-            Ok(Tile::new(counts, [1, bins])?)
-        });
-        rows.sum(0)
+            Ok(Tile::new(counts, [bins])?)
+        })
     }
 
     /// How many elements lie in each of some equal bins of a range, as `i64`, and the edges of
@@ -77,14 +72,14 @@ impl Array {
         }
         let own = edges.compute::<f64>()?.into_raw_vec_and_offset().0;
         let values = self.astype(DType::F64).ravel()?;
-        let counts = Self::counted(&values, bins, move |tile, counts| {
+        let counts = Self::counted("histogram", &values, bins, move |tile, counts| {
             for value in tile.to_array::<f64>()? {
                 if let Some(at) = bin(value, &own) {
                     counts[at] += 1;
                 }
             }
             Ok(())
-        })?;
+        });
         Ok((counts, edges))
     }
 
@@ -125,10 +120,10 @@ impl Array {
             });
         }
         let bins = (high as usize + 1).max(least);
-        Self::counted(&values, bins, |tile, counts| {
+        Ok(Self::counted("bincount", &values, bins, |tile, counts| {
             tile.to_array::<i64>()?.iter().for_each(|v| counts[*v as usize] += 1);
             Ok(())
-        })
+        }))
     }
 
     /// The Euclidean norm: the root of the sum of the squared magnitudes. Of integers and

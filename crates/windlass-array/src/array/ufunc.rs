@@ -142,7 +142,9 @@ binary! {
     /// What is left of the quotient that is cut, with the dividend's sign; of integers by
     /// zero 0. Real numbers only.
     fmod Fmod;
-    /// The power. Of integers with a negative exponent: cut to an integer.
+    /// The power. Integers to a negative integer are an error where the exponent is a scalar;
+    /// where it is an array's element, they are cut to an integer: 0 but for 1 and -1, and 0
+    /// to a negative one is 0. NumPy has an error for both.
     power Power;
     /// The angle of the point (`other`, `self`), in radians. Real numbers only.
     arctan2 Arctan2;

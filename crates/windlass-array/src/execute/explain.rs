@@ -47,7 +47,9 @@ fn place(devices: Option<&Devices>, stage: &Stage) -> String {
             )
         }
         Kind::Chunks(_) | Kind::Blocks(..) => "on the host: a function of chunks".into(),
-        Kind::Parts(..) => "on the host: it has no kernel".into(),
+        Kind::Parts(..) | Kind::Regions(_) | Kind::Sort(_) => {
+            "on the host: it has no kernel".into()
+        }
         Kind::Source(_) => "on the host: it is read there".into(),
     }
 }

@@ -38,7 +38,7 @@ use crate::{
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
 /// large, and few of them are held at once).
-const MERGED: usize = 8;
+pub(super) const MERGED: usize = 8;
 
 /// A task that would hold more bytes than this in tiles of which it needs a small part is
 /// given the parts instead (a stated guess: two tiles of the largest size). Tests have small
@@ -52,7 +52,7 @@ const SMALL_PART: u64 = 4;
 type Key = (usize, usize);
 
 /// A part of a tile that a task asks for.
-type Asked = (usize, usize, Region);
+pub(super) type Asked = (usize, usize, Region);
 
 /// What a task is given: a tile, or a part of it alone.
 struct Input {
@@ -70,14 +70,19 @@ enum Wanted {
     Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
     /// Its tiles, put away.
     Store { program: Arc<Program>, sink: Arc<dyn Sink> },
+    /// What the merged parts of a stage's first tile are, before they become the tile.
+    Raw { stage: usize },
 }
 
 impl Wanted {
-    /// What gives the elements, and by which tiles.
-    fn tiles(&self) -> (&Arc<Program>, &ChunkGrid) {
+    /// What gives the elements, and by which tiles; nothing where parts are wanted as they are.
+    fn tiles(&self) -> Option<(&Arc<Program>, &ChunkGrid)> {
         match self {
-            Self::Write { program, grid, .. } | Self::Keep { program, grid, .. } => (program, grid),
-            Self::Store { program, sink } => (program, sink.grid()),
+            Self::Write { program, grid, .. } | Self::Keep { program, grid, .. } => {
+                Some((program, grid))
+            }
+            Self::Store { program, sink } => Some((program, sink.grid())),
+            Self::Raw { .. } => None,
         }
     }
 }
@@ -86,10 +91,10 @@ impl Wanted {
 pub(crate) struct Tasks<'a> {
     plan: &'a Plan,
     devices: Option<Arc<Devices>>,
-    builder: GraphBuilder,
+    pub(super) builder: GraphBuilder,
     wanted: Vec<Wanted>,
     /// The task of each tile that is needed.
-    made: HashMap<Key, TaskId>,
+    pub(super) made: HashMap<Key, TaskId>,
     /// The tasks that copy a part of a tile, and their group.
     parts: HashMap<Asked, TaskId>,
     part_group: Option<GroupId>,
@@ -170,7 +175,7 @@ fn shifted(within: &Region, begin: Option<&[usize]>) -> Region {
 }
 
 /// The parts of tiles that a region of a program needs.
-fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
+pub(super) fn asked_by(program: &Program, region: &Region) -> Vec<Asked> {
     let mut asked = Vec::new();
     program.reads(region, &mut |stage, tile, within| asked.push((stage, tile, within)));
     asked
@@ -194,7 +199,7 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     (blocks + parts.sum::<usize>()) as u64
 }
 
-fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
+pub(super) fn tile_bytes(grid: &ChunkGrid, element: usize) -> u64 {
     (grid.largest().as_slice().iter().product::<usize>() * element) as u64
 }
 
@@ -232,6 +237,18 @@ impl<'a> Tasks<'a> {
         self.wanted.push(Wanted::Store { program: Arc::new(program), sink });
     }
 
+    /// Asks for the merged parts of a node that is an operation of regions.
+    pub(crate) fn raw(&mut self, node: &Arc<Node>) {
+        if let Some((stage, _)) = self.plan.stage_of(node) {
+            self.wanted.push(Wanted::Raw { stage });
+        }
+    }
+
+    /// Whether the merged parts of a stage are asked for.
+    pub(super) fn is_raw(&self, at: usize) -> bool {
+        self.wanted.iter().any(|w| matches!(w, Wanted::Raw { stage } if *stage == at))
+    }
+
     /// The graph of all that was asked for.
     pub(crate) fn build(mut self) -> Graph {
         let needed = self.needed();
@@ -241,12 +258,15 @@ impl<'a> Tasks<'a> {
                 Kind::Reduce(_) => self.reduce(at, &stage, tiles),
                 Kind::Source(source) => self.read(at, &stage, source, tiles),
                 Kind::Scan(_) => self.scan(at, &stage, tiles),
+                Kind::Regions(_) => self.regions(at, &stage, tiles),
+                Kind::Sort(_) => self.sort(at, &stage, tiles),
                 _ => self.map(at, &stage, tiles),
             }
         }
         let mut wanted = Vec::new();
         for want in std::mem::take(&mut self.wanted) {
             match want {
+                Wanted::Raw { stage } => wanted.push(self.made[&(stage, 0)]),
                 Wanted::Write { node, program, grid, to } => {
                     let group = self.program_group(node.op.name(), 0, &program, &grid);
                     for index in grid.indices() {
@@ -319,7 +339,7 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
+    pub(super) fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {
         let needs = Needs { output_bytes: Some(output_bytes), working_bytes, ..Needs::default() };
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
     }
@@ -358,7 +378,7 @@ impl<'a> Tasks<'a> {
     }
 
     /// A task of parts of other stages' tiles, and of other tasks' results behind them.
-    fn task(
+    pub(super) fn task(
         &mut self,
         group: GroupId,
         asked: Vec<Asked>,
@@ -439,7 +459,10 @@ impl<'a> Tasks<'a> {
             }
         };
         for want in &self.wanted {
-            let (program, grid) = want.tiles();
+            if let Wanted::Raw { stage } = want {
+                needed[*stage].insert(0);
+            }
+            let Some((program, grid)) = want.tiles() else { continue };
             for index in grid.indices() {
                 let region = grid.region(index.as_slice());
                 program.reads(&region, &mut |s, t, within| need(&mut needed, s, t, within));
@@ -633,5 +656,7 @@ fn for_reads(stage: &Stage, tile: usize, ask: &mut Ask<'_>) {
             }
         }
         Kind::Scan(scan) => scan.program.reads(&stage.region(tile), ask),
+        Kind::Regions(regions) => regions.reads(stage, tile, ask),
+        Kind::Sort(sort) => sort.reads(stage, tile, ask),
     }
 }

@@ -61,14 +61,6 @@ impl Kept {
             }
         }
     }
-
-    /// The tile on the host, where it is or was brought.
-    pub(crate) fn here(&self) -> Option<&Tile> {
-        match self {
-            Self::Host(tile) => Some(tile),
-            Self::Device(_, host) => host.get(),
-        }
-    }
 }
 
 fn downloaded(tile: &DeviceTile) -> Result<Tile, ArrayError> {

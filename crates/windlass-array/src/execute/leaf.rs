@@ -177,7 +177,8 @@ impl Leaf {
         match &self.source {
             Source::Tile(tile) => tile.part(region),
             Source::Tiles(tiles) => {
-                let tile = |i: usize| tiles.tiles[i].here().expect("it was brought here first");
+                // Brought here first, where that can be told of as an error.
+                let tile = |i: usize| tiles.tiles[i].bring().expect("a tile that its device gives");
                 gather(&tiles.grid, region, self.dtype, &|i, part| tile(i).part(part))
             }
             Source::Stage { stage, grid } => {

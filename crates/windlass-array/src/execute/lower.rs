@@ -11,6 +11,8 @@ use std::{
 use super::{
     leaf::Leaf,
     program::{Program, seen},
+    regions::RegionsStage,
+    sort::SortStage,
     stage::{Kind, ReduceStage, ScanStage, Stage},
 };
 use crate::{
@@ -88,6 +90,26 @@ impl Plan {
             Op::Parts(parts) => {
                 let inputs = node.inputs.iter().map(|i| self.program_of(i)).collect();
                 (Kind::Parts(Arc::clone(parts), inputs), node.grid.clone())
+            }
+            Op::Regions(op) => {
+                let stage = RegionsStage {
+                    op: op.clone(),
+                    inputs: node.inputs.iter().map(|i| self.program_of(i)).collect(),
+                };
+                let grid = match op.0.chunk_a_task() {
+                    true => node.grid.clone(),
+                    false => node.grid.tasks(bytes, !op.0.whole_chunks()),
+                };
+                (Kind::Regions(stage), grid)
+            }
+            Op::Sort { axis, places } => {
+                let sort = SortStage {
+                    program: self.program_of(&node.inputs[0]),
+                    axis: *axis,
+                    along: node.grid.axes()[*axis].clone(),
+                    places: *places,
+                };
+                (Kind::Sort(sort), node.grid.clone())
             }
             Op::Reduce { op, axes, keepdims } => {
                 let input = &node.inputs[0];
@@ -177,8 +199,10 @@ fn kept(roots: &[Arc<Node>], order: &[&Arc<Node>]) -> HashSet<*const Node> {
             own = Need::One(at, usize::MAX, all(node));
         }
         let fused = matches!(node.op, Op::Unary(_) | Op::Binary(_) | Op::Select | Op::View(_));
+        let reads_again = matches!(&node.op, Op::Regions(op) if op.0.reads_again());
         for (i, input) in node.inputs.iter().enumerate() {
             let new = match (&own, fused) {
+                _ if reads_again => Need::Several,
                 (Need::Several, true) => Need::Several,
                 (Need::One(program, slot, map), true) => {
                     Need::One(*program, *slot, seen(node, input, map))

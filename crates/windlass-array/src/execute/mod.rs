@@ -9,6 +9,8 @@
 //! | [`program`] | fused chains of elementwise operations and views |
 //! | [`leaf`], [`reshape`] | where programs begin |
 //! | [`kept`] | what tasks give: tiles on the host or on a device |
+//! | [`regions`] | the tasks of operations of regions |
+//! | [`sort`], [`lines`] | the tasks of sorts of lines in several chunks |
 //! | [`block`] | running a program over a region, block by block |
 //! | [`explain`] | where all of that runs, in words |
 //! | [`output`] | where blocks are written |
@@ -18,10 +20,13 @@ mod explain;
 mod graph;
 pub(crate) mod kept;
 pub(crate) mod leaf;
+pub(crate) mod lines;
 pub(crate) mod lower;
 pub(crate) mod output;
 pub(crate) mod program;
+mod regions;
 mod reshape;
+mod sort;
 mod stage;
 
 use std::sync::Arc;
@@ -34,7 +39,7 @@ use crate::{
     device::Devices,
     element::Buf,
     error::{ArrayError, Result},
-    expr::Node,
+    expr::{Node, regions::Partial},
     io::sink::Sink,
     optimise::unified,
     tile::{Tile, Tiles},
@@ -118,6 +123,31 @@ fn store_with(
         on.run_graph(graph)?;
     }
     Ok(())
+}
+
+/// Computes the merged parts of a node that is an operation of regions, in one tile: results
+/// whose size is known when they are there.
+pub(crate) fn merged_parts(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Partial> {
+    let node = &unified(std::slice::from_ref(node)).swap_remove(0);
+    or_without_devices(on, |devices| merged_parts_with(node, on, devices))
+}
+
+fn merged_parts_with(
+    node: &Arc<Node>,
+    on: &dyn RunGraph,
+    devices: Option<Arc<Devices>>,
+) -> Result<Partial> {
+    let plan = Plan::new(std::slice::from_ref(node));
+    let mut tasks = Tasks::new(&plan, devices);
+    tasks.raw(node);
+    let values = on.run_graph(tasks.build())?;
+    let found = values.first().and_then(|v| v.downcast::<Partial>());
+    found.map(|p| Arc::unwrap_or_clone(p)).ok_or(ArrayError::Argument {
+        operation: node.op.name(),
+        argument: "the executor's results",
+        expected: "merged parts".into(),
+        got: "values of another type".into(),
+    })
 }
 
 /// Computes the elements of a node and keeps them tile by tile.

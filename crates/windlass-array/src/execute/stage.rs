@@ -10,6 +10,8 @@ use super::{
     leaf::{Assembly, Given, Leaf, Source},
     output::Shared,
     program::Program,
+    regions::RegionsStage,
+    sort::SortStage,
 };
 use crate::{
     device::{
@@ -54,6 +56,9 @@ pub(crate) enum Kind {
     Parts(Arc<Parts>, Vec<Program>),
     Reduce(ReduceStage),
     Scan(ScanStage),
+    /// By an operation of regions of the inputs.
+    Regions(RegionsStage),
+    Sort(SortStage),
 }
 
 impl std::fmt::Debug for Kind {
@@ -66,6 +71,8 @@ impl std::fmt::Debug for Kind {
             Self::Parts(..) => "Parts",
             Self::Reduce(_) => "Reduce",
             Self::Scan(_) => "Scan",
+            Self::Regions(_) => "Regions",
+            Self::Sort(_) => "Sort",
         })
     }
 }
@@ -251,7 +258,7 @@ impl ScanStage {
 }
 
 /// The tile of a region whose chunks a function makes.
-fn of_chunks(
+pub(super) fn of_chunks(
     operation: &'static str,
     (grid, region): (&ChunkGrid, &Region),
     dtype: DType,
@@ -330,7 +337,13 @@ impl Stage {
                 }
                 parts.tile(tiles, &index, &self.grid, self.dtype).map(Kept::Host)
             }
-            Kind::Source(_) | Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+            Kind::Source(_)
+            | Kind::Reduce(_)
+            | Kind::Scan(_)
+            | Kind::Regions(_)
+            | Kind::Sort(_) => {
+                unreachable!("they have tasks of other kinds")
+            }
         }
     }
 }

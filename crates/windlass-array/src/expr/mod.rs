@@ -10,6 +10,11 @@
 pub(crate) mod generate;
 pub(crate) mod ops;
 pub(crate) mod parts;
+//! | [`regions`] | regions that are made of regions of others |
+
+pub(crate) mod generate;
+pub(crate) mod ops;
+pub(crate) mod regions;
 
 use std::{fmt, sync::Arc};
 
@@ -26,6 +31,7 @@ use crate::{
 use generate::Generator;
 use ops::{BinaryOp, UnaryOp};
 use parts::Parts;
+use regions::RegionsOp;
 
 /// The error of a user's function, whatever it is.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -53,6 +59,8 @@ pub(crate) enum Op {
     Blocks(BlockFn),
     /// Chunks that are made of any parts of the inputs.
     Parts(Arc<Parts>),
+    /// Regions of regions of the inputs.
+    Regions(RegionsOp),
     /// One operand's elements, each by itself.
     Unary(UnaryOp),
     /// Two operands' elements, each pair by itself.
@@ -69,6 +77,9 @@ pub(crate) enum Op {
     Take { axis: usize, indices: Arc<[usize]> },
     /// Axes made one element.
     Reduce { op: ReduceOp, axes: Vec<usize>, keepdims: bool },
+    /// The elements of each line along an axis in order, or where they stood. The node's
+    /// chunks along the axis are of one length, but for the last.
+    Sort { axis: usize, places: bool },
     /// Each element with all that stand before it along an axis.
     Scan { op: ReduceOp, axis: usize },
 }
@@ -89,6 +100,7 @@ impl Op {
             Self::Source(source) => source.name(),
             Self::Blocks(_) => "map_blocks",
             Self::Parts(parts) => parts.name,
+            Self::Regions(op) => op.0.name(),
             Self::Unary(op) => op.name(),
             Self::Binary(op) => op.name(),
             Self::Select => "where",
@@ -96,6 +108,8 @@ impl Op {
             Self::Reshape => "reshape",
             Self::Concat { .. } => "concatenate",
             Self::Take { .. } => "take",
+            Self::Sort { places: false, .. } => "sort",
+            Self::Sort { places: true, .. } => "argsort",
             Self::Reduce { op, .. } | Self::Scan { op, .. } => op.name(),
         }
     }
@@ -150,12 +164,8 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_)
-            | Op::Source(_)
-            | Op::Blocks(_)
-            | Op::Parts(_)
-            | Op::Reduce { .. }
-            | Op::Scan { .. } => u32::MAX,
+            Op::Chunks(_) | Op::Source(_) | Op::Blocks(_) | Op::Parts(_) => u32::MAX,
+            Op::Regions(_) | Op::Reduce { .. } | Op::Scan { .. } | Op::Sort { .. } => u32::MAX,
         }
     }
 
@@ -176,6 +186,8 @@ impl Node {
                 | Op::Source(_)
                 | Op::Blocks(_)
                 | Op::Parts(_)
+                | Op::Regions(_)
+                | Op::Sort { .. }
                 | Op::Reduce { .. }
                 | Op::Scan { .. }
         )

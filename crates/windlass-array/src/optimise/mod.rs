@@ -28,6 +28,7 @@ enum Word {
     /// The operation and its degrees of freedom as text.
     Reduce(String, Vec<usize>, bool),
     Scan(String, usize),
+    Sort(usize, bool),
     Generate(String),
     /// No other node is known to be the same.
     Own(*const Node),
@@ -46,6 +47,7 @@ fn word(node: &Arc<Node>) -> Word {
             Word::Reduce(format!("{op:?}"), axes.clone(), *keepdims)
         }
         Op::Scan { op, axis } => Word::Scan(format!("{op:?}"), *axis),
+        Op::Sort { axis, places } => Word::Sort(*axis, *places),
         Op::Generate(generator) => Word::Generate(format!("{generator:?}")),
         // Memory is compared by where it is, functions not at all.
         Op::Tile(_)
@@ -53,7 +55,8 @@ fn word(node: &Arc<Node>) -> Word {
         | Op::Chunks(_)
         | Op::Source(_)
         | Op::Blocks(_)
-        | Op::Parts(_) => {
+        | Op::Parts(_)
+        | Op::Regions(_) => {
             Word::Own(Arc::as_ptr(node))
         }
     }

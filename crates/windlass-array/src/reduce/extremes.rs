@@ -2,7 +2,7 @@
 //! number, so that it comes through; in the variants that leave it out as less. Complex
 //! numbers go by their real parts, then by the imaginary ones.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, cmp::Ordering};
 
 use super::{
     ReduceOp, rows_of,
@@ -28,6 +28,22 @@ pub(crate) trait Ordered: Element {
     const NAN: Self;
     fn is_less(self, other: Self) -> bool;
     fn is_not_a_number(self) -> bool;
+
+    /// Brings elements into order, NaN last.
+    fn sort(line: &mut [Self]) {
+        line.sort_unstable_by(order::<Self>);
+    }
+}
+
+/// The order of elements, NaN last.
+pub(crate) fn order<T: Ordered>(a: &T, b: &T) -> Ordering {
+    match (a.is_not_a_number(), b.is_not_a_number()) {
+        (false, false) if a.is_less(*b) => Ordering::Less,
+        (false, false) if b.is_less(*a) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (true, false) => Ordering::Greater,
+        _ => Ordering::Equal,
+    }
 }
 
 macro_rules! ordered {
@@ -46,6 +62,10 @@ macro_rules! ordered {
             fn is_not_a_number(self) -> bool {
                 false
             }
+
+            fn sort(line: &mut [Self]) {
+                line.sort_unstable();
+            }
         }
     )+};
     (floats $($t:ident $c:ident)+) => {$(
@@ -62,6 +82,12 @@ macro_rules! ordered {
             #[inline(always)]
             fn is_not_a_number(self) -> bool {
                 self.is_nan()
+            }
+
+            fn sort(line: &mut [Self]) {
+                // The total order has negative NaN first.
+                line.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = Self::NAN);
+                line.sort_unstable_by(Self::total_cmp);
             }
         }
 
