@@ -37,13 +37,32 @@ struct alignas(WORDS * 4) Value {
 };
 #endif
 
+// The parameters are looked up by numbers that are known when this is compiled: else every
+// thread would have a copy of them in its own memory.
+struct Axis {
+  u32 len, src, dst;
+};
+W_INLINE Axis axis_of(const Params& p, u32 axis) {
+  Axis found = {1u, 0u, 0u};
+  W_UNROLL for (u32 k = 0; k < 6u; ++k) {
+    if (k == axis) {
+      found.len = p.lens[k];
+      found.src = p.src_strides[k];
+      found.dst = p.dst_strides[k];
+    }
+  }
+  return found;
+}
+
 // Adds what the first `axes` axes contribute for the element of number `left` along them.
 W_INLINE void locate(const Params& p, u32 axes, u32 left, u32& from, u32& to) {
-  for (u32 k = axes; k > 0; --k) {
-    const u32 at = left % p.lens[k - 1];
-    left /= p.lens[k - 1];
-    from += at * p.src_strides[k - 1];
-    to += at * p.dst_strides[k - 1];
+  W_UNROLL for (u32 k = 6; k > 0; --k) {
+    if (k <= axes) {
+      const u32 at = left % p.lens[k - 1];
+      left /= p.lens[k - 1];
+      from += at * p.src_strides[k - 1];
+      to += at * p.dst_strides[k - 1];
+    }
   }
 }
 
@@ -57,24 +76,24 @@ extern "C" __global__ void place(const Value* src, Value* dst, Params p) {
   }
 #else
   W_SHARED(Value, square, 1024);
-  const u32 a = p.rank - 2u, b = p.rank - 1u;
-  const u32 down = (p.lens[a] + 31u) / 32u, across = (p.lens[b] + 31u) / 32u;
+  const Axis a = axis_of(p, p.rank - 2u), b = axis_of(p, p.rank - 1u);
+  const u32 down = (a.len + 31u) / 32u, across = (b.len + 31u) / 32u;
   for (u64 t = blockIdx.x; t < p.n; t += gridDim.x) {
     const u32 first_b = u32(t) % across * 32u, row = u32(t) / across;
     const u32 first_a = row % down * 32u;
     u32 from = p.src_offset, to = p.dst_offset;
-    locate(p, a, row / down, from, to);
+    locate(p, p.rank - 2u, row / down, from, to);
     for (u32 r = W_WARP_ID; r < 32u; r += 8u) {
       const u32 i = first_a + W_LANE, j = first_b + r;
-      if (i < p.lens[a] && j < p.lens[b]) {
-        square[r * 32u + (W_LANE ^ r)] = src[from + i * p.src_strides[a] + j * p.src_strides[b]];
+      if (i < a.len && j < b.len) {
+        square[r * 32u + (W_LANE ^ r)] = src[from + i * a.src + j * b.src];
       }
     }
     W_SYNC();
     for (u32 r = W_WARP_ID; r < 32u; r += 8u) {
       const u32 i = first_a + r, j = first_b + W_LANE;
-      if (i < p.lens[a] && j < p.lens[b]) {
-        dst[to + i * p.dst_strides[a] + j * p.dst_strides[b]] = square[W_LANE * 32u + (r ^ W_LANE)];
+      if (i < a.len && j < b.len) {
+        dst[to + i * a.dst + j * b.dst] = square[W_LANE * 32u + (r ^ W_LANE)];
       }
     }
     W_SYNC();

@@ -45,7 +45,8 @@ pub enum FoldOp {
     FindLeast,
     /// The greatest and the position of the first such; NaN counts as greater than all.
     FindGreatest,
-    /// The mean, and the sum of squared deviations from it; of `F64`.
+    /// The mean, and the sum of squared deviations from it; of `F64`. Where an element is
+    /// infinite, neither is a finite number, and the mean may be NaN where the sum is infinite.
     Moments,
 }
 
