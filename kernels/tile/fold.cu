@@ -1,8 +1,10 @@
 // fold: what becomes of the elements along the middle axis of an array of three.
 //
-// Algorithm: the middle axis is cut into parts. With ACROSS 0 a block takes a part of a line:
-// threads take elements a block's width apart and are merged by a tree; with 1 a thread takes
-// a part of a line, and its neighbours those of the neighbouring lines. The host merges parts.
+// Algorithm: the middle axis is cut into parts. A block takes a part of some lines: its threads
+// lie in an array of three axes of its own, `wide` neighbours along the last axis by `tall`
+// along the middle one by as many along the first as there are threads left for, so that
+// neighbouring threads read neighbouring elements whatever the lengths are. A thread takes
+// elements `tall` apart, and the threads of a line are merged by a tree. The host merges parts.
 // Moments are merged as in Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm
 // for Computing Sample Variances" (1979).
 //
@@ -12,21 +14,20 @@
 //                   fastest; with OP 6 the means
 //           more    with OP 4 and 5 u32[parts * outer * inner]: the position along the middle
 //                   axis; with OP 6 f64 of them: the squared deviations; else not written
-// Params:   outer, n, inner, parts (1 to n)
-// Launch:   any number of blocks of 256 threads; with ACROSS 0 parts of lines are strided over
-//           blocks, with 1 over threads.
+// Params:   outer, n, inner, parts (1 to n), wide and tall (their product is at most 256)
+// Launch:   any number of blocks of 256 threads; parts of lines are strided over blocks.
 // Result:   out and more. Integers wrap. A NaN is the result of an extreme that meets one, but
 //           of OP 2 and 3 with IGNORE_NAN only where there is nothing else; equal elements are
 //           found where they are first. Determinism: the same bits in any order of threads; sums
-//           of floats depend on `parts` and ACROSS by the rounding of reassociated additions.
+//           of floats depend on `parts` and `tall` by the rounding of reassociated additions.
 //
 // KIND (0 u32, 1 i32, 2 u64, 3 i64, 4 f32, 5 f64), OP (0 sum, 1 product, 2 least, 3 greatest,
-// 4 position of the least, 5 of the greatest, 6 moments of f64), ACROSS and IGNORE_NAN are
-// defined before this text.
+// 4 position of the least, 5 of the greatest, 6 moments of f64) and IGNORE_NAN are defined
+// before this text.
 #include "windlass.cuh"
 
 struct Params {
-  u32 outer, n, inner, parts;
+  u32 outer, n, inner, parts, wide, tall;
 };
 
 #if KIND == 0
@@ -127,7 +128,7 @@ W_INLINE void write(const Kept& a, T* out, More* more, u64 to) {
 #endif
 }
 
-// The elements of a part: from begin on, each `width` after the other, until end.
+// The elements of a part: from begin on, until end.
 struct Part {
   u32 begin, end;
 };
@@ -138,39 +139,35 @@ W_INLINE Part part_of(const Params& p, u32 part) {
 }
 
 extern "C" __global__ void fold(const T* values, T* out, More* more, Params p) {
-#if ACROSS == 0
   W_SHARED(Kept, kept, 256);
-  const u64 lines = u64(p.parts) * p.outer * p.inner;
-  for (u64 line = blockIdx.x; line < lines; line += gridDim.x) {
-    const u64 rest = line / p.inner, i = line % p.inner;
-    const u64 part = rest / p.outer, o = rest % p.outer;
-    const Part q = part_of(p, u32(part));
+  const u32 t = threadIdx.x, deep = 256u / (p.wide * p.tall);
+  const u32 x = t % p.wide, y = t / p.wide % p.tall, z = t / (p.wide * p.tall);
+  const u32 columns = (p.inner + p.wide - 1u) / p.wide, slabs = (p.outer + deep - 1u) / deep;
+  const u64 tasks = u64(p.parts) * columns * slabs;
+  for (u64 task = blockIdx.x; task < tasks; task += gridDim.x) {
+    const u32 column = u32(task % columns), rest = u32(task / columns);
+    const u32 i = column * p.wide + x, o = rest % slabs * deep + z, part = rest / slabs;
+    const bool live = z < deep && i < p.inner && o < p.outer;
     Kept a = {};
-    for (u32 j = q.begin + threadIdx.x; j < q.end; j += 256u) {
-      take(a, values[(o * p.n + j) * p.inner + i], j);
+    if (live) {
+      const Part q = part_of(p, part);
+      for (u32 j = q.begin + y; j < q.end; j += p.tall) {
+        take(a, values[(u64(o) * p.n + j) * p.inner + i], j);
+      }
     }
-    kept[threadIdx.x] = a;
-    W_SYNC();
-    for (u32 d = 128; d > 0; d /= 2) {
-      if (threadIdx.x < d) {
-        Kept b = kept[threadIdx.x];
-        merge(b, kept[threadIdx.x + d]);
-        kept[threadIdx.x] = b;
+    if (p.tall > 1u) {
+      kept[t] = a;
+      for (u32 rows = p.tall; rows > 1u;) {
+        W_SYNC();
+        const u32 half = (rows + 1u) / 2u;
+        if (live && y + half < rows) {
+          merge(a, kept[t + half * p.wide]);
+          kept[t] = a;
+        }
+        rows = half;
       }
       W_SYNC();
     }
-    if (threadIdx.x == 0) write(kept[0], out, more, line);
-    W_SYNC();
+    if (live && y == 0) write(a, out, more, (u64(part) * p.outer + o) * p.inner + i);
   }
-#else
-  const u64 lines = u64(p.parts) * p.outer * p.inner, stride = u64(gridDim.x) * 256u;
-  for (u64 line = blockIdx.x * 256u + threadIdx.x; line < lines; line += stride) {
-    const u64 rest = line / p.inner, i = line % p.inner;
-    const u64 part = rest / p.outer, o = rest % p.outer;
-    const Part q = part_of(p, u32(part));
-    Kept a = {};
-    for (u32 j = q.begin; j < q.end; ++j) take(a, values[(o * p.n + j) * p.inner + i], j);
-    write(a, out, more, line);
-  }
-#endif
 }

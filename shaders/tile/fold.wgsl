@@ -1,8 +1,10 @@
 // fold: what becomes of the elements along the middle axis of an array of three.
 //
-// Algorithm: the middle axis is cut into parts. With ACROSS 0 a workgroup takes a part of a
-// line: threads take elements its width apart and are merged by a tree; with 1 a thread takes
-// a part of a line, and its neighbours those of the neighbouring lines. The host merges parts.
+// Algorithm: the middle axis is cut into parts. A workgroup takes a part of some lines: its
+// threads lie in an array of three axes of its own, `wide` neighbours along the last axis by
+// `tall` along the middle one by as many along the first as there are threads left for, so that
+// neighbouring threads read neighbouring elements whatever the lengths are. A thread takes
+// elements `tall` apart, and the threads of a line are merged by a tree. The host merges parts.
 // Moments are merged as in Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm
 // for Computing Sample Variances" (1979).
 //
@@ -12,24 +14,25 @@
 //                   the fastest; with OP 6 the means
 //           more    with OP 4 and 5 u32[parts * outer * inner]: the position along the middle
 //                   axis; with OP 6 f64 of them: the squared deviations; else not written
-// Params:   outer, n, inner, parts (1 to n)
-// Launch:   any number of workgroups of 256; with ACROSS 0 parts of lines are strided over
-//           them, with 1 over threads.
+// Params:   outer, n, inner, parts (1 to n), wide and tall (their product is at most 256)
+// Launch:   any number of workgroups of 256; parts of lines are strided over them.
 // Result:   kept_values and more. Integers wrap. A NaN is the result of an extreme that meets
 //           one, but of OP 2 and 3 with IGNORE_NAN only where there is nothing else; equal
 //           elements are found where they are first. Determinism: the same bits in any order of
-//           threads; sums of floats depend on `parts` and ACROSS by the rounding of
+//           threads; sums of floats depend on `parts` and `tall` by the rounding of
 //           reassociated additions.
 //
 // KIND (0 u32, 1 i32, 2 u64, 3 i64, 4 f32, 5 f64), OP (0 sum, 1 product, 2 least, 3 greatest,
-// 4 position of the least, 5 of the greatest, 6 moments of f64), ACROSS and IGNORE_NAN are
-// definitions.
+// 4 position of the least, 5 of the greatest, 6 moments of f64), EXTREME (1 for OP 2 to 5) and
+// IGNORE_NAN are definitions.
 
 struct Params {
     outer: u32,
     n: u32,
     inner: u32,
     parts: u32,
+    wide: u32,
+    tall: u32,
 }
 
 #if KIND == 0
@@ -169,9 +172,7 @@ fn begin_of(part: u32) -> u32 {
     return (p.n / p.parts) * part + ((p.n % p.parts) * part) / p.parts;
 }
 
-#if ACROSS == 0
 var<workgroup> kept: array<Kept, 256>;
-#endif
 
 @compute @workgroup_size(256)
 fn fold(
@@ -181,43 +182,42 @@ fn fold(
 ) {
     let group = wid.x + wid.y * nwg.x;
     let groups = nwg.x * nwg.y;
-    let lines = p.parts * p.outer * p.inner;
-#if ACROSS == 0
-    for (var line = group; line < lines; line += groups) {
-        let rest = line / p.inner;
-        let i = line % p.inner;
-        let part = rest / p.outer;
-        let o = rest % p.outer;
-        let end = begin_of(part + 1u);
+    let deep = 256u / (p.wide * p.tall);
+    let x = lid % p.wide;
+    let y = lid / p.wide % p.tall;
+    let z = lid / (p.wide * p.tall);
+    let columns = (p.inner + p.wide - 1u) / p.wide;
+    let slabs = (p.outer + deep - 1u) / deep;
+    let tasks = p.parts * columns * slabs;
+    for (var task = group; task < tasks; task += groups) {
+        let i = task % columns * p.wide + x;
+        let rest = task / columns;
+        let o = rest % slabs * deep + z;
+        let part = rest / slabs;
+        let live = z < deep && i < p.inner && o < p.outer;
         var a = Kept();
-        for (var j = begin_of(part) + lid; j < end; j += 256u) {
-            a = taken(a, values[(o * p.n + j) * p.inner + i], j);
+        if live {
+            let end = begin_of(part + 1u);
+            for (var j = begin_of(part) + y; j < end; j += p.tall) {
+                a = taken(a, values[(o * p.n + j) * p.inner + i], j);
+            }
         }
-        kept[lid] = a;
-        workgroupBarrier();
-        for (var d = 128u; d > 0u; d /= 2u) {
-            if lid < d {
-                kept[lid] = merged(kept[lid], kept[lid + d]);
+        if p.tall > 1u {
+            kept[lid] = a;
+            var rows = p.tall;
+            while rows > 1u {
+                workgroupBarrier();
+                let half = (rows + 1u) / 2u;
+                if live && y + half < rows {
+                    a = merged(a, kept[lid + half * p.wide]);
+                    kept[lid] = a;
+                }
+                rows = half;
             }
             workgroupBarrier();
         }
-        if lid == 0u {
-            write(kept[0], line);
+        if live && y == 0u {
+            write(a, (part * p.outer + o) * p.inner + i);
         }
-        workgroupBarrier();
     }
-#else
-    for (var line = group * 256u + lid; line < lines; line += groups * 256u) {
-        let rest = line / p.inner;
-        let i = line % p.inner;
-        let part = rest / p.outer;
-        let o = rest % p.outer;
-        let end = begin_of(part + 1u);
-        var a = Kept();
-        for (var j = begin_of(part); j < end; j++) {
-            a = taken(a, values[(o * p.n + j) * p.inner + i], j);
-        }
-        write(a, line);
-    }
-#endif
 }

@@ -58,14 +58,14 @@ fn texts(target: Target) {
 }
 
 fn columns(target: Target) {
-    checked(target, rows(target), &["scan", "reduce", "gather", "filter"]);
+    checked(target, rows(target), &["scan", "reduce", "gather", "filter", "tile"]);
 }
 
 /// Fewer rows than a block, a warp or a partition has, and one.
 fn few_rows(target: Target) {
     for rows in [1, 31] {
         checked(target, rows, &["scan", "reduce", "gather", "filter", "hash", "partition"]);
-        checked(target, rows, &["group_by", "join", "sort", "string", "window"]);
+        checked(target, rows, &["group_by", "join", "sort", "string", "tile", "window"]);
     }
 }
 

@@ -27,7 +27,7 @@
 //! | `case` | a bench that is set up: what is timed, its check, its references |
 //! | `measure` | [`Bencher`] and [`Measured`]: runs and what follows from them |
 //! | `host` | data, and columns there and back |
-//! | `scan`, `reduce`, `gather`, `hash`, `pipeline`, `aggregate`, `join`, `sort`, `string`, `window` | the benches |
+//! | `scan`, `reduce`, `gather`, `hash`, `pipeline`, `aggregate`, `join`, `sort`, `string`, `tile`, `window` | the benches |
 //! | `cliff` | group-bys and joins step by step, for plots |
 
 use windlass_device::{DeviceClass, DeviceInfo};
@@ -47,6 +47,7 @@ mod reduce;
 mod scan;
 mod sort;
 mod string;
+mod tile;
 mod window;
 
 use case::Case;
@@ -124,6 +125,7 @@ pub fn list() -> Vec<Bench> {
         join::benches,
         sort::benches,
         string::benches,
+        tile::benches,
         window::benches,
         cliff::benches,
     ];
@@ -173,6 +175,7 @@ mod tests {
             "join",
             "sort",
             "string",
+            "tile",
             "window",
         ] {
             assert!(names.iter().any(|n| n.split('/').next() == Some(family)), "{family}");

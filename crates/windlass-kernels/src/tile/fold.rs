@@ -2,28 +2,27 @@
 
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 
-use super::sources::{FOLD, fold_defines};
+use super::{
+    lines::{Lines, Threads, supported},
+    sources::{FOLD, fold_defines},
+};
 use crate::{
-    column::{check_rows, on_device},
     cpu,
     error::{KernelError, Result},
-    launcher::{Launcher, resident_blocks},
-    texts::BLOCK,
+    launcher::Launcher,
     types::PhysType,
 };
 
 const OPERATION: &str = "fold";
 
-/// Most parts of an axis: the products of two of their numbers fit 32 bits.
-const MOST_PARTS: usize = 4096;
+/// Elements that a thread takes at least where the axis is cut into parts (a stated guess: four,
+/// as in the reductions of columns).
+const LEAST_OF_THREAD: usize = 4;
 
-/// Elements that a part has at least, so that few results come back (a stated guess: a block's
-/// width four times, as in the reductions of columns).
-const LEAST_PART: usize = 4 * BLOCK as usize;
-
-/// From this many elements on, a block takes a line whose elements are neighbours (a stated
-/// guess: half of its threads have one).
-const LINE_OF_BLOCK: usize = BLOCK as usize / 2;
+/// Results of all parts that are always few enough to be brought to the host, and the share of
+/// the elements that they may be else (both stated guesses).
+const FEW_RESULTS: usize = 1 << 16;
+const SHARE_OF_RESULTS: usize = 64;
 
 /// What becomes of elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +45,8 @@ pub enum FoldOp {
     FindLeast,
     /// The greatest and the position of the first such; NaN counts as greater than all.
     FindGreatest,
-    /// The mean, and the sum of squared deviations from it; of `F64`.
+    /// The mean, and the sum of squared deviations from it; of `F64`. Where an element is
+    /// infinite, neither is a finite number, and the mean may be NaN where the sum is infinite.
     Moments,
 }
 
@@ -86,24 +86,6 @@ impl FoldOp {
     }
 }
 
-/// An array of three axes, the last the fastest, of which the middle one is folded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lines {
-    /// Length of the first axis.
-    pub outer: usize,
-    /// Length of the axis that is folded; at least 1.
-    pub n: usize,
-    /// Length of the last axis.
-    pub inner: usize,
-}
-
-impl Lines {
-    /// Results: one for each line.
-    pub fn results(self) -> usize {
-        self.outer * self.inner
-    }
-}
-
 /// The results of parts of the folded axis, each `outer * inner`, one part behind the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folded {
@@ -118,18 +100,9 @@ pub struct Folded {
 
 /// In how many parts [`fold`](fn@fold) may cut the axis: the results of each come back.
 pub fn most_parts(device: &dyn Device, lines: Lines) -> usize {
-    let threads = resident_blocks(device.info()) as usize * BLOCK as usize;
-    let wanted = match takes_blocks(lines) {
-        true => threads / BLOCK as usize,
-        false => threads,
-    };
-    let parts = wanted / lines.results().max(1);
-    parts.min(lines.n / LEAST_PART).clamp(1, MOST_PARTS)
-}
-
-/// Whether a block takes a line, or else each thread one.
-fn takes_blocks(lines: Lines) -> bool {
-    lines.inner == 1 && lines.n >= LINE_OF_BLOCK
+    let results = lines.results().max(1);
+    let few = FEW_RESULTS.max(results.saturating_mul(lines.n) / SHARE_OF_RESULTS) / results;
+    Threads::of(lines).parts(device, lines, LEAST_OF_THREAD).min(few.max(1))
 }
 
 /// Folds the middle axis of `lines`, whose elements lie in whole words each. It waits for its
@@ -155,21 +128,13 @@ pub fn fold(
     }
     let parts = most_parts(device, lines);
     let Some(mut l) = Launcher::new(device, queue, reservation) else {
-        return cpu::tile::fold(op, ty, values, lines);
+        return Ok(cpu::tile::fold(op, ty, values, lines, parts));
     };
     supported(device, ty)?;
     let count = results * parts;
     let out = l.alloc_words(count, ty.words())?;
     let more = l.alloc_words(count, op.more_words().max(1))?;
-    let across = !takes_blocks(lines);
-    let blocks = match across {
-        true => count.div_ceil(BLOCK as usize),
-        false => count,
-    };
-    let blocks = blocks.min(resident_blocks(device.info()) as usize) as u32;
-    let params = [lines.outer as u32, lines.n as u32, lines.inner as u32, parts as u32];
-    let defines = fold_defines(ty, op, across);
-    l.launch(&FOLD, &defines, blocks, &[values, &out, &more], &params)?;
+    launch(&mut l, (op, ty), values, lines, parts, [&out, &more])?;
     let mut folded = Folded {
         parts,
         values: vec![0; count * ty.wide_bytes()],
@@ -182,20 +147,19 @@ pub fn fold(
     Ok(folded)
 }
 
-fn supported(device: &dyn Device, ty: PhysType) -> Result<()> {
-    let (info, reason) = match ty {
-        PhysType::F64 => (device.info(), "64-bit floats"),
-        PhysType::I64 | PhysType::U64 => (device.info(), "64-bit integers"),
-        _ => return Ok(()),
-    };
-    let has = match ty {
-        PhysType::F64 => info.features.float64 && info.features.int64,
-        _ => info.features.int64,
-    };
-    if has {
-        return Ok(());
-    }
-    Err(KernelError::Unsupported { device: info.name.to_string(), reason: reason.into() })
+/// Launches the kernel: `into` are the results of all parts and what is kept beside them.
+pub(super) fn launch(
+    l: &mut Launcher<'_>,
+    (op, ty): (FoldOp, PhysType),
+    values: &DeviceBuffer,
+    lines: Lines,
+    parts: usize,
+    into: [&DeviceBuffer; 2],
+) -> Result<()> {
+    let threads = Threads::of(lines);
+    let lengths = [lines.outer, lines.n, lines.inner, parts, threads.wide, threads.tall];
+    let (params, blocks) = (lengths.map(|n| n as u32), threads.launched(l.device, parts));
+    l.launch(&FOLD, &fold_defines(ty, op), blocks, &[values, into[0], into[1]], &params)
 }
 
 fn check(
@@ -205,22 +169,9 @@ fn check(
     values: &DeviceBuffer,
     lines: Lines,
 ) -> Result<()> {
-    let invalid = |expected: String, got: String| {
-        Err(KernelError::Invalid { operation: OPERATION, expected, got })
-    };
     if !op.takes(ty) {
-        return invalid(format!("elements that suit {op:?}"), ty.to_string());
+        let (expected, got) = (format!("elements that suit {op:?}"), ty.to_string());
+        return Err(KernelError::Invalid { operation: OPERATION, expected, got });
     }
-    if lines.n == 0 {
-        return invalid("an axis with elements".into(), "an empty one".into());
-    }
-    let all = lines.outer.checked_mul(lines.n).and_then(|n| n.checked_mul(lines.inner));
-    check_rows(OPERATION, all.unwrap_or(usize::MAX))?;
-    on_device(OPERATION, device, values)?;
-    let held = values.len() / ty.wide_bytes();
-    if all.is_some_and(|n| n > held) {
-        let n = lines.outer * lines.n * lines.inner;
-        return invalid(format!("{n} elements of {ty}"), format!("{held}"));
-    }
-    Ok(())
+    lines.check(OPERATION, device, ty, values)
 }

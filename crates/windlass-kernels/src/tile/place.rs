@@ -2,12 +2,15 @@
 
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 
-use super::sources::PLACE;
+use super::{
+    axes::{is_turned, simplified},
+    sources::PLACE,
+};
 use crate::{
     column::{check_rows, on_device},
     cpu,
     error::{KernelError, Result},
-    launcher::Launcher,
+    launcher::{Launcher, resident_blocks},
     types::PhysType,
 };
 
@@ -15,6 +18,10 @@ const OPERATION: &str = "assemble";
 
 /// Axes that a launch goes through; more are taken a box at a time.
 const MOST_AXES: usize = 6;
+
+/// Elements along either side of a square that goes through shared memory, as in the kernels'
+/// texts.
+const SQUARE: usize = 32;
 
 /// Where elements lie in a buffer: from which one on, and how many it is from each to its
 /// neighbour along each axis.
@@ -67,15 +74,16 @@ pub fn assemble(
     parts: &[Part<'_>],
 ) -> Result<DeviceBuffer> {
     check_rows(OPERATION, len)?;
-    let parts: Vec<&Part<'_>> = parts.iter().filter(|p| !p.lens.contains(&0)).collect();
-    for part in &parts {
+    let mut boxes = Vec::new();
+    for part in parts.iter().filter(|p| !p.lens.contains(&0)) {
         check(device, ty, len, part)?;
+        boxes.push(simplified(part));
     }
     let Some(mut l) = Launcher::new(device, queue, reservation) else {
-        return cpu::tile::place(device, reservation, ty, len, &parts);
+        return cpu::tile::place(device, reservation, ty, len, &boxes);
     };
     let to = l.alloc_words(len, ty.words())?;
-    for part in parts {
+    for part in &boxes {
         place(&mut l, ty, part, &to)?;
     }
     Ok(to)
@@ -121,7 +129,15 @@ fn place(l: &mut Launcher<'_>, ty: PhysType, part: &Part<'_>, to: &DeviceBuffer)
         }
         return Ok(());
     }
-    let n: usize = part.lens.iter().product();
+    let tiled = is_turned(part);
+    let n = match tiled {
+        false => part.lens.iter().product(),
+        true => {
+            let (others, squares) = part.lens.split_at(rank - 2);
+            let squares = squares.iter().map(|n| n.div_ceil(SQUARE));
+            others.iter().copied().chain(squares).product()
+        }
+    };
     let mut params = [0; 22];
     params[..4].copy_from_slice(&[
         n as u32,
@@ -137,6 +153,11 @@ fn place(l: &mut Launcher<'_>, ty: PhysType, part: &Part<'_>, to: &DeviceBuffer)
         params[10 + i] = part.source.strides[i] as u32;
         params[16 + i] = part.target.strides[i] as u32;
     }
-    let words = [("WORDS", ty.words() as u32)];
-    l.launch_each(&PLACE, &words, n, &[part.from, to], &params)
+    let defines = [("WORDS", ty.words() as u32), ("TILED", u32::from(tiled))];
+    let buffers = [part.from, to];
+    if !tiled {
+        return l.launch_each(&PLACE, &defines, n, &buffers, &params);
+    }
+    let blocks = n.min(resident_blocks(l.device.info()) as usize) as u32;
+    l.launch(&PLACE, &defines, blocks, &buffers, &params)
 }

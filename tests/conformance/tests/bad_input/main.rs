@@ -12,6 +12,7 @@
 //! | `rows` | scan, compact, reduce, gather, hash, sort, partition, window |
 //! | `tables` | pipeline, aggregate, join, dictionary |
 //! | `texts` | string |
+//! | `tiles` | tile |
 
 use std::sync::Arc;
 
@@ -23,10 +24,12 @@ mod args;
 mod rows;
 mod tables;
 mod texts;
+mod tiles;
 
 use rows::{columns_in_order, moved_rows, running_results, single_values};
 use tables::{group_bys, joins, pipelines};
 use texts::{texts_and_columns, texts_of_wrong_buffers, texts_of_wrong_content};
+use tiles::tiles;
 
 conformance::everywhere!(all:
     columns_in_order,
@@ -39,6 +42,7 @@ conformance::everywhere!(all:
     texts_and_columns,
     texts_of_wrong_buffers,
     texts_of_wrong_content,
+    tiles,
 );
 
 /// A device, and another one whose buffers it does not take.

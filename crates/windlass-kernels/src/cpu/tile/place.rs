@@ -5,11 +5,15 @@ use windlass_device::{Device, DeviceBuffer, Reservation};
 use crate::{
     cpu::memory::adopt,
     error::Result,
-    tile::{Part, Strided},
+    tile::{Part, is_turned},
     types::PhysType,
 };
 
-/// A dense buffer of parts of others, which were checked.
+/// Elements along either side of a square that is turned at a time: of 16 bytes each two of
+/// them fit a first-level cache of 32 KiB.
+const SQUARE: usize = 32;
+
+/// A dense buffer of parts of others, which were checked and simplified.
 ///
 /// # Errors
 /// `OutOfMemory`; the device's errors.
@@ -18,7 +22,7 @@ pub(crate) fn place(
     reservation: &mut Reservation,
     ty: PhysType,
     len: usize,
-    parts: &[&Part<'_>],
+    parts: &[Part<'_>],
 ) -> Result<DeviceBuffer> {
     match ty.words() {
         1 => all::<[u8; 4]>(device, reservation, len, parts),
@@ -31,7 +35,7 @@ fn all<T: bytemuck::Pod + Send + Sync>(
     device: &dyn Device,
     reservation: &mut Reservation,
     len: usize,
-    parts: &[&Part<'_>],
+    parts: &[Part<'_>],
 ) -> Result<DeviceBuffer> {
     let mut to = vec![T::zeroed(); len];
     for part in parts {
@@ -40,31 +44,45 @@ fn all<T: bytemuck::Pod + Send + Sync>(
         let whole = bytes.len() / size_of::<T>() * size_of::<T>();
         let from: &[T] = bytemuck::cast_slice(&bytes[..whole]);
         let at = (part.source.offset as isize, part.target.offset as isize);
-        rows(from, &mut to, &part.lens, (&part.source, &part.target), at);
+        axes(from, &mut to, part, 0, at);
     }
     adopt(device, reservation, to)
 }
 
-/// Copies the axes of `lens`, from `at` in either.
-fn rows<T: Copy>(
-    from: &[T],
-    to: &mut [T],
-    lens: &[usize],
-    layouts: (&Strided, &Strided),
-    at: (isize, isize),
-) {
-    let axis = layouts.0.strides.len() - lens.len();
-    let Some((&n, rest)) = lens.split_first() else {
-        to[at.1 as usize] = from[at.0 as usize];
-        return;
-    };
-    let (a, b) = (layouts.0.strides[axis], layouts.1.strides[axis]);
-    if rest.is_empty() && a == 1 && b == 1 {
-        let (f, t) = (at.0 as usize, at.1 as usize);
-        to[t..t + n].copy_from_slice(&from[f..f + n]);
-        return;
-    }
-    for i in 0..n as isize {
-        rows(from, to, rest, layouts, (at.0 + i * a, at.1 + i * b));
+/// Copies the axes from `axis` on, from `at` in either.
+fn axes<T: Copy>(from: &[T], to: &mut [T], part: &Part<'_>, axis: usize, at: (isize, isize)) {
+    let (lens, source, target) =
+        (&part.lens[axis..], &part.source.strides[axis..], &part.target.strides[axis..]);
+    match (lens, source, target) {
+        ([], ..) => to[at.1 as usize] = from[at.0 as usize],
+        ([n], [1], [1]) => {
+            let (f, t) = (at.0 as usize, at.1 as usize);
+            to[t..t + n].copy_from_slice(&from[f..f + n]);
+        }
+        ([n], [a], [b]) => {
+            for i in 0..*n as isize {
+                to[(at.1 + i * b) as usize] = from[(at.0 + i * a) as usize];
+            }
+        }
+        ([m, n], ..) if is_turned(part) => {
+            let corners = (0..*m).step_by(SQUARE).flat_map(|i| {
+                let across = (0..*n).step_by(SQUARE);
+                across.map(move |j| (i, j))
+            });
+            for (first_i, first_j) in corners {
+                for i in (first_i..(first_i + SQUARE).min(*m)).map(|i| i as isize) {
+                    let at = (at.0 + i * source[0], at.1 + i * target[0]);
+                    for j in (first_j..(first_j + SQUARE).min(*n)).map(|j| j as isize) {
+                        let (f, t) = (at.0 + j * source[1], at.1 + j * target[1]);
+                        to[t as usize] = from[f as usize];
+                    }
+                }
+            }
+        }
+        ([n, ..], ..) => {
+            for i in 0..*n as isize {
+                axes(from, to, part, axis + 1, (at.0 + i * source[0], at.1 + i * target[0]));
+            }
+        }
     }
 }
