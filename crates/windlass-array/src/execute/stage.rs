@@ -7,7 +7,7 @@ use windlass_runtime::graph::{BoxError, Value};
 use super::{
     block::Target,
     kept::Kept,
-    leaf::{Assembly, Given, Leaf, Source},
+    leaf::{self, Assembly, Given, Leaf},
     output::Shared,
     program::Program,
     regions::RegionsStage,
@@ -367,7 +367,7 @@ pub(crate) fn write(
             Leaf {
                 map: ViewMap::identity(rank),
                 shape: tile.shape().clone(),
-                source: Source::Tile(tile),
+                source: leaf::Source::Tile(tile),
                 dtype,
             },
             rank,

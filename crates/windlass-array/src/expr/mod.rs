@@ -6,14 +6,11 @@
 //! | [`ops`] | the elementwise operations and their types |
 //! | [`generate`] | elements that are a function of their position |
 //! | [`parts`] | chunks made of any parts of other arrays |
-
-pub(crate) mod generate;
-pub(crate) mod ops;
-pub(crate) mod parts;
 //! | [`regions`] | regions that are made of regions of others |
 
 pub(crate) mod generate;
 pub(crate) mod ops;
+pub(crate) mod parts;
 pub(crate) mod regions;
 
 use std::{fmt, sync::Arc};
