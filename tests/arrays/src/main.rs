@@ -6,6 +6,7 @@
 
 mod call;
 mod npy;
+mod storage;
 
 use std::{
     error::Error,
@@ -63,7 +64,10 @@ fn evaluate(folder: &Path, expression: &Expression) -> Result<Operand, Box<dyn E
         Expression::Scalar { scalar: value } => scalar(value)?,
         Expression::Call { call, of, with } => {
             let of = of.iter().map(|e| evaluate(folder, e)).collect::<Result<Vec<_>, _>>()?;
-            call::call(call, &of, with)?.into()
+            match storage::call(call, &of, with) {
+                Some(array) => array?.into(),
+                None => call::call(call, &of, with)?.into(),
+            }
         }
     })
 }

@@ -145,7 +145,11 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     let size: usize = grid.largest().as_slice().iter().product();
     let parts = program.leaves.iter().map(|leaf| match &leaf.source {
         leaf::Source::Tile(_) | leaf::Source::Generate(_) => 0,
-        leaf::Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
+        leaf::Source::Stage { grid: own, .. }
+            if own == grid && leaf.map.is_identity(grid.rank()) =>
+        {
+            0
+        }
         leaf::Source::Stage { .. } | leaf::Source::Tiles(_) => size * leaf.dtype.bytes(),
         // The part, and what it is put together from.
         leaf::Source::Concat { .. } | leaf::Source::Take { .. } | leaf::Source::Reshape(_) => {
@@ -274,9 +278,9 @@ impl<'a> Tasks<'a> {
         for (&tile, reading) in tiles.iter().zip(readings) {
             self.begins.insert((at, tile), reading.begin().into());
             let (source, dtype) = (Arc::clone(source), stage.dtype);
-            let task = self.builder.task(group, &[], move |_| {
-                Ok(Value::spillable(reading.tile(&*source, dtype)?))
-            });
+            let task = self
+                .builder
+                .task(group, &[], move |_| Ok(Value::spillable(reading.tile(&*source, dtype)?)));
             self.made.insert((at, tile), task);
         }
     }

@@ -254,7 +254,9 @@ impl Stage {
                     f(&tiles, index)
                 })
             }
-            Kind::Source(_) | Kind::Reduce(_) | Kind::Scan(_) => unreachable!("they have tasks of other kinds"),
+            Kind::Source(_) | Kind::Reduce(_) | Kind::Scan(_) => {
+                unreachable!("they have tasks of other kinds")
+            }
         }
     }
 }

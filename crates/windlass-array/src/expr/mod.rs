@@ -144,11 +144,9 @@ impl Node {
             }
             Op::Select | Op::Concat { .. } => 1,
             Op::Reshape | Op::Take { .. } => 4,
-            Op::Chunks(_)
-            | Op::Source(_)
-            | Op::Blocks(_)
-            | Op::Reduce { .. }
-            | Op::Scan { .. } => u32::MAX,
+            Op::Chunks(_) | Op::Source(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. } => {
+                u32::MAX
+            }
         }
     }
 
@@ -165,11 +163,7 @@ impl Node {
     pub(crate) fn is_barrier(&self) -> bool {
         matches!(
             self.op,
-            Op::Chunks(_)
-                | Op::Source(_)
-                | Op::Blocks(_)
-                | Op::Reduce { .. }
-                | Op::Scan { .. }
+            Op::Chunks(_) | Op::Source(_) | Op::Blocks(_) | Op::Reduce { .. } | Op::Scan { .. }
         )
     }
 }

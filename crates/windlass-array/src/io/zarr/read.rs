@@ -60,7 +60,12 @@ fn codec_names(array: &Array<Storage>) -> String {
 }
 
 /// The stored chunks along one axis.
-fn axis(array: &Array<Storage>, axis: usize, len: usize, regular: bool) -> Result<AxisGrid, String> {
+fn axis(
+    array: &Array<Storage>,
+    axis: usize,
+    len: usize,
+    regular: bool,
+) -> Result<AxisGrid, String> {
     let rank = array.dimensionality();
     let mut index = vec![0_u64; rank];
     if regular {

@@ -121,7 +121,7 @@ fn only_chunks_that_are_needed_are_read() {
     let part = [Index::from(4..12), Index::from(0..4)];
     same(&back.index(&part).unwrap(), &x.index(&part).unwrap());
     same(&back.index(&[(3).into(), (5).into()]).unwrap(), &x.index(&[3.into(), 5.into()]).unwrap());
-    let corner = [Index::from(0..12).step(11), Index::from(11..0).step(-5)];
+    let corner = [Index::from(0..12).step(11), Index::All.step(-5)];
     let error = problem(&back.index(&corner).unwrap());
     assert!(error.contains("[0, 0]") && error.contains("crc32c"), "{error}");
     assert!(error.contains(place.to_str().unwrap()), "{error}");

@@ -161,9 +161,9 @@ impl ZarrSink {
         let bytes = &buf.as_bytes()[offset * size..(offset + n) * size];
         let index: Vec<u64> = index.iter().map(|&i| i as u64).collect();
         let bytes = ArrayBytes::new_flen(Cow::Borrowed(bytes));
-        self.array.store_chunk_opt(&index, bytes, &self.codec_options).map_err(|e| {
-            failed(WRITE, &self.place, format!("chunk {index:?}: {e}")).into()
-        })
+        self.array
+            .store_chunk_opt(&index, bytes, &self.codec_options)
+            .map_err(|e| failed(WRITE, &self.place, format!("chunk {index:?}: {e}")).into())
     }
 }
 
