@@ -1,6 +1,8 @@
 //! The tasks that give the wanted tiles: what each needs is asked from the output back, so
 //! that no tile is made that nobody reads.
 
+mod stored;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -19,15 +21,7 @@ use super::{
     stage::{Kind, ReduceStage, ScanStage, Stage, block_regions, write},
 };
 use crate::{
-    expr::Node,
-    grid::ChunkGrid,
-    io::{
-        sink::Sink,
-        source::{Reading, Source},
-    },
-    reduce::State,
-    region::Region,
-    tile::Tile,
+    expr::Node, grid::ChunkGrid, io::sink::Sink, reduce::State, region::Region, tile::Tile,
 };
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
@@ -224,22 +218,7 @@ impl<'a> Tasks<'a> {
                         }));
                     }
                 }
-                Wanted::Store { program, sink } => {
-                    let grid = sink.grid().clone();
-                    let working = working_bytes(&program, &grid)
-                        + tile_bytes(&grid, program.dtype.bytes())
-                        + sink.working_bytes();
-                    let group = self.group("store", 0, working);
-                    for index in grid.indices() {
-                        let region = grid.region(index.as_slice());
-                        let asked = asked_by(&program, &region);
-                        let (program, sink) = (Arc::clone(&program), Arc::clone(&sink));
-                        wanted.push(self.task(group, asked, &[], move |given, _| {
-                            sink.write(&region, &program.tile(&region, given))?;
-                            Ok(Value::new(()))
-                        }));
-                    }
-                }
+                Wanted::Store { program, sink } => self.put(&program, &sink, &mut wanted),
                 Wanted::Keep { program, grid, name } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
                     let group = self.group(name, bytes, working_bytes(&program, &grid));
@@ -255,34 +234,6 @@ impl<'a> Tasks<'a> {
             }
         }
         self.builder.build(&wanted)
-    }
-
-    /// The tasks that read a stage's tiles: each what is asked of it.
-    fn read(
-        &mut self,
-        at: usize,
-        stage: &Arc<Stage>,
-        source: &Arc<dyn Source>,
-        tiles: &BTreeSet<usize>,
-    ) {
-        let readings: Vec<Reading> = tiles
-            .iter()
-            .map(|&tile| {
-                let asked = self.wanted_parts.remove(&(at, tile)).unwrap_or_default();
-                Reading::new(&stage.region(tile), asked)
-            })
-            .collect();
-        let size = readings.iter().map(Reading::size).max().unwrap_or(0);
-        let bytes = (size * stage.dtype.bytes()) as u64;
-        let group = self.group(stage.name, bytes, source.working_bytes());
-        for (&tile, reading) in tiles.iter().zip(readings) {
-            self.begins.insert((at, tile), reading.begin().into());
-            let (source, dtype) = (Arc::clone(source), stage.dtype);
-            let task = self
-                .builder
-                .task(group, &[], move |_| Ok(Value::spillable(reading.tile(&*source, dtype)?)));
-            self.made.insert((at, tile), task);
-        }
     }
 
     fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {

@@ -8,7 +8,7 @@ use arrow_array::{
     },
 };
 use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, extension::FixedShapeTensor};
+use arrow_schema::{DataType, Field};
 
 use crate::{
     array::Array,
@@ -22,6 +22,10 @@ use crate::{
 };
 
 const READ: &str = "from_arrow";
+
+/// The extension of lists that are arrays of one shape:
+/// <https://arrow.apache.org/docs/format/CanonicalExtensions.html#fixed-shape-tensor>.
+pub(super) const TENSOR: &str = "arrow.fixed_shape_tensor";
 
 fn wrong_type<T>(dtype: impl ToString, hint: &'static str) -> Result<T> {
     Err(ArrayError::Type { operation: READ, dtype: dtype.to_string(), hint })
@@ -161,27 +165,31 @@ struct Rows {
     order: Option<Vec<isize>>,
 }
 
-/// What the extension `arrow.fixed_shape_tensor` says.
-fn tensor(field: &Field) -> Result<Option<Rows>> {
-    if field.extension_type_name() != Some("arrow.fixed_shape_tensor") {
+/// What the extension `arrow.fixed_shape_tensor` says, of lists of these lengths.
+fn tensor(field: &Field, lens: &[usize]) -> Result<Option<Rows>> {
+    if field.extension_type_name() != Some(TENSOR) {
         return Ok(None);
     }
-    let wrong = |e: &dyn std::fmt::Display| ArrayError::Argument {
-        operation: READ,
-        argument: "the metadata of arrow.fixed_shape_tensor",
-        expected: "a shape that fits the lists".into(),
-        got: e.to_string(),
-    };
-    // Shape, permutation and names are checked with the type.
-    field.try_extension_type::<FixedShapeTensor>().map_err(|e| wrong(&e))?;
     let text = field.extension_type_metadata().unwrap_or_default();
-    let metadata: serde_json::Value = serde_json::from_str(text).map_err(|e| wrong(&e))?;
-    let shape = serde_json::from_value(metadata["shape"].clone()).map_err(|e| wrong(&e))?;
+    let metadata: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let numbers = |value: &serde_json::Value| serde_json::from_value::<Vec<usize>>(value.clone());
+    let shape = numbers(&metadata["shape"]).ok().filter(|shape| {
+        let sizes = (shape.iter().product::<usize>(), lens.iter().product::<usize>());
+        !lens.is_empty() && sizes.0 == sizes.1
+    });
     let order = match &metadata["permutation"] {
-        serde_json::Value::Null => None,
-        order => Some(serde_json::from_value(order.clone()).map_err(|e| wrong(&e))?),
+        serde_json::Value::Null => Some(None),
+        order => numbers(order).ok().map(|o| Some(o.into_iter().map(|i| i as isize).collect())),
     };
-    Ok(Some(Rows { shape, order }))
+    match (shape, order) {
+        (Some(shape), Some(order)) => Ok(Some(Rows { shape, order })),
+        _ => Err(ArrayError::Argument {
+            operation: READ,
+            argument: "the metadata of arrow.fixed_shape_tensor",
+            expected: format!("a shape of lists of {lens:?} elements, and an order of its axes"),
+            got: text.to_string(),
+        }),
+    }
 }
 
 impl Array {
@@ -208,7 +216,7 @@ impl Array {
         if let Some(nulls) = nulls {
             without_nulls(&mut buf, &nulls, fill)?;
         }
-        let tensor = tensor(field)?;
+        let tensor = tensor(field, &lens)?;
         let inner = tensor.as_ref().map_or(&lens, |t| &t.shape);
         let shape: Vec<usize> = std::iter::once(rows).chain(inner.iter().copied()).collect();
         let whole = Self::from_tile(Tile::dense(buf, ArrayShape::new(shape)));

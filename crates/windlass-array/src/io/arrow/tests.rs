@@ -4,7 +4,7 @@ use arrow_array::{
     Array as _, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int32Array,
     RecordBatch, StringArray, types::Float32Type,
 };
-use arrow_schema::{DataType, Field, Schema, extension::FixedShapeTensor};
+use arrow_schema::{DataType, Field, Schema, extension::EXTENSION_TYPE_METADATA_KEY};
 
 use crate::{Array, DType, dtype::Kind};
 
@@ -79,9 +79,15 @@ fn nulls_are_nan_or_a_given_value_or_an_error() {
 fn tensors_have_their_shape_and_order() {
     let x = Array::arange(0, 12, 1).unwrap().reshape([2, 2, 3]).unwrap();
     let (field, column) = x.to_arrow("x").unwrap();
-    let tensor =
-        FixedShapeTensor::try_new(DataType::Int64, [2, 3], None, Some(vec![1, 0])).unwrap();
-    let turned = Field::new("x", field.data_type().clone(), false).with_extension_type(tensor);
+    let with = |text: &str| {
+        let mut metadata = field.metadata().clone();
+        metadata.insert(EXTENSION_TYPE_METADATA_KEY.into(), text.into());
+        field.clone().with_metadata(metadata)
+    };
+    for wrong in [r#"{"shape": [2, 2]}"#, "", r#"{"shape": [2, 3], "permutation": [0, 0]}"#] {
+        assert!(Array::from_arrow_field(column.clone(), &with(wrong), None).is_err(), "{wrong}");
+    }
+    let turned = with(r#"{"shape": [2, 3], "permutation": [1, 0]}"#);
     let back = Array::from_arrow_field(column, &turned, None).unwrap();
     assert_eq!(back.shape().as_slice(), [2, 3, 2]);
     let wanted = x.permute(&[0, 2, 1]).unwrap().compute::<i64>().unwrap();

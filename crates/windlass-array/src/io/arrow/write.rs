@@ -9,9 +9,13 @@ use arrow_array::{
         UInt32Type, UInt64Type,
     },
 };
-use arrow_schema::{ArrowError, Field, Schema, extension::FixedShapeTensor};
+use arrow_schema::{
+    ArrowError, Field, Schema,
+    extension::{EXTENSION_TYPE_METADATA_KEY, EXTENSION_TYPE_NAME_KEY},
+};
+use serde_json::json;
 
-use super::read::arrow_type;
+use super::read::{TENSOR, arrow_type};
 use crate::{
     array::Array,
     compute_all,
@@ -96,14 +100,16 @@ impl Array {
         }
         let length = i32::try_from(list_size)
             .map_err(|_| shape_error("rows of at most 2^31 - 1 elements", self.shape()))?;
-        let item = Arc::new(Field::new_list_field(dtype.clone(), false));
+        let item = Arc::new(Field::new_list_field(dtype, false));
         let rows = self.shape()[0];
         let lists = FixedSizeListArray::try_new_with_length(item, length, values, None, rows);
         let lists = lists.map_err(|e| failed(&e))?;
-        let tensor = FixedShapeTensor::try_new(dtype, inner.iter().copied(), None, None);
-        let tensor = tensor.map_err(|e| failed(&e))?;
-        let mut field = Field::new(name, arrow_array::Array::data_type(&lists).clone(), false);
-        field.try_with_extension_type(tensor).map_err(|e| failed(&e))?;
+        let tensor = [
+            (EXTENSION_TYPE_NAME_KEY.to_string(), TENSOR.to_string()),
+            (EXTENSION_TYPE_METADATA_KEY.to_string(), json!({ "shape": inner }).to_string()),
+        ];
+        let dtype = arrow_array::Array::data_type(&lists).clone();
+        let field = Field::new(name, dtype, false).with_metadata(tensor.into());
         Ok((field, Arc::new(lists)))
     }
 

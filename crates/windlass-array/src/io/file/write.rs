@@ -161,6 +161,10 @@ impl FlatSink {
 }
 
 impl Sink for FlatSink {
+    fn chunks(&self) -> &ChunkGrid {
+        &self.grid
+    }
+
     fn grid(&self) -> &ChunkGrid {
         &self.grid
     }
