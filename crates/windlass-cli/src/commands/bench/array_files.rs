@@ -104,9 +104,9 @@ impl Files {
     /// Our side of `benches/peers/arrays.py`.
     pub(super) fn operations(&self) -> Vec<(&'static str, Run<'_>)> {
         vec![
-            (ZARR, Box::new(|| self.norm(ZARR, Codec::None))),
-            (ZSTD, Box::new(|| self.norm(ZSTD, Codec::Zstd { level: 1 }))),
-            (RECHUNK, Box::new(|| self.rechunk())),
+            (ZARR, Box::new(move || self.norm(ZARR, Codec::None))),
+            (ZSTD, Box::new(move || self.norm(ZSTD, Codec::Zstd { level: 1 }))),
+            (RECHUNK, Box::new(move || self.rechunk())),
         ]
     }
 }
