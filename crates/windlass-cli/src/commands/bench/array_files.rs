@@ -34,9 +34,8 @@ pub(super) struct Files {
 impl Files {
     /// For operations with `only` in their name: writes what they read.
     pub(super) fn new(n: usize, only: &str) -> Result<Self> {
-        let broken = |e: &(dyn std::error::Error + 'static)| {
-            Error::caused("cannot prepare the bench", e)
-        };
+        let broken =
+            |e: &(dyn std::error::Error + 'static)| Error::caused("cannot prepare the bench", e);
         let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
         let options = ExecutorOptions::default().memory(MEMORY);
         let executor = Executor::new(options).map_err(|e| broken(&e))?;
