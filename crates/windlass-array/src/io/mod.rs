@@ -2,14 +2,14 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`source`] | stored chunks, of which those are read that are needed |
-//! | [`sink`] | what takes tiles |
-//! | [`place`] | files that appear when they are complete |
-//! | [`bytes`] | elements as bytes |
-//! | [`file`] | raw files, `.npy` and `.npz` |
+//! | `source` | stored chunks, of which those are read that are needed |
+//! | `sink` | what takes tiles |
+//! | `place` | files that appear when they are complete |
+//! | `bytes` | elements as bytes |
+//! | `file` | raw files, `.npy` and `.npz` |
 //! | `hdf5` | HDF5 files, with the feature of that name |
-//! | [`arrow`] | Arrow's arrays and record batches |
-//! | [`zarr`] | Zarr, in folders and object stores |
+//! | `arrow` | Arrow's arrays and record batches |
+//! | `zarr` | Zarr, in folders and object stores |
 
 mod arrow;
 mod bytes;
