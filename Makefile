@@ -57,6 +57,7 @@ arrays:
 	$(call step,thousands of random operations on arrays against NumPy)
 	cargo build --workspace --bin arrays-tests
 	.tools/python/bin/python tests/arrays/numpy_cases.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1)
+	.tools/python/bin/python tests/arrays/storage.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1)
 
 differential: build
 	$(call step,random queries on every kind of device against DuckDB)

@@ -8,7 +8,9 @@ result that all engines must agree on; first {"version"}, or {"absent"} with the
 """
 
 import json
+import os
 import sys
+import tempfile
 import time
 
 
@@ -57,6 +59,41 @@ def main():
     def small_chunks():
         return float(xp.ones(chunks, chunks=1).sum().compute())
 
+    def normalised(folder, codec):
+        import zarr
+
+        shape, chunks = (40 * n, 768), (2000, 768)
+        compressors = [zarr.codecs.ZstdCodec(level=1)] if codec else None
+        made = f"{folder}/{codec}.zarr"
+        if not os.path.exists(made):
+            source = zarr.create_array(made, shape=shape, chunks=chunks, dtype="float32", compressors=compressors)
+            for begin in range(0, shape[0], chunks[0]):
+                i = np.arange(begin, min(begin + chunks[0], shape[0]), dtype=np.int64)[:, None]
+                source[begin : begin + chunks[0]] = ((i * 7919 + np.arange(768) * 104729) % 1000003 % 8).astype("f4")
+
+        def run():
+            x = xp.from_zarr(made)
+            unit = x / xp.sqrt((x * x).sum(axis=1, keepdims=True))
+            result = zarr.create_array(f"{folder}/result.zarr", shape=shape, chunks=chunks, dtype="float32",
+                                       compressors=compressors, overwrite=True)
+            xp.store(unit, result, lock=False)
+            return float(result[20 * n, 7])
+
+        return run
+
+    def rechunked():
+        rows, columns, height, width = 4 * n, 2 * n, -(-n // 20), -(-n // 40)
+
+        def block(block_info=None):
+            (a, b), (c, d) = block_info[None]["array-location"]
+            i = np.arange(a, b, dtype=np.int64)[:, None]
+            return (i * 7919 % 100003).astype("float64") + np.arange(c, d, dtype="float64")
+
+        heights = [min(height, rows - i) for i in range(0, rows, height)]
+        made = xp.map_blocks(block, chunks=(tuple(heights), (columns,)), dtype="float64")
+        centred = made.rechunk((rows, width)).map_blocks(lambda b: b - b.mean(axis=0), dtype="float64")
+        return float(centred.max().compute())
+
     operations = {
         "chain of ten": chain,
         "mean and std": mean_and_std,
@@ -64,6 +101,15 @@ def main():
     }
     if engine == "dask":
         operations["sum of chunks of one"] = small_chunks
+        # What they read is written before they are timed.
+        scratch = tempfile.TemporaryDirectory()
+        for name, codec in [("zarr read, norm, write", None), ("zarr read, norm, write, zstd", "zstd")]:
+            if only in name:
+                try:
+                    operations[name] = normalised(scratch.name, codec)
+                except ImportError as e:
+                    print(f"{name} is not in this run: {e}", file=sys.stderr)
+        operations["rechunk"] = rechunked
     for name, operation in operations.items():
         if only not in name:
             continue

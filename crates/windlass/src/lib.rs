@@ -26,6 +26,8 @@
 //! # Ok::<_, windlass::RunError>(())
 //! ```
 
+pub mod convert;
+
 pub use windlass_array as array;
 pub use windlass_device as device;
 pub use windlass_frame as frame;

@@ -7,6 +7,7 @@
 
 mod call;
 mod npy;
+mod storage;
 
 use std::{
     error::Error,
@@ -70,7 +71,10 @@ fn evaluate(folder: &Path, expression: &Expression) -> Result<Operand, Box<dyn E
         Expression::Scalar { scalar: value } => scalar(value)?,
         Expression::Call { call, of, with } => {
             let of = of.iter().map(|e| evaluate(folder, e)).collect::<Result<Vec<_>, _>>()?;
-            call::call(call, &of, with)?.into()
+            match storage::call(call, &of, with) {
+                Some(array) => array?.into(),
+                None => call::call(call, &of, with)?.into(),
+            }
         }
     })
 }

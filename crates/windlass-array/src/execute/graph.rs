@@ -1,6 +1,8 @@
 //! The tasks that give the wanted tiles: what each needs is asked from the output back, so
 //! that no tile is made that nobody reads.
 
+mod stored;
+
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashMap, HashSet},
@@ -27,10 +29,7 @@ use crate::{
     error::ArrayError,
     expr::Node,
     grid::ChunkGrid,
-    io::{
-        sink::Sink,
-        source::{Reading, Source},
-    },
+    io::sink::Sink,
     reduce::State,
     region::Region,
     tile::Tile,
@@ -189,7 +188,11 @@ fn working_bytes(program: &Program, grid: &ChunkGrid) -> u64 {
     let size: usize = grid.largest().as_slice().iter().product();
     let parts = program.leaves.iter().map(|leaf| match &leaf.source {
         leaf::Source::Tile(_) | leaf::Source::Generate(_) => 0,
-        leaf::Source::Stage { grid: own, .. } if own == grid && leaf.map.is_identity(grid.rank()) => 0,
+        leaf::Source::Stage { grid: own, .. }
+            if own == grid && leaf.map.is_identity(grid.rank()) =>
+        {
+            0
+        }
         leaf::Source::Stage { .. } | leaf::Source::Tiles(_) => size * leaf.dtype.bytes(),
         // The part, and what it is put together from.
         leaf::Source::Concat { .. } | leaf::Source::Take { .. } | leaf::Source::Reshape(_) => {
@@ -279,21 +282,7 @@ impl<'a> Tasks<'a> {
                         }));
                     }
                 }
-                Wanted::Store { program, sink } => {
-                    let grid = sink.grid().clone();
-                    let more = tile_bytes(&grid, program.dtype.bytes()) + sink.working_bytes();
-                    let group = self.program_group_with("store", 0, &program, &grid, more);
-                    for index in grid.indices() {
-                        let region = grid.region(index.as_slice());
-                        let asked = asked_by(&program, &region);
-                        let (program, sink) = (Arc::clone(&program), Arc::clone(&sink));
-                        wanted.push(self.task(group, asked, &[], move |given, _| {
-                            let tile = mapped(&program, &region, given)?.host()?;
-                            sink.write(&region, &tile)?;
-                            Ok(Value::new(()))
-                        }));
-                    }
-                }
+                Wanted::Store { program, sink } => self.put(&program, &sink, &mut wanted),
                 Wanted::Keep { program, grid, name } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
                     let group = self.program_group(name, bytes, &program, &grid);
@@ -309,34 +298,6 @@ impl<'a> Tasks<'a> {
             }
         }
         self.builder.build(&wanted)
-    }
-
-    /// The tasks that read a stage's tiles: each what is asked of it.
-    fn read(
-        &mut self,
-        at: usize,
-        stage: &Arc<Stage>,
-        source: &Arc<dyn Source>,
-        tiles: &BTreeSet<usize>,
-    ) {
-        let readings: Vec<Reading> = tiles
-            .iter()
-            .map(|&tile| {
-                let asked = self.wanted_parts.remove(&(at, tile)).unwrap_or_default();
-                Reading::new(&stage.region(tile), asked)
-            })
-            .collect();
-        let size = readings.iter().map(Reading::size).max().unwrap_or(0);
-        let bytes = (size * stage.dtype.bytes()) as u64;
-        let group = self.group(stage.name, bytes, source.working_bytes());
-        for (&tile, reading) in tiles.iter().zip(readings) {
-            self.begins.insert((at, tile), reading.begin().into());
-            let (source, dtype) = (Arc::clone(source), stage.dtype);
-            let task = self.builder.task(group, &[], move |_| {
-                Ok(Value::spillable(Kept::Host(reading.tile(&*source, dtype)?)))
-            });
-            self.made.insert((at, tile), task);
-        }
     }
 
     pub(super) fn group(&mut self, name: &str, output_bytes: u64, working_bytes: u64) -> GroupId {

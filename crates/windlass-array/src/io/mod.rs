@@ -2,13 +2,20 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`source`] | stored chunks, of which those are read that are needed |
-//! | [`sink`] | what takes tiles |
-//! | [`place`] | files that appear when they are complete |
-//! | [`bytes`] | elements as bytes |
-//! | [`zarr`] | Zarr, in folders and object stores |
+//! | `source` | stored chunks, of which those are read that are needed |
+//! | `sink` | what takes tiles |
+//! | `place` | files that appear when they are complete |
+//! | `bytes` | elements as bytes |
+//! | `file` | raw files, `.npy` and `.npz` |
+//! | `hdf5` | HDF5 files, with the feature of that name |
+//! | `arrow` | Arrow's arrays and record batches |
+//! | `zarr` | Zarr, in folders and object stores |
 
+mod arrow;
 mod bytes;
+mod file;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod place;
 pub(crate) mod sink;
 pub(crate) mod source;
@@ -18,11 +25,12 @@ use std::{path::Path, sync::Arc};
 
 use windlass_runtime::{delayed::RunGraph, execute::Executor};
 
+use self::sink::Sink;
 pub use self::{
     bytes::Endianness,
+    file::{FileWrite, Order, RawLayout, npz_names, save_npz},
     zarr::{BloscCompressor, Codec, Shuffle, ZarrRead, ZarrWrite, zarr_attributes},
 };
-use self::sink::Sink;
 use crate::{
     array::Array,
     error::{ArrayError, Result},
@@ -66,13 +74,26 @@ impl Store {
     ///
     /// # Errors
     /// If something is there and is not to be overwritten, or for options that do not fit.
-    pub fn zarr(
-        self,
-        array: &Array,
-        place: impl AsRef<Path>,
-        options: &ZarrWrite,
-    ) -> Result<Self> {
+    pub fn zarr(self, array: &Array, place: impl AsRef<Path>, options: &ZarrWrite) -> Result<Self> {
         let sink = zarr::sink(place.as_ref(), array, options)?;
+        Ok(self.with(array, sink))
+    }
+
+    /// And an array, as [`Array::to_npy`].
+    ///
+    /// # Errors
+    /// If a file has that name and is not to be overwritten.
+    pub fn npy(self, array: &Array, place: impl AsRef<Path>, options: &FileWrite) -> Result<Self> {
+        let sink = file::npy_sink(place.as_ref(), array, options)?;
+        Ok(self.with(array, sink))
+    }
+
+    /// And an array, as [`Array::to_raw`].
+    ///
+    /// # Errors
+    /// As [`Store::npy`].
+    pub fn raw(self, array: &Array, place: impl AsRef<Path>, options: &FileWrite) -> Result<Self> {
+        let sink = file::raw_sink(place.as_ref(), array, options)?;
         Ok(self.with(array, sink))
     }
 

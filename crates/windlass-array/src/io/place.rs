@@ -37,11 +37,7 @@ impl Pending {
     ///
     /// # Errors
     /// If something has that name and is not to be overwritten, or the folder cannot be made.
-    pub(crate) fn new(
-        operation: &'static str,
-        target: &Path,
-        overwrite: bool,
-    ) -> Result<Self> {
+    pub(crate) fn new(operation: &'static str, target: &Path, overwrite: bool) -> Result<Self> {
         if target.exists() && !overwrite {
             let problem = "it exists: choose another name, or say that it is to be overwritten";
             return Err(failed(operation, target, problem));

@@ -6,9 +6,9 @@ use std::{borrow::Cow, num::NonZeroU64};
 use unsafe_cell_slice::UnsafeCellSlice;
 use zarrs::{
     array::{
-        Array, ArrayBytesDecodeIntoTarget, ArrayBytesFixedDisjointView, ArrayToBytesCodecTraits,
-        ArrayShardedExt, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset,
-        CodecChain, CodecOptions, copy_fill_value_into,
+        Array, ArrayBytesDecodeIntoTarget, ArrayBytesFixedDisjointView, ArrayShardedExt,
+        ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset,
+        ArrayToBytesCodecTraits, CodecChain, CodecOptions, copy_fill_value_into,
     },
     metadata::v3::MetadataV3,
     storage::StoreKey,
@@ -104,11 +104,7 @@ fn missing(key: &StoreKey) -> Problem {
 }
 
 impl Chunks {
-    pub(crate) fn new(
-        array: Array<Storage>,
-        dtype: DType,
-        require: bool,
-    ) -> Result<Self, Problem> {
+    pub(crate) fn new(array: Array<Storage>, dtype: DType, require: bool) -> Result<Self, Problem> {
         let plain = array.codecs().bytes_to_bytes_codecs().is_empty() && !array.is_sharded();
         Ok(Self { inner: inner(&array)?, array, dtype, require, plain })
     }
@@ -156,12 +152,7 @@ impl Chunks {
     }
 
     /// Reads a part of a chunk whose bytes are its elements.
-    fn read_part(
-        &self,
-        chunk: &[u64],
-        region: &Region,
-        to: &mut Place<'_>,
-    ) -> Result<(), Problem> {
+    fn read_part(&self, chunk: &[u64], region: &Region, to: &mut Place<'_>) -> Result<(), Problem> {
         self.check(chunk)?;
         let start = region.axes.iter().map(|s| s.start as u64).collect();
         let lens: Vec<u64> = region.axes.iter().map(|s| s.len as u64).collect();
@@ -193,9 +184,7 @@ impl Chunks {
             if done.is_err() {
                 return;
             }
-            let part = |(s, &(a, b)): (&Span, &(usize, usize))| {
-                Span::new(s.start + a, 1, b - a)
-            };
+            let part = |(s, &(a, b)): (&Span, &(usize, usize))| Span::new(s.start + a, 1, b - a);
             let own = Region::new(region.axes.iter().zip(parts).map(part).collect());
             let begin: Vec<usize> = begin.iter().zip(parts).map(|(b, p)| b + p.0).collect();
             let mut to = Place { buf: to.buf, lens: to.lens, begin: &begin };

@@ -66,9 +66,8 @@ fn codecs(options: &ZarrWrite, dtype: DType) -> Vec<Value> {
         1 => json!({"name": "bytes"}),
         _ => json!({"name": "bytes", "configuration": {"endian": "little"}}),
     }];
-    let zstd = |level: i32| {
-        json!({"name": "zstd", "configuration": {"level": level, "checksum": false}})
-    };
+    let zstd =
+        |level: i32| json!({"name": "zstd", "configuration": {"level": level, "checksum": false}});
     match options.codec {
         Codec::None => {}
         Codec::Default => codecs.push(zstd(0)),

@@ -130,5 +130,7 @@ impl Array {
     }
 }
 
+#[cfg(all(test, feature = "object-store"))]
+mod http_tests;
 #[cfg(test)]
 mod tests;

@@ -47,8 +47,11 @@ impl std::fmt::Debug for ZarrSource {
 fn codec_names(array: &Array<Storage>) -> String {
     let metadata = serde_json::to_value(array.metadata()).unwrap_or_default();
     let name = |c: &serde_json::Value| {
-        let name = c.get("name").or_else(|| c.get("id")).unwrap_or(c);
-        name.as_str().map(str::to_string)
+        let name = c.get("name").or_else(|| c.get("id")).unwrap_or(c).as_str()?;
+        // Of shards, those of the chunks in them.
+        let inner = c.pointer("/configuration/codecs").and_then(|l| l.as_array());
+        let inner = inner.map(|l| l.iter().filter_map(|c| c["name"].as_str()).collect::<Vec<_>>());
+        Some(inner.map_or(name.to_string(), |i| format!("{name} of {}", i.join(" and "))))
     };
     let list = |key: &str| metadata.get(key).and_then(|l| l.as_array()).cloned();
     let mut names: Vec<String> = Vec::new();
@@ -60,7 +63,12 @@ fn codec_names(array: &Array<Storage>) -> String {
 }
 
 /// The stored chunks along one axis.
-fn axis(array: &Array<Storage>, axis: usize, len: usize, regular: bool) -> Result<AxisGrid, String> {
+fn axis(
+    array: &Array<Storage>,
+    axis: usize,
+    len: usize,
+    regular: bool,
+) -> Result<AxisGrid, String> {
     let rank = array.dimensionality();
     let mut index = vec![0_u64; rank];
     if regular {

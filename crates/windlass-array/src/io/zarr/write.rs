@@ -26,7 +26,7 @@ use crate::{
         sink::Sink,
         source::Place,
     },
-    region::{Region, Span, overlaps},
+    region::Region,
     shape::ChunkShape,
     tile::Tile,
 };
@@ -47,6 +47,8 @@ pub(crate) struct ZarrSink {
     dtype: DType,
     /// One element.
     fill: Buf,
+    /// The shape of a whole chunk or shard, beyond the array's end too.
+    chunk: Vec<usize>,
     /// The stored chunks or shards, and the tiles, which are several of them.
     chunks: ChunkGrid,
     tiles: ChunkGrid,
@@ -121,6 +123,7 @@ impl ZarrSink {
             codec_options: one_thread().with_store_empty_chunks(!options.skip_fill),
             fill: options.fill.element(dtype)?,
             tiles: chunks.tasks(dtype.bytes(), false),
+            chunk: outer.as_slice().to_vec(),
             array,
             place,
             metadata,
@@ -131,39 +134,21 @@ impl ZarrSink {
         })
     }
 
-    /// A chunk's elements out of a tile, with the fill value beyond the array's end, and the
-    /// position of the first one.
-    fn chunk(&self, tile: &Tile, within: &Region, at_end: bool) -> (Arc<Buf>, usize) {
-        let part = tile.part(within);
-        if !at_end {
-            let dense = part.to_dense();
+    /// A chunk's elements, with the fill value beyond the array's end, and the position of the
+    /// first one.
+    fn whole_chunk(&self, tile: &Tile) -> (Arc<Buf>, usize) {
+        if tile.shape().as_slice() == self.chunk {
+            let dense = tile.to_dense();
             return (Arc::clone(dense.buf()), dense.offset());
         }
-        let lens = self.chunks_shape();
-        let n = lens.iter().product();
+        let n = self.chunk.iter().product();
         let mut buf = dispatch!(self.dtype, T => {
             <T as crate::element::Element>::wrap(vec![self.fill.typed::<T>()[0]; n])
         });
-        let begin = vec![0; lens.len()];
-        let mut to = Place { buf: &mut buf, lens: &lens, begin: &begin };
-        to.put(part.shape().as_slice(), part.buf(), part.offset(), part.strides());
+        let begin = vec![0; self.chunk.len()];
+        let mut to = Place { buf: &mut buf, lens: &self.chunk, begin: &begin };
+        to.put(tile.shape().as_slice(), tile.buf(), tile.offset(), tile.strides());
         (Arc::new(buf), 0)
-    }
-
-    /// The shape of a whole chunk, beyond the array's end too.
-    fn chunks_shape(&self) -> Vec<usize> {
-        let zeros = vec![0; self.chunks.rank()];
-        self.array.chunk_shape_usize(&zeros).unwrap_or_default()
-    }
-
-    fn write_chunk(&self, index: &[usize], buf: &Buf, offset: usize) -> Result<(), BoxError> {
-        let (n, size) = (self.chunks_shape().iter().product::<usize>(), self.dtype.bytes());
-        let bytes = &buf.as_bytes()[offset * size..(offset + n) * size];
-        let index: Vec<u64> = index.iter().map(|&i| i as u64).collect();
-        let bytes = ArrayBytes::new_flen(Cow::Borrowed(bytes));
-        self.array.store_chunk_opt(&index, bytes, &self.codec_options).map_err(|e| {
-            failed(WRITE, &self.place, format!("chunk {index:?}: {e}")).into()
-        })
     }
 }
 
@@ -196,28 +181,33 @@ fn open(
 }
 
 impl Sink for ZarrSink {
+    fn chunks(&self) -> &ChunkGrid {
+        &self.chunks
+    }
+
     fn grid(&self) -> &ChunkGrid {
         &self.tiles
     }
 
     /// A chunk, what it is encoded to, and what is between.
     fn working_bytes(&self) -> u64 {
-        3 * (self.chunks_shape().iter().product::<usize>() * self.dtype.bytes()) as u64
+        3 * (self.chunk.iter().product::<usize>() * self.dtype.bytes()) as u64
     }
 
     fn write(&self, region: &Region, tile: &Tile) -> Result<(), BoxError> {
-        let full = self.chunks_shape();
-        let mut done = Ok(());
-        overlaps(&self.chunks, region, |index, parts| {
-            if done.is_err() {
-                return;
-            }
-            let spans = parts.iter().map(|&(a, b)| Span::new(a, 1, b - a)).collect();
-            let within = Region::new(spans);
-            let (buf, offset) = self.chunk(tile, &within, within.lens() != full);
-            done = self.write_chunk(index, &buf, offset);
-        });
-        done
+        let index: Vec<u64> = region
+            .axes
+            .iter()
+            .zip(self.chunks.axes())
+            .map(|(span, axis)| axis.find(span.start) as u64)
+            .collect();
+        let (buf, offset) = self.whole_chunk(tile);
+        let (n, size) = (self.chunk.iter().product::<usize>(), self.dtype.bytes());
+        let bytes = &buf.as_bytes()[offset * size..(offset + n) * size];
+        let bytes = ArrayBytes::new_flen(Cow::Borrowed(bytes));
+        self.array
+            .store_chunk_opt(&index, bytes, &self.codec_options)
+            .map_err(|e| failed(WRITE, &self.place, format!("chunk {index:?}: {e}")).into())
     }
 
     fn finish(&self) -> Result<(), BoxError> {

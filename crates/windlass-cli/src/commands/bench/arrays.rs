@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use windlass::array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile, compute_all};
 
-use super::{args::ArrayArgs, commit, machine, peers::interpreter};
+use super::{args::ArrayArgs, array_files::Files, commit, machine, peers::interpreter};
 use crate::{
     engine::note,
     error::{Error, Result},
@@ -83,7 +83,7 @@ impl Timed {
 const CHUNKS: &str = "sum of chunks of one";
 
 /// An operation: a number of its result, which other engines must give too.
-type Run<'a> = Box<dyn Fn() -> Result<f64, ArrayError> + 'a>;
+pub(super) type Run<'a> = Box<dyn Fn() -> Result<f64, ArrayError> + 'a>;
 
 /// Our side of `benches/peers/arrays.py`.
 fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
@@ -144,8 +144,11 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
     let made = (rows + along(104_729).map_err(failed)?) % 1_000_003_i64;
     let made = made.astype(DType::F64) / 1_000_003.0;
     let x = made.compute::<f64>().map(Array::from_array).map_err(failed)?;
-    for (name, run) in operations(&x, args.chunks) {
-        if !name.contains(args.only.as_deref().unwrap_or_default()) {
+    let only = args.only.as_deref().unwrap_or_default();
+    let files = Files::new(n, only)?;
+    let all = operations(&x, args.chunks).into_iter().chain(files.operations());
+    for (name, run) in all {
+        if !name.contains(only) {
             continue;
         }
         let (mut seconds, mut value) = (Vec::new(), f64::NAN);
@@ -157,9 +160,8 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
         let (ours, peers) = (Timed::new(seconds, value), Vec::new());
         figures.operations.push(Operation { name, ours, peers });
     }
-    drop(x);
+    drop((x, files));
     if figures.operations.is_empty() {
-        let only = args.only.as_deref().unwrap_or_default();
         return Err(Error::usage(format!("no operation has {only} in its name"), "see --help"));
     }
     for engine in args.engines.iter().filter(|e| *e != "none") {
