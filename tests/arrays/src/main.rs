@@ -5,6 +5,7 @@
 //! or `{"call": "sum", "of": [...], "with": {...}}`.
 
 mod call;
+mod more;
 mod npy;
 
 use std::{
