@@ -363,8 +363,8 @@ fn shapes(name: &str, x: &Array, of: &[Operand], with: &Value) -> Result<Array> 
             let mut lengths: Vec<Vec<usize>> = vec![vec![1; grid[0].count()]];
             lengths.push(vec![2]);
             let shape = Reshaped::new()
-                .drop((1..x.rank() as isize).collect::<Vec<_>>())
-                .add([1])
+                .dropping((1..x.rank() as isize).collect::<Vec<_>>())
+                .adding([1])
                 .chunks(ChunkGrid::explicit(&[grid[0].count(), 2].into(), &lengths)?);
             Array::map_blocks_to(&[x], DType::F64, shape, |tiles, index| {
                 let sum: f64 = tiles[0].to_array::<f64>()?.sum();

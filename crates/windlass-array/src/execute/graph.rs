@@ -6,8 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use windlass_runtime::graph::{
-    BoxError, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions, Value,
+use windlass_runtime::{
+    execute::Keeper,
+    graph::{
+        BoxError, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions, Value,
+    },
 };
 
 use super::{
@@ -49,7 +52,7 @@ enum Wanted {
     /// All of it, in one array.
     Write { node: Arc<Node>, program: Arc<Program>, grid: ChunkGrid, to: Arc<Shared> },
     /// Its tiles.
-    Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
+    Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str, keeper: Option<Keeper> },
     /// What the merged parts of a stage's first tile are, before they become the tile.
     Raw { stage: usize },
 }
@@ -145,9 +148,15 @@ impl<'a> Tasks<'a> {
     }
 
     /// Asks for the tiles of a node that has elements.
-    pub(crate) fn keep(&mut self, node: &Arc<Node>, program: Program, grid: &ChunkGrid) {
+    pub(crate) fn keep(
+        &mut self,
+        node: &Arc<Node>,
+        program: Program,
+        grid: &ChunkGrid,
+        keeper: Option<Keeper>,
+    ) {
         let (grid, name) = (grid.clone(), node.op.name());
-        self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name });
+        self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name, keeper });
     }
 
     /// Asks for the merged parts of a node that is an operation of regions.
@@ -192,15 +201,20 @@ impl<'a> Tasks<'a> {
                         }));
                     }
                 }
-                Wanted::Keep { program, grid, name } => {
+                Wanted::Keep { program, grid, name, keeper } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
                     let group = self.group(name, bytes, working_bytes(&program, &grid));
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
                         let asked = asked_by(&program, &region);
-                        let program = Arc::clone(&program);
+                        let (program, keeper) = (Arc::clone(&program), keeper.clone());
                         wanted.push(self.task(group, asked, &[], move |given, _| {
-                            Ok(Value::spillable(program.tile(&region, given).to_own_memory()))
+                            let tile = program.tile(&region, given).to_own_memory();
+                            let value = Value::spillable(tile);
+                            Ok(match &keeper {
+                                Some(keeper) => Value::new(keeper.keep(value)?),
+                                None => value,
+                            })
                         }));
                     }
                 }

@@ -34,7 +34,7 @@ use std::{
 pub(crate) use self::node::graph_of;
 pub(crate) use self::node::{GroupDef, Node};
 use crate::{
-    execute::{Executor, JobResult, run_synchronous},
+    execute::{Executor, JobResult, Keeper, run_synchronous},
     graph::{BoxError, DeviceKinds, Graph, Spill, TaskContext, TaskOptions, Value, Work},
     processes::Function,
     schedule::{Cause, RunError},
@@ -47,17 +47,30 @@ pub trait RunGraph {
     /// # Errors
     /// That of the first task that failed for good.
     fn run_graph(&self, graph: Graph) -> JobResult;
+
+    /// What keeps values within a limit of memory that results count for, if there is one.
+    fn keeper(&self) -> Option<Keeper> {
+        None
+    }
 }
 
 impl RunGraph for Executor {
     fn run_graph(&self, graph: Graph) -> JobResult {
         self.run(graph)
     }
+
+    fn keeper(&self) -> Option<Keeper> {
+        Some(Executor::keeper(self))
+    }
 }
 
 impl<T: RunGraph + ?Sized> RunGraph for Arc<T> {
     fn run_graph(&self, graph: Graph) -> JobResult {
         (**self).run_graph(graph)
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        (**self).keeper()
     }
 }
 
