@@ -7,10 +7,10 @@ use windlass_array::{
 use windlass_runtime::execute::{Executor, ExecutorOptions};
 
 /// Bytes that the executor may use.
-const LIMIT: u64 = 32 << 20;
-/// Elements, four times the limit of `f64`, and those of a chunk of 1 MiB.
+const LIMIT: u64 = 16 << 20;
+/// Elements, four times the limit of `f64`, and those of a chunk of 512 KiB.
 const LEN: usize = 4 * (LIMIT as usize) / 8;
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 64 << 10;
 
 fn executor(limit: u64) -> Executor {
     let executor = Executor::new(ExecutorOptions::default().threads(2).memory(limit));
@@ -58,14 +58,17 @@ fn sorts_and_quantiles_stay_within_the_limit() -> Result<(), ArrayError> {
 #[test]
 fn filters_and_windows_stay_within_the_limit() -> Result<(), ArrayError> {
     let executor = executor(LIMIT);
-    let x = numbers()?.reshape([4096, LEN / 4096])?.rechunk([256, 512])?;
+    // A task takes a sixteenth of the array with what is around it, several times over.
+    let half = (LEN / 2) as i64;
+    let x = numbers()?.index_axis(0, ..half)?.reshape([2048, LEN / 4096])?;
+    let x = x.rechunk([256, 256])?;
     let smooth = x.gaussian_filter(&[2.0], Boundary::Reflect)?.mean(..)?;
     let middle = x.median_filter(&[3, 1], Boundary::Nearest)?.max(..)?;
     let histogram = numbers()?.histogram(4, (0.0, LEN as f64))?.0;
     let found = compute_all_on(&[&smooth, &middle, &histogram], &executor)?;
     // What is turned around an edge counts twice for what it smooths: the mean changes little.
     let mean = found[0].to_array::<f64>()?.sum();
-    assert!((mean / (LEN as f64 / 2.0) - 1.0).abs() < 1e-3, "{mean}");
+    assert!((mean / (LEN as f64 / 2.0) - 1.0).abs() < 1e-2, "{mean}");
     assert!(found[1].to_array::<f64>()?.sum() < LEN as f64);
     assert!(found[2].to_array::<i64>()?.iter().all(|n| *n as usize == LEN / 4));
     assert!(executor.counts()[0].1.peak_bytes <= LIMIT);

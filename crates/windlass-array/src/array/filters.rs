@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Array, overlap::Boundary};
+use super::{Array, around::Around, overlap::Boundary};
 use crate::{
     dtype::DType,
     element::{C64, dispatch},
@@ -14,7 +14,7 @@ use crate::{
         regions::{OfChunks, OfRegions},
     },
     reduce::extremes::{Ordered, order},
-    region::{Region, Span},
+    region::Region,
     shape::{each_index, strides},
     tile::Tile,
 };
@@ -129,13 +129,14 @@ impl Array {
         }
         let mut depth = vec![(0, 0); self.rank()];
         taps.iter().for_each(|t| depth[t.axis] = t.depth());
-        let padded = self.bounded(&depth, &vec![boundary; self.rank()])?.astype(DType::F64);
-        let (taps, dtype) = (taps.to_vec(), self.dtype());
+        let boundaries = vec![boundary; self.rank()];
+        let around = Around::new(self.shape(), depth, boundaries, (self.dtype(), DType::F64))?;
+        let (taps, dtype, own) = (taps.to_vec(), self.dtype(), around.clone());
         let op = OfRegions(OfChunks {
             name: operation,
-            reads: around(depth),
+            reads: move |region: &Region| own.reads(region).into_iter().map(|r| (0, r)).collect(),
             make: move |region: &Region, tiles: &[Tile]| {
-                let tile = tiles[0].to_dense();
+                let tile = around.tile(region, tiles).to_dense();
                 let (mut lens, begin) = (tile.shape().as_slice().to_vec(), tile.offset());
                 let mut values = Vec::new();
                 for (i, taps) in taps.iter().enumerate() {
@@ -149,7 +150,7 @@ impl Array {
                 Ok(Tile::dense(buf, crate::ArrayShape::new(region.lens())))
             },
         });
-        Ok(Self::regions(op, &[&padded], dtype, self.chunks().clone()))
+        Ok(Self::regions(op, &[&self.astype(DType::F64)], dtype, self.chunks().clone()))
     }
 
     /// One number for each axis.
@@ -340,24 +341,20 @@ impl Array {
             return Ok(self.clone());
         }
         let depth: Vec<(usize, usize)> = sizes.iter().map(|&n| (n / 2, n - 1 - n / 2)).collect();
-        let padded = self.bounded(&depth, &vec![boundary; self.rank()])?;
+        let boundaries = vec![boundary; self.rank()];
         let nth = rank(sizes.iter().product());
         let dtype = self.dtype();
+        let around = Around::new(self.shape(), depth, boundaries, (dtype, dtype))?;
+        let own = around.clone();
         let op = OfRegions(OfChunks {
             name: operation,
-            reads: around(depth),
-            make: move |region: &Region, tiles: &[Tile]| dispatch!(dtype, T => windows::<T>(&tiles[0], &region.lens(), &sizes, nth)),
+            reads: move |region: &Region| own.reads(region).into_iter().map(|r| (0, r)).collect(),
+            make: move |region: &Region, tiles: &[Tile]| {
+                let tile = around.tile(region, tiles);
+                dispatch!(dtype, T => windows::<T>(&tile, &region.lens(), &sizes, nth))
+            },
         });
-        Ok(Self::regions(op, &[&padded], dtype, self.chunks().clone()))
-    }
-}
-
-/// The region of a padded array that a region needs.
-pub(super) fn around(depth: Vec<(usize, usize)>) -> impl Fn(&Region) -> Vec<(usize, Region)> {
-    move |region: &Region| {
-        let wide = region.axes.iter().zip(&depth);
-        let wide = wide.map(|(s, (a, b))| Span::new(s.start, 1, s.len + a + b)).collect();
-        vec![(0, Region::new(wide))]
+        Ok(Self::regions(op, &[self], dtype, self.chunks().clone()))
     }
 }
 

@@ -16,12 +16,13 @@
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`], [`compose`] | arrays of arrays, and parts of them |
 //! | [`blocks`], [`blockwise`] | users' functions of chunks |
-//! | [`pad`], [`overlap`] | padding; users' functions of chunks and what stands around them |
+//! | [`pad`], [`overlap`], [`around`] | padding; functions of chunks and what stands around them |
 //! | [`filters`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
+mod around;
 mod assign;
 mod blocks;
 mod blockwise;
