@@ -21,7 +21,15 @@
 //! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
 //! | `kernel`, `reduce` | the loops of each operation and type |
-//! | `random` | random numbers by position |
+//! | `random`, `rejection` | random numbers by position |
+//!
+//! # The same results
+//!
+//! An array in one set of chunks has the same elements, bit for bit, whatever the number of
+//! threads and however often it is computed: partial sums are merged in one order. Another
+//! set of chunks may change the last bits of sums, means, variances and norms, of running sums
+//! and products, and of covariances. All else does not hang on the chunks: elementwise
+//! functions, extremes, counts, sorts, quantiles, filters, sets, and random numbers.
 
 mod array;
 mod dtype;
@@ -36,6 +44,7 @@ mod optimise;
 mod random;
 mod reduce;
 mod region;
+mod rejection;
 mod scalar;
 mod shape;
 mod tile;

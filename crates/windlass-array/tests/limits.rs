@@ -59,9 +59,13 @@ fn sorts_and_quantiles_stay_within_the_limit() -> Result<(), ArrayError> {
 fn filters_and_windows_stay_within_the_limit() -> Result<(), ArrayError> {
     let executor = executor(LIMIT);
     // A task takes a sixteenth of the array with what is around it, several times over.
-    let half = (LEN / 2) as i64;
-    let x = numbers()?.index_axis(0, ..half)?.reshape([2048, LEN / 4096])?;
-    let x = x.rechunk([256, 256])?;
+    let (rows, columns) = (2048, LEN / 4096);
+    let grid = ChunkGrid::regular(&[rows, columns].into(), &[256, 256].into())?;
+    let x = Array::from_function(grid, DType::F64, move |chunk: &ChunkIndex| {
+        let place = |i: usize| (chunk[0] * 256 + i / 256) * columns + chunk[1] * 256 + i % 256;
+        let value = |i: usize| (place(i) * 7919 % LEN) as f64;
+        Ok(Tile::new((0..256 * 256).map(value).collect(), [256, 256])?)
+    });
     let smooth = x.gaussian_filter(&[2.0], Boundary::Reflect)?.mean(..)?;
     let middle = x.median_filter(&[3, 1], Boundary::Nearest)?.max(..)?;
     let histogram = numbers()?.histogram(4, (0.0, LEN as f64))?.0;

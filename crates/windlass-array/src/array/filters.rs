@@ -4,18 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Array, around::Around, overlap::Boundary};
+use super::{Array, around::Around, overlap::Boundary, ranks::ranked};
 use crate::{
     dtype::DType,
     element::{C64, dispatch},
     error::{ArrayError, Result},
-    expr::{
-        BoxError,
-        regions::{OfChunks, OfRegions},
-    },
-    reduce::extremes::{Ordered, order},
+    expr::regions::{OfChunks, OfRegions},
     region::Region,
-    shape::{each_index, strides},
     tile::Tile,
 };
 
@@ -351,35 +346,9 @@ impl Array {
             reads: move |region: &Region| own.reads(region).into_iter().map(|r| (0, r)).collect(),
             make: move |region: &Region, tiles: &[Tile]| {
                 let tile = around.tile(region, tiles);
-                dispatch!(dtype, T => windows::<T>(&tile, &region.lens(), &sizes, nth))
+                dispatch!(dtype, T => ranked::<T>(&tile, &region.lens(), &sizes, nth))
             },
         });
         Ok(Self::regions(op, &[self], dtype, self.chunks().clone()))
     }
-}
-
-/// The n-th of the sorted elements of each window.
-fn windows<T: Ordered>(
-    tile: &Tile,
-    lens: &[usize],
-    sizes: &[usize],
-    nth: usize,
-) -> Result<Tile, BoxError> {
-    let dense = tile.to_dense();
-    let from = &dense.buf().typed::<T>()[dense.offset()..];
-    let steps = strides(dense.shape().as_slice());
-    let place =
-        |at: &[usize]| -> usize { at.iter().zip(&steps).map(|(&i, s)| i * s.unsigned_abs()).sum() };
-    let mut offsets = Vec::with_capacity(sizes.iter().product());
-    each_index(sizes, |at| offsets.push(place(at)));
-    let mut out = Vec::with_capacity(lens.iter().product());
-    let mut window = Vec::with_capacity(offsets.len());
-    each_index(lens, |at| {
-        let base = place(at);
-        window.clear();
-        window.extend(offsets.iter().map(|o| from[base + o]));
-        let (_, found, _) = window.select_nth_unstable_by(nth, order::<T>);
-        out.push(*found);
-    });
-    Ok(Tile::new(out, lens.to_vec())?)
 }

@@ -17,7 +17,7 @@
 //! | [`join`], [`compose`] | arrays of arrays, and parts of them |
 //! | [`blocks`], [`blockwise`] | users' functions of chunks |
 //! | [`pad`], [`overlap`], [`around`] | padding; functions of chunks and what stands around them |
-//! | [`filters`], [`convolve`] | filters and convolutions of grids |
+//! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
@@ -48,6 +48,7 @@ mod overlap;
 mod pad;
 mod quantile;
 mod randomised;
+mod ranks;
 mod reduce;
 mod sets;
 mod sorted;

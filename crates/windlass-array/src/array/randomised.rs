@@ -7,12 +7,23 @@ use crate::{
     element::Buf,
     error::{ArrayError, Result},
     grid::ChunkGrid,
+    random::{Distribution, Permutation, Random},
+    rejection::Drawn,
     shape::ArrayShape,
     tile::Tile,
 };
 
 fn wrong(operation: &'static str, expected: impl Into<String>, got: impl ToString) -> ArrayError {
     ArrayError::Shape { operation, expected: expected.into(), got: got.to_string() }
+}
+
+fn argument(
+    operation: &'static str,
+    argument: &'static str,
+    expected: &str,
+    got: impl ToString,
+) -> ArrayError {
+    ArrayError::Argument { operation, argument, expected: expected.into(), got: got.to_string() }
 }
 
 impl Array {
@@ -26,7 +37,7 @@ impl Array {
         let cut = grid.axes()[0].clone();
         Ok(Self::from_function(grid, DType::I64, move |chunk| {
             let (begin, end) = cut.bounds(chunk[0]);
-            let order = crate::random::Permutation::new(n as u64, seed);
+            let order = Permutation::new(n as u64, seed);
             let own = (begin..end).map(|i| order.at(i as u64) as i64).collect();
             Ok(Tile::dense(Buf::I64(own), [end - begin].into()))
         }))
@@ -94,14 +105,59 @@ impl Array {
     /// If the mean is negative or not finite.
     pub fn random_exponential(shape: impl Into<ArrayShape>, mean: f64, seed: u64) -> Result<Self> {
         if !mean.is_finite() || mean < 0.0 {
-            return Err(ArrayError::Argument {
-                operation: "random_exponential",
-                argument: "mean",
-                expected: "finite and not negative".into(),
-                got: mean.to_string(),
-            });
+            return Err(argument("random_exponential", "mean", "finite and not negative", mean));
         }
         let uniform = Self::random_uniform(shape, (0.0, 1.0), seed)?;
         uniform.negative()?.log1p()?.multiply(-mean)
+    }
+
+    /// Random `f64` of a gamma distribution of that shape and scale. The same seed gives the
+    /// same numbers, whatever the chunks.
+    ///
+    /// # Errors
+    /// If the shape is not positive, the scale is negative, or one is not finite.
+    pub fn random_gamma(
+        lens: impl Into<ArrayShape>,
+        (shape, scale): (f64, f64),
+        seed: u64,
+    ) -> Result<Self> {
+        if !(shape > 0.0 && scale >= 0.0 && (shape + scale).is_finite()) {
+            let got = format!("{shape} and {scale}");
+            return Err(argument("random_gamma", "shape and scale", "positive and finite", got));
+        }
+        let kind = Distribution::Drawn(Drawn::Gamma { shape, scale });
+        Ok(Self::random(lens.into(), DType::F64, Random { seed, kind }))
+    }
+
+    /// Random `i64` of a Poisson distribution of that mean. The same seed gives the same
+    /// numbers, whatever the chunks.
+    ///
+    /// # Errors
+    /// If the mean is negative or beyond 2^53.
+    pub fn random_poisson(lens: impl Into<ArrayShape>, mean: f64, seed: u64) -> Result<Self> {
+        if !(0.0..=9.0e15).contains(&mean) {
+            return Err(argument("random_poisson", "mean", "in 0..=9e15", mean));
+        }
+        let kind = Distribution::Drawn(Drawn::Poisson { mean });
+        Ok(Self::random(lens.into(), DType::I64, Random { seed, kind }))
+    }
+
+    /// Random `i64`: how many of so many trials succeed, each by that share of chance. The
+    /// same seed gives the same numbers, whatever the chunks.
+    ///
+    /// # Errors
+    /// If the share is not in 0..=1, or there are more than 2^53 trials.
+    pub fn random_binomial(
+        lens: impl Into<ArrayShape>,
+        trials: u64,
+        share: f64,
+        seed: u64,
+    ) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) || trials > 1 << 53 {
+            let got = format!("{share} of {trials}");
+            return Err(argument("random_binomial", "share and trials", "in 0..=1 of 2^53", got));
+        }
+        let kind = Distribution::Drawn(Drawn::Binomial { trials, share });
+        Ok(Self::random(lens.into(), DType::I64, Random { seed, kind }))
     }
 }
