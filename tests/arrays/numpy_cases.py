@@ -19,6 +19,7 @@ import warnings
 
 import numpy as np
 
+import more
 from families import Cases
 
 
@@ -71,8 +72,10 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         cases = Cases(options.seed, folder)
         families = [cases.unary, cases.binary, cases.reduction, cases.layout]
+        others = more.families(cases)
         while len(cases.lines) < options.cases:
             families[int(cases.rng.choice(4, p=[0.2, 0.25, 0.25, 0.3]))]()
+            cases.pick(others)()
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")
         subprocess.run([options.bridge, str(folder), options.device], check=True, stderr=subprocess.DEVNULL)
         told = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]

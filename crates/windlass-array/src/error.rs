@@ -146,6 +146,19 @@ pub enum ArrayError {
         /// What is wrong, and of which chunk.
         problem: String,
     },
+    /// A result that an executor's limit of memory has no room for.
+    #[error(
+        "{operation}: the result takes {needed} bytes and the executor's limit is {limit}: \
+         reduce it, persist it, or raise the limit"
+    )]
+    Memory {
+        /// The operation.
+        operation: &'static str,
+        /// Bytes of the result.
+        needed: u64,
+        /// The executor's limit.
+        limit: u64,
+    },
     /// The computation failed.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -24,7 +24,15 @@
 //! | [`io`] | arrays on disk and elsewhere: reading and writing |
 //! | `linear` | products of arrays, factors of matrices |
 //! | `kernel`, `reduce` | the loops of each operation and type |
-//! | `random` | random numbers by position |
+//! | `random`, `rejection` | random numbers by position |
+//!
+//! # The same results
+//!
+//! An array in one set of chunks has the same elements, bit for bit, whatever the number of
+//! threads and however often it is computed: partial sums are merged in one order. Another
+//! set of chunks may change the last bits of sums, means, variances and norms, of running sums
+//! and products, and of covariances. All else does not hang on the chunks: elementwise
+//! functions, extremes, counts, sorts, quantiles, filters, sets, and random numbers.
 
 mod array;
 mod device;
@@ -42,6 +50,7 @@ mod optimise;
 mod random;
 mod reduce;
 mod region;
+mod rejection;
 mod scalar;
 mod shape;
 mod tile;

@@ -7,7 +7,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::{element::Buf, kernel::math};
+use crate::{element::Buf, kernel::math, rejection::Drawn};
 
 /// A distribution and a seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,14 +25,24 @@ pub(crate) enum Distribution {
     Normal { mean: f64, deviation: f64 },
     /// Integers evenly in `low..low + count`; a count of 0 stands for 2^64.
     Integers { low: i64, count: u64 },
+    /// Numbers that take several draws: as floats, or as integers.
+    Drawn(Drawn),
 }
 
 /// A block of Philox: the bits of two numbers.
 #[inline(always)]
 fn philox(counter: u64, seed: u64) -> [u64; 2] {
+    philox_at(counter, 0, seed)
+}
+
+/// As [`philox`], of a counter of 128 bits.
+#[inline(always)]
+pub(crate) fn philox_at(counter: u64, high: u64, seed: u64) -> [u64; 2] {
     const MULTIPLY: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-    let mut x = [counter as u32, (counter >> 32) as u32, 0, 0];
+    let words = |w: u64| (w as u32, (w >> 32) as u32);
+    let ((a, b), (c, d)) = (words(counter), words(high));
+    let mut x = [a, b, c, d];
     let mut key = [seed as u32, (seed >> 32) as u32];
     for _ in 0..10 {
         let products = [u64::from(x[0]) * MULTIPLY[0], u64::from(x[2]) * MULTIPLY[1]];
@@ -46,14 +56,14 @@ fn philox(counter: u64, seed: u64) -> [u64; 2] {
 
 /// 53 random bits as a float in 0..1.
 #[inline(always)]
-fn unit(bits: u64) -> f64 {
+pub(crate) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 /// Two normal numbers of two random words: G. E. P. Box and M. E. Muller, *A Note on the
 /// Generation of Random Normal Deviates* (1958).
 #[inline(always)]
-fn normal([a, b]: [u64; 2]) -> [f64; 2] {
+pub(crate) fn normal([a, b]: [u64; 2]) -> [f64; 2] {
     // 1 - u is in (0, 1], so that its logarithm is finite.
     let (radius, angle) = ((-2.0 * math::log::<false>(1.0 - unit(a))).sqrt(), TAU * unit(b));
     [radius * math::cos::<false>(angle), radius * math::sin::<false>(angle)]
@@ -80,6 +90,16 @@ impl Random {
                 };
                 let out = &mut out.typed_mut::<i64>()[at..at + n];
                 pairs(out, (base, step), |block| philox(block, seed).map(value));
+            }
+            Distribution::Drawn(drawn) => {
+                let number = |i: usize| drawn.at((base + step * i as i64) as u64, seed);
+                match out {
+                    Buf::I64(out) => (0..n).for_each(|i| out[at + i] = number(i) as i64),
+                    other => {
+                        let out = &mut other.typed_mut::<f64>()[at..at + n];
+                        out.iter_mut().enumerate().for_each(|(i, o)| *o = number(i));
+                    }
+                }
             }
         }
     }

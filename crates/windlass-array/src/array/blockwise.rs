@@ -42,7 +42,7 @@ impl Reshaped {
     /// Without these axes of the first array: the function is given all of its elements along
     /// them.
     #[must_use]
-    pub fn drop(mut self, axes: impl Into<Vec<isize>>) -> Self {
+    pub fn dropping(mut self, axes: impl Into<Vec<isize>>) -> Self {
         self.drop = axes.into();
         self
     }
@@ -50,7 +50,7 @@ impl Reshaped {
     /// With new axes of one chunk, which have these places in the result; of length 1 unless
     /// the chunks say otherwise.
     #[must_use]
-    pub fn add(mut self, axes: impl Into<Vec<isize>>) -> Self {
+    pub fn adding(mut self, axes: impl Into<Vec<isize>>) -> Self {
         self.add = axes.into();
         self
     }
@@ -70,7 +70,7 @@ impl Array {
     /// use windlass_array::{Array, DType, Reshaped, Tile};
     ///
     /// let x = Array::arange(0, 6, 1)?.reshape([2, 3])?;
-    /// let sums = Array::map_blocks_to(&[&x], DType::I64, Reshaped::new().drop([1]), |tiles, _| {
+    /// let sums = Array::map_blocks_to(&[&x], DType::I64, Reshaped::new().dropping([1]), |tiles, _| {
     ///     let values = tiles[0].to_array::<i64>()?;
     ///     Ok(Tile::from_array(values.sum_axis(ndarray::Axis(1))))
     /// })?;

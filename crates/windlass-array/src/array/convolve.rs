@@ -1,7 +1,7 @@
 //! Convolutions and correlations with small arrays, of any rank: by regions with what stands
 //! around them, each of which reads the whole kernel.
 
-use super::{Array, filters::around, overlap::Boundary};
+use super::{Array, overlap::Boundary};
 use crate::{
     dtype::{DType, Kind},
     element::{C64, Element},
@@ -10,7 +10,7 @@ use crate::{
         BoxError,
         regions::{OfChunks, OfRegions},
     },
-    region::Region,
+    region::{Region, Span},
     shape::{each_index, strides},
     tile::Tile,
 };
@@ -252,6 +252,15 @@ impl Array {
         let padded = self.bounded(&depth, &vec![boundary; self.rank()])?;
         let found = padded.windowed(kernel, depth, operation, self.shape().as_slice().to_vec())?;
         Ok(found.rechunk_to(self.chunks().clone())?.astype(self.dtype()))
+    }
+}
+
+/// The region of a padded array that a region needs.
+fn around(depth: Vec<(usize, usize)>) -> impl Fn(&Region) -> Vec<(usize, Region)> {
+    move |region: &Region| {
+        let wide = region.axes.iter().zip(&depth);
+        let wide = wide.map(|(s, (a, b))| Span::new(s.start, 1, s.len + a + b)).collect();
+        vec![(0, Region::new(wide))]
     }
 }
 

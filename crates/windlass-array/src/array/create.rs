@@ -219,7 +219,7 @@ impl Array {
         Ok(Self::random(shape.into(), DType::I64, Random { seed, kind }))
     }
 
-    fn random(shape: ArrayShape, dtype: DType, random: Random) -> Self {
+    pub(super) fn random(shape: ArrayShape, dtype: DType, random: Random) -> Self {
         Self::generated(shape, dtype, Generator::Random(random))
     }
 }

@@ -225,14 +225,13 @@ impl Array {
                         got: a.shape().to_string(),
                     });
                 }
-                let lists = match in_memory {
+                match in_memory {
                     true => Self::lists_of(f)?
                         .into_iter()
                         .map(|(values, shape)| Positions::Memory(values, shape))
                         .collect(),
                     false => a.nonzero()?.into_iter().map(Positions::Lazy).collect(),
-                };
-                lists
+                }
             }
             Fancy::Array(a) if a.dtype().kind() != Kind::Integer => {
                 return Err(ArrayError::Type {

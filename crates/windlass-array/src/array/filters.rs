@@ -4,18 +4,13 @@
 
 use std::sync::Arc;
 
-use super::{Array, overlap::Boundary};
+use super::{Array, around::Around, overlap::Boundary, ranks::ranked};
 use crate::{
     dtype::DType,
     element::{C64, dispatch},
     error::{ArrayError, Result},
-    expr::{
-        BoxError,
-        regions::{OfChunks, OfRegions},
-    },
-    reduce::extremes::{Ordered, order},
-    region::{Region, Span},
-    shape::{each_index, strides},
+    expr::regions::{OfChunks, OfRegions},
+    region::Region,
     tile::Tile,
 };
 
@@ -129,13 +124,14 @@ impl Array {
         }
         let mut depth = vec![(0, 0); self.rank()];
         taps.iter().for_each(|t| depth[t.axis] = t.depth());
-        let padded = self.bounded(&depth, &vec![boundary; self.rank()])?.astype(DType::F64);
-        let (taps, dtype) = (taps.to_vec(), self.dtype());
+        let boundaries = vec![boundary; self.rank()];
+        let around = Around::new(self.shape(), depth, boundaries, (self.dtype(), DType::F64))?;
+        let (taps, dtype, own) = (taps.to_vec(), self.dtype(), around.clone());
         let op = OfRegions(OfChunks {
             name: operation,
-            reads: around(depth),
+            reads: move |region: &Region| own.reads(region).into_iter().map(|r| (0, r)).collect(),
             make: move |region: &Region, tiles: &[Tile]| {
-                let tile = tiles[0].to_dense();
+                let tile = around.tile(region, tiles).to_dense();
                 let (mut lens, begin) = (tile.shape().as_slice().to_vec(), tile.offset());
                 let mut values = Vec::new();
                 for (i, taps) in taps.iter().enumerate() {
@@ -149,7 +145,7 @@ impl Array {
                 Ok(Tile::dense(buf, crate::ArrayShape::new(region.lens())))
             },
         });
-        Ok(Self::regions(op, &[&padded], dtype, self.chunks().clone()))
+        Ok(Self::regions(op, &[&self.astype(DType::F64)], dtype, self.chunks().clone()))
     }
 
     /// One number for each axis.
@@ -340,49 +336,19 @@ impl Array {
             return Ok(self.clone());
         }
         let depth: Vec<(usize, usize)> = sizes.iter().map(|&n| (n / 2, n - 1 - n / 2)).collect();
-        let padded = self.bounded(&depth, &vec![boundary; self.rank()])?;
+        let boundaries = vec![boundary; self.rank()];
         let nth = rank(sizes.iter().product());
         let dtype = self.dtype();
+        let around = Around::new(self.shape(), depth, boundaries, (dtype, dtype))?;
+        let own = around.clone();
         let op = OfRegions(OfChunks {
             name: operation,
-            reads: around(depth),
-            make: move |region: &Region, tiles: &[Tile]| dispatch!(dtype, T => windows::<T>(&tiles[0], &region.lens(), &sizes, nth)),
+            reads: move |region: &Region| own.reads(region).into_iter().map(|r| (0, r)).collect(),
+            make: move |region: &Region, tiles: &[Tile]| {
+                let tile = around.tile(region, tiles);
+                dispatch!(dtype, T => ranked::<T>(&tile, &region.lens(), &sizes, nth))
+            },
         });
-        Ok(Self::regions(op, &[&padded], dtype, self.chunks().clone()))
+        Ok(Self::regions(op, &[self], dtype, self.chunks().clone()))
     }
-}
-
-/// The region of a padded array that a region needs.
-pub(super) fn around(depth: Vec<(usize, usize)>) -> impl Fn(&Region) -> Vec<(usize, Region)> {
-    move |region: &Region| {
-        let wide = region.axes.iter().zip(&depth);
-        let wide = wide.map(|(s, (a, b))| Span::new(s.start, 1, s.len + a + b)).collect();
-        vec![(0, Region::new(wide))]
-    }
-}
-
-/// The n-th of the sorted elements of each window.
-fn windows<T: Ordered>(
-    tile: &Tile,
-    lens: &[usize],
-    sizes: &[usize],
-    nth: usize,
-) -> Result<Tile, BoxError> {
-    let dense = tile.to_dense();
-    let from = &dense.buf().typed::<T>()[dense.offset()..];
-    let steps = strides(dense.shape().as_slice());
-    let place =
-        |at: &[usize]| -> usize { at.iter().zip(&steps).map(|(&i, s)| i * s.unsigned_abs()).sum() };
-    let mut offsets = Vec::with_capacity(sizes.iter().product());
-    each_index(sizes, |at| offsets.push(place(at)));
-    let mut out = Vec::with_capacity(lens.iter().product());
-    let mut window = Vec::with_capacity(offsets.len());
-    each_index(lens, |at| {
-        let base = place(at);
-        window.clear();
-        window.extend(offsets.iter().map(|o| from[base + o]));
-        let (_, found, _) = window.select_nth_unstable_by(nth, order::<T>);
-        out.push(*found);
-    });
-    Ok(Tile::new(out, lens.to_vec())?)
 }

@@ -91,7 +91,7 @@ impl Array {
             return Ok(counts);
         }
         let lengths: Vec<f64> = edges.windows(2).map(|w| w[1] - w[0]).collect();
-        counts.divide(&Self::from_slice(&lengths))?.divide(&counts.sum(0)?)
+        counts.divide(Self::from_slice(&lengths))?.divide(counts.sum(0)?)
     }
 
     /// How many points, each an element of every array, lie in the boxes between edges along

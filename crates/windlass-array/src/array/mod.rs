@@ -6,27 +6,34 @@
 //! | [`operand`] | operations of several arrays and scalars: types and shapes |
 //! | [`ufunc`] | the elementwise functions by NumPy's names |
 //! | [`operators`] | `+`, `-` and the others |
-//! | [`nan`], [`numeric`] | reductions without NaN; slopes, integrals, covariances |
+//! | [`nan`] | reductions without NaN, and others that are made of reductions |
+//! | [`numeric`], [`covariance`] | slopes, integrals, interpolation; covariances |
+//! | [`windows`], [`randomised`] | blocks and windows; random orders and choices |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
 //! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
+//! | [`masks`] | elements where something holds |
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`], [`compose`] | arrays of arrays, and parts of them |
 //! | [`blocks`], [`blockwise`] | users' functions of chunks |
-//! | [`pad`], [`overlap`] | padding; users' functions of chunks and what stands around them |
-//! | [`filters`], [`convolve`] | filters and convolutions of grids |
-//! | [`sorted`], [`quantile`] | sorting; medians and quantiles |
-//! | [`trees`] | greatest and different elements, counts, sets, searching |
+//! | [`pad`], [`overlap`], [`around`] | padding; functions of chunks and what stands around them |
+//! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
+//! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
 //! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
+mod around;
 mod assign;
 mod blocks;
 mod blockwise;
 mod compose;
 mod convolve;
+mod counts;
+mod covariance;
 mod create;
 mod diagonal;
+mod digits;
 mod fancy;
 mod filters;
 mod gather;
@@ -34,6 +41,7 @@ mod histograms;
 mod index;
 mod join;
 mod layout;
+mod masks;
 mod nan;
 mod numeric;
 mod operand;
@@ -42,11 +50,15 @@ mod product;
 mod overlap;
 mod pad;
 mod quantile;
+mod randomised;
+mod ranks;
 mod reduce;
+mod sets;
 mod sorted;
 mod statistics;
-mod trees;
+mod topk;
 mod ufunc;
+mod windows;
 
 use std::{fmt, sync::Arc};
 
@@ -57,21 +69,22 @@ pub use self::{
     blockwise::Reshaped,
     compose::Nested,
     convolve::Part,
+    covariance::Covariance,
     fancy::Fancy,
     index::Index,
-    numeric::{Covariance, Spacing},
+    numeric::Spacing,
     operand::Operand,
     overlap::{Boundary, Overlap},
     pad::Pad,
     quantile::Quantile,
     reduce::Axes,
-    trees::UniqueParts,
+    sets::UniqueParts,
 };
 use crate::{
     dtype::DType,
     element::{Buf, Element},
     error::{ArrayError, Result},
-    execute,
+    execute::{self, Persisted},
     expr::{Node, Op, generate::Generator, ops::UnaryOp},
     grid::ChunkGrid,
     region::ViewMap,
@@ -194,11 +207,12 @@ impl Array {
         Self::of(op, vec![self.node()], dtype, self.node.grid.clone())
     }
 
-    /// Computes the elements, on the threads of [`Executor::global`]. The result itself is
-    /// whole in memory, beside what an executor's limit counts.
+    /// Computes the elements, on the threads of [`Executor::global`]. The result is whole in
+    /// memory; while it is made it counts for an executor's limit.
     ///
     /// # Errors
-    /// If they are not of type `T`, or a task failed.
+    /// If they are not of type `T`, a task failed, or the result alone is beyond the limit of
+    /// the executor's memory.
     pub fn compute<T: Element>(&self) -> Result<ArrayD<T>> {
         self.compute_on(&**Executor::global())
     }
@@ -240,8 +254,9 @@ impl Array {
         execute::explain(&self.node, on)
     }
 
-    /// Computes the elements and keeps them in memory: the same array, of which nothing is
-    /// computed again.
+    /// Computes the elements and keeps them: the same array, of which nothing is computed
+    /// again. They count for the executor's limit of memory, if it has one, as long as the
+    /// array is there; what passes half of it is kept on disk.
     ///
     /// # Errors
     /// If a task failed.
@@ -257,9 +272,20 @@ impl Array {
         if self.size() == 0 {
             return Ok(self.clone());
         }
-        let tiles = execute::persist(&self.node, on)?;
-        let op = Op::Tiles(Arc::new(tiles));
-        Ok(Self::of(op, Vec::new(), self.dtype(), self.node.grid.clone()))
+        let (grid, kept) = match execute::persist(&self.node, on)? {
+            Persisted::Memory(tiles) => {
+                let op = Op::Tiles(Arc::new(tiles));
+                return Ok(Self::of(op, Vec::new(), self.dtype(), self.node.grid.clone()));
+            }
+            Persisted::Kept(grid, kept) => (grid, kept),
+        };
+        let own = grid.clone();
+        let found = Self::from_function(grid, self.dtype(), move |index| {
+            let value = kept[own.position(index.as_slice())].value()?;
+            let tile = value.downcast::<Tile>().ok_or("a kept tile is of another type")?;
+            Ok(Tile::clone(&tile))
+        });
+        found.rechunk_to(self.node.grid.clone())
     }
 }
 

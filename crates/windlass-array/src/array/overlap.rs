@@ -1,6 +1,6 @@
 //! Users' functions of chunks with some elements of their neighbours.
 
-use super::{Array, pad::Pad};
+use super::{Array, around::Around, pad::Pad};
 use crate::{
     dtype::DType,
     error::{ArrayError, Result},
@@ -86,22 +86,6 @@ impl Overlap {
         self.trim = false;
         self
     }
-
-    /// The region of the padded array that a chunk is given, and how much of it lies before
-    /// the chunk.
-    fn reads(&self, shape: &[usize], region: &Region) -> (Region, Vec<usize>) {
-        let axis = |i: usize| {
-            let (span, (before, behind)) = (region.axes[i], self.depth[i]);
-            if self.boundary[i] != Boundary::None {
-                return (Span::new(span.start, 1, span.len + before + behind), before);
-            }
-            let begin = span.start.saturating_sub(before);
-            let end = (span.start + span.len + behind).min(shape[i]);
-            (Span::new(begin, 1, end - begin), span.start - begin)
-        };
-        let (axes, before) = (0..shape.len()).map(axis).unzip();
-        (Region::new(axes), before)
-    }
 }
 
 impl Array {
@@ -173,44 +157,48 @@ impl Array {
                 format!("{} depths and {} boundaries", overlap.depth.len(), overlap.boundary.len());
             return Err(wrong(format!("a depth and a boundary for each of {rank} axes"), got));
         }
-        let padded: Vec<Self> = arrays
-            .iter()
-            .map(|a| a.bounded(&overlap.depth, &overlap.boundary))
-            .collect::<Result<_>>()?;
-        let (n, shape) = (arrays.len(), first.shape().as_slice().to_vec());
-        let (grid, own) = (first.chunks().clone(), overlap.clone());
+        let around = |a: &&Self| {
+            let (depth, boundary) = (overlap.depth.clone(), overlap.boundary.clone());
+            Around::new(a.shape(), depth, boundary, (a.dtype(), a.dtype()))
+        };
+        let around: Vec<Around> = arrays.iter().map(around).collect::<Result<_>>()?;
+        let (grid, own) = (first.chunks().clone(), around.clone());
         let op = OfChunks {
             name: "map_overlap",
-            reads: {
-                let shape = shape.clone();
-                move |region: &Region| {
-                    let (read, _) = own.reads(&shape, region);
-                    (0..n).map(|i| (i, read.clone())).collect()
-                }
+            reads: move |region: &Region| {
+                let of = |(i, a): (usize, &Around)| {
+                    a.reads(region).into_iter().map(move |r| (i, r)).collect::<Vec<_>>()
+                };
+                own.iter().enumerate().flat_map(of).collect()
             },
             make: {
                 let grid = grid.clone();
-                move |region: &Region, tiles: &[Tile]| {
+                move |region: &Region, parts: &[Tile]| {
+                    let n = parts.len() / around.len();
+                    let tiles: Vec<Tile> = around
+                        .iter()
+                        .zip(parts.chunks(n))
+                        .map(|(a, parts)| a.tile(region, parts))
+                        .collect();
                     let at = grid.axes().iter().zip(&region.axes).map(|(g, s)| g.find(s.start));
-                    let found = function(tiles, &ChunkIndex::new(at.collect::<Vec<_>>()))?;
+                    let found = function(&tiles, &ChunkIndex::new(at.collect::<Vec<_>>()))?;
                     if !overlap.trim {
                         return Ok(found);
                     }
-                    let (read, before) = overlap.reads(&shape, region);
-                    if found.shape().as_slice() != read.lens() {
+                    let lens = around[0].lens(region);
+                    if found.shape().as_slice() != lens {
                         return Err(Box::new(ArrayError::Shape {
                             operation: "map_overlap",
-                            expected: format!("a tile of shape {:?} to be trimmed", read.lens()),
+                            expected: format!("a tile of shape {lens:?} to be trimmed"),
                             got: found.shape().to_string(),
                         }) as BoxError);
                     }
-                    let spans = region.axes.iter().zip(before);
+                    let spans = region.axes.iter().zip(around[0].before(region));
                     let inner = spans.map(|(s, b)| Span::new(b, 1, s.len)).collect();
                     Ok(found.part(&Region::new(inner)))
                 }
             },
         };
-        let inputs: Vec<&Self> = padded.iter().collect();
-        Ok(Self::regions(op, &inputs, dtype, grid))
+        Ok(Self::regions(op, arrays, dtype, grid))
     }
 }

@@ -36,10 +36,10 @@ pub enum Pad {
 
 /// Positions that follow each other: the first, the step (0 for one that is repeated) and
 /// their number.
-type Run = (usize, isize, usize);
+pub(super) type Run = (usize, isize, usize);
 
 /// The runs of positions of an axis of `n` elements that stand at `from..to` beside it.
-fn runs(n: usize, (from, to): (i64, i64), place: impl Fn(i64, i64) -> i64) -> Vec<Run> {
+pub(super) fn runs(n: usize, (from, to): (i64, i64), place: impl Fn(i64, i64) -> i64) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for p in from..to {
         let at = place(p, n as i64);
@@ -60,7 +60,7 @@ fn runs(n: usize, (from, to): (i64, i64), place: impl Fn(i64, i64) -> i64) -> Ve
 }
 
 /// Where position `p` of an axis of `n` elements lies in it, turned around its ends.
-fn turned(p: i64, n: i64, twice: bool) -> i64 {
+pub(super) fn turned(p: i64, n: i64, twice: bool) -> i64 {
     if n == 1 {
         return 0;
     }

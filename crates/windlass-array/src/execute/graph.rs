@@ -10,9 +10,12 @@ use std::{
 };
 
 use windlass_device::Device;
-use windlass_runtime::graph::{
-    BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions,
-    Value,
+use windlass_runtime::{
+    execute::Keeper,
+    graph::{
+        BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions,
+        Value,
+    },
 };
 
 use super::{
@@ -66,7 +69,7 @@ enum Wanted {
     /// All of it, in one array.
     Write { node: Arc<Node>, program: Arc<Program>, grid: ChunkGrid, to: Arc<Shared> },
     /// Its tiles.
-    Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str },
+    Keep { program: Arc<Program>, grid: ChunkGrid, name: &'static str, keeper: Option<Keeper> },
     /// Its tiles, put away.
     Store { program: Arc<Program>, sink: Arc<dyn Sink> },
     /// What the merged parts of a stage's first tile are, before they become the tile.
@@ -230,9 +233,15 @@ impl<'a> Tasks<'a> {
     }
 
     /// Asks for the tiles of a node that has elements.
-    pub(crate) fn keep(&mut self, node: &Arc<Node>, program: Program, grid: &ChunkGrid) {
+    pub(crate) fn keep(
+        &mut self,
+        node: &Arc<Node>,
+        program: Program,
+        grid: &ChunkGrid,
+        keeper: Option<Keeper>,
+    ) {
         let (grid, name) = (grid.clone(), node.op.name());
-        self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name });
+        self.wanted.push(Wanted::Keep { program: Arc::new(program), grid, name, keeper });
     }
 
     /// Asks that the tiles of a node that has elements be put away.
@@ -283,15 +292,21 @@ impl<'a> Tasks<'a> {
                     }
                 }
                 Wanted::Store { program, sink } => self.put(&program, &sink, &mut wanted),
-                Wanted::Keep { program, grid, name } => {
+                Wanted::Keep { program, grid, name, keeper } => {
                     let bytes = tile_bytes(&grid, program.dtype.bytes());
                     let group = self.program_group(name, bytes, &program, &grid);
                     for index in grid.indices() {
                         let region = grid.region(index.as_slice());
                         let asked = asked_by(&program, &region);
-                        let program = Arc::clone(&program);
+                        let (program, keeper) = (Arc::clone(&program), keeper.clone());
                         wanted.push(self.task(group, asked, &[], move |given, _| {
-                            Ok(Value::spillable(mapped(&program, &region, given)?))
+                            let tile = mapped(&program, &region, given)?;
+                            Ok(match &keeper {
+                                Some(keeper) => {
+                                    Value::new(keeper.keep(Value::spillable(tile.host()?))?)
+                                }
+                                None => Value::spillable(tile),
+                            })
                         }));
                     }
                 }

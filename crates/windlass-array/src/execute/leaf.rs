@@ -337,6 +337,11 @@ impl Assembly {
         ));
     }
 
+    /// One value everywhere.
+    pub(crate) fn fill<T: crate::Element>(&mut self, value: T) {
+        self.buf.typed_mut::<T>().fill(value);
+    }
+
     /// The elements, the last axis the fastest.
     pub(crate) fn into_buf(self) -> Buf {
         self.buf

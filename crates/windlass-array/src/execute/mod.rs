@@ -31,7 +31,10 @@ mod stage;
 
 use std::sync::Arc;
 
-use windlass_runtime::delayed::RunGraph;
+use windlass_runtime::{
+    delayed::RunGraph,
+    execute::{Keeper, Kept as KeptValue},
+};
 
 pub(crate) use self::explain::explain;
 use self::{graph::Tasks, kept::Kept, lower::Plan, output::Shared};
@@ -40,6 +43,7 @@ use crate::{
     element::Buf,
     error::{ArrayError, Result},
     expr::{Node, regions::Partial},
+    grid::ChunkGrid,
     io::sink::Sink,
     optimise::unified,
     tile::{Tile, Tiles},
@@ -48,6 +52,16 @@ use crate::{
 /// Computes the elements of some nodes, all at once: what they share is computed once.
 pub(crate) fn compute(nodes: &[Arc<Node>], on: &dyn RunGraph) -> Result<Vec<Tile>> {
     let nodes = &unified(nodes)[..];
+    let bytes = |n: &Arc<Node>| (n.shape.size() as u64).saturating_mul(n.dtype.bytes() as u64);
+    let needed = nodes.iter().map(bytes).fold(0, u64::saturating_add);
+    let keeper = on.keeper();
+    if let Some(limit) = keeper.as_ref().and_then(Keeper::limit)
+        && needed > limit
+    {
+        return Err(ArrayError::Memory { operation: "compute", needed, limit });
+    }
+    // The results count for the limit while they are made.
+    let _held = keeper.map(|k| k.hold(needed));
     or_without_devices(on, |devices| compute_with(nodes, on, devices))
 }
 
@@ -142,7 +156,7 @@ fn merged_parts_with(
     tasks.raw(node);
     let values = on.run_graph(tasks.build())?;
     let found = values.first().and_then(|v| v.downcast::<Partial>());
-    found.map(|p| Arc::unwrap_or_clone(p)).ok_or(ArrayError::Argument {
+    found.map(Arc::unwrap_or_clone).ok_or(ArrayError::Argument {
         operation: node.op.name(),
         argument: "the executor's results",
         expected: "merged parts".into(),
@@ -150,8 +164,17 @@ fn merged_parts_with(
     })
 }
 
-/// Computes the elements of a node and keeps them tile by tile.
-pub(crate) fn persist(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Tiles> {
+/// What persisting a node left: its tiles, on their grid.
+pub(crate) enum Persisted {
+    /// All in memory.
+    Memory(Tiles),
+    /// Each where there was room.
+    Kept(ChunkGrid, Vec<Arc<KeptValue>>),
+}
+
+/// Computes the elements of a node and keeps them tile by tile; those that an executor's limit
+/// of memory has no room for on disk.
+pub(crate) fn persist(node: &Arc<Node>, on: &dyn RunGraph) -> Result<Persisted> {
     let node = &unified(std::slice::from_ref(node)).swap_remove(0);
     or_without_devices(on, |devices| persist_with(node, on, devices))
 }
@@ -160,18 +183,24 @@ fn persist_with(
     node: &Arc<Node>,
     on: &dyn RunGraph,
     devices: Option<Arc<Devices>>,
-) -> Result<Tiles> {
+) -> Result<Persisted> {
     let plan = Plan::new(std::slice::from_ref(node));
     let grid = node.grid.tasks(node.dtype.bytes(), true);
     let mut tasks = Tasks::new(&plan, devices);
-    tasks.keep(node, plan.program_of(node), &grid);
+    let keeper = on.keeper().filter(|k| k.limit().is_some());
+    let kept = keeper.is_some();
+    tasks.keep(node, plan.program_of(node), &grid, keeper);
     let values = on.run_graph(tasks.build())?;
-    let tiles = values.iter().map(|v| v.downcast::<Kept>()).collect::<Option<Vec<_>>>();
-    let tiles = tiles.ok_or(ArrayError::Argument {
+    let wrong = || ArrayError::Argument {
         operation: "persist",
         argument: "the executor's results",
         expected: "tiles".into(),
         got: "values of another type".into(),
-    })?;
-    Ok(Tiles { grid, tiles })
+    };
+    if kept {
+        let tiles = values.iter().map(|v| v.downcast::<KeptValue>()).collect::<Option<_>>();
+        return Ok(Persisted::Kept(grid, tiles.ok_or_else(wrong)?));
+    }
+    let tiles = values.iter().map(|v| v.downcast::<Kept>()).collect::<Option<_>>();
+    Ok(Persisted::Memory(Tiles { grid, tiles: tiles.ok_or_else(wrong)? }))
 }

@@ -133,10 +133,10 @@ impl Tasks<'_> {
             }
             asked_for.push((tile, regions));
         }
-        // What is read is put together first, and what is made of it is about as large as the
-        // result.
-        let whole = self.group(stage.name, bytes, working + bytes);
-        let part = self.group(&format!("{}-part", stage.name), partial, working + partial);
+        // What is read may be put together first, and what is made of it is about as large as
+        // the result.
+        let whole = self.group(stage.name, bytes, 2 * working + bytes);
+        let part = self.group(&format!("{}-part", stage.name), partial, 2 * working + partial);
         let merge = self.group(&format!("{}-merge", stage.name), partial, 2 * partial);
         let last = self.group(stage.name, bytes, partial * MERGED as u64);
         for (tile, regions) in asked_for {

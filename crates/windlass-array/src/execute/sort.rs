@@ -8,7 +8,11 @@
 //! the distance of samples. That is at most half a chunk here, so a chunk of the result lies
 //! in the pieces before, at and behind its place.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use windlass_runtime::graph::{BoxError, GroupId, TaskContext, TaskId, Value};
 
@@ -284,9 +288,8 @@ impl Tasks<'_> {
         for &chunk in chunks {
             let range = chunk.saturating_sub(1)..(chunk + 2).min(n);
             for b in range.clone() {
-                if !buckets.contains_key(&b) {
-                    let task = self.bucket(stage, groups, (&runs, splitters), b);
-                    buckets.insert(b, task);
+                if let Entry::Vacant(place) = buckets.entry(b) {
+                    place.insert(self.bucket(stage, groups, (&runs, splitters), b));
                 }
             }
             let inputs: Vec<TaskId> =

@@ -34,7 +34,7 @@ use std::{
 pub(crate) use self::node::graph_of;
 pub(crate) use self::node::{GroupDef, Node};
 use crate::{
-    execute::{Executor, JobResult, run_synchronous},
+    execute::{Executor, JobResult, Keeper, run_synchronous},
     graph::{BoxError, DeviceKinds, Graph, Spill, TaskContext, TaskOptions, Value, Work},
     inventory::Inventory,
     processes::Function,
@@ -54,6 +54,11 @@ pub trait RunGraph {
     fn inventory(&self) -> Option<&Arc<Inventory>> {
         None
     }
+
+    /// What keeps values within a limit of memory that results count for, if there is one.
+    fn keeper(&self) -> Option<Keeper> {
+        None
+    }
 }
 
 impl RunGraph for Executor {
@@ -64,6 +69,10 @@ impl RunGraph for Executor {
     fn inventory(&self) -> Option<&Arc<Inventory>> {
         Self::inventory(self)
     }
+
+    fn keeper(&self) -> Option<Keeper> {
+        Some(Executor::keeper(self))
+    }
 }
 
 impl<T: RunGraph + ?Sized> RunGraph for Arc<T> {
@@ -73,6 +82,10 @@ impl<T: RunGraph + ?Sized> RunGraph for Arc<T> {
 
     fn inventory(&self) -> Option<&Arc<Inventory>> {
         (**self).inventory()
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        (**self).keeper()
     }
 }
 

@@ -29,6 +29,7 @@
 
 mod gauges;
 mod here;
+mod keep;
 mod spawn;
 mod spill;
 mod state;
@@ -47,7 +48,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::{gauges::Gauges, here::run_synchronous, spawn::Spawned, state::JobResult};
+pub use self::{
+    gauges::Gauges,
+    here::run_synchronous,
+    keep::{Held, Keeper, Kept},
+    spawn::Spawned,
+    state::JobResult,
+};
 
 use self::{
     spill::SpillFolder,
@@ -307,6 +314,11 @@ impl Executor {
 
     pub(crate) fn pool(&self) -> Option<&Pool> {
         self.shared.pool.as_ref()
+    }
+
+    /// What keeps values within this executor's limit of memory.
+    pub fn keeper(&self) -> Keeper {
+        Keeper::of(self)
     }
 
     /// Number of threads.
