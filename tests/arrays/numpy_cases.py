@@ -92,7 +92,10 @@ def main():
                 failed += 1
                 if failed <= 40:
                     print(f"{name}: {problem}\n    {line[:600]}")
-        tasks = ", ".join(f"{n} tasks on {device}" for device, n in json.loads((folder / "tasks.json").read_text()))
+        ran = json.loads((folder / "tasks.json").read_text())
+        tasks = ", ".join(f"{n} tasks on {device}" for device, n in ran["tasks"])
+        if ran["taken_over"]:
+            tasks += f"; the host took over {ran['taken_over']} of the device's, last: {ran['reason']}"
         print(f"{len(told)} cases of {len(by_name)} functions, {failed} differ from NumPy {np.__version__}; {tasks}")
         return 1 if failed else 0
 

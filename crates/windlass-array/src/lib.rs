@@ -59,6 +59,7 @@ pub use array::{
     Array, Axes, Boundary, Covariance, Fancy, Index, Nested, Operand, Overlap, Pad, Part, Quantile,
     Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
 };
+pub use device::{TakenOver, taken_over};
 pub use dtype::{DType, Kind};
 pub use element::{Buf, C32, C64, Element};
 pub use error::{ArrayError, Result};

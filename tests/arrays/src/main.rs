@@ -112,6 +112,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     told.flush()?;
     // How many tasks each device ran: a suite for a device must not have run on the host.
     let counts: Vec<_> = executor.counts().into_iter().map(|(name, c)| (name, c.tasks)).collect();
-    fs::write(folder.join("tasks.json"), serde_json::to_string(&counts)?)?;
+    let taken = windlass_array::taken_over(&executor);
+    let told = json!({ "tasks": counts, "taken_over": taken.tiles, "reason": taken.reason });
+    fs::write(folder.join("tasks.json"), told.to_string())?;
     Ok(())
 }

@@ -32,12 +32,33 @@ pub(crate) use tile::DeviceTile;
 pub(crate) struct Devices {
     inventory: Arc<Inventory>,
     all: Vec<Arc<dyn Device>>,
-    queues: Arc<Queues>,
+    shared: Arc<Shared>,
 }
 
-/// Queues that no task uses now. Making one takes longer than a small tile.
+/// What the computations on an inventory's devices share.
 #[derive(Default)]
-struct Queues(Mutex<HashMap<DeviceName, Vec<Box<dyn Queue>>>>);
+struct Shared {
+    /// Queues that no task uses now. Making one takes longer than a small tile.
+    queues: Mutex<HashMap<DeviceName, Vec<Box<dyn Queue>>>>,
+    taken_over: Mutex<TakenOver>,
+}
+
+/// Work of devices that the host did in their place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Tiles, and parts of reductions.
+    pub tiles: u64,
+    /// Why, the last time.
+    pub reason: Option<String>,
+}
+
+/// How much work of an executor's devices the host did in their place so far, because there
+/// was no memory for it there, or the device failed.
+pub fn taken_over(on: &dyn RunGraph) -> TakenOver {
+    on.inventory().map_or_else(TakenOver::default, |inventory| {
+        inventory.extension::<Shared>().taken_over.lock().clone()
+    })
+}
 
 impl fmt::Debug for Devices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,9 +103,9 @@ impl Devices {
         let Some(inventory) = on.inventory() else { return Ok(None) };
         let failed = |e: DeviceError| ArrayError::Device { reason: e.to_string() };
         let all = inventory.accelerators().map_err(failed)?;
-        let queues = inventory.extension::<Queues>();
+        let shared = inventory.extension::<Shared>();
         let inventory = Arc::clone(inventory);
-        Ok((!all.is_empty()).then(|| Arc::new(Self { inventory, all, queues })))
+        Ok((!all.is_empty()).then(|| Arc::new(Self { inventory, all, shared })))
     }
 
     /// The device of a task, by the name that it sees; `None` on the host, and where the device
@@ -97,6 +118,13 @@ impl Devices {
     /// Whether any of them was lost.
     pub(crate) fn any_lost(&self) -> bool {
         self.all.iter().any(|d| self.inventory.lost(&d.info().name).is_some())
+    }
+
+    /// Notes that the host does a device's work.
+    pub(crate) fn take_over(&self, reason: String) {
+        let mut taken_over = self.shared.taken_over.lock();
+        taken_over.tiles += 1;
+        taken_over.reason = Some(reason);
     }
 
     /// Notes a lost device if that is what went wrong.
@@ -124,7 +152,7 @@ impl Devices {
         work: impl FnOnce(&mut dyn Queue) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let name = &device.info().name;
-        let kept = self.queues.0.lock().get_mut(name).and_then(Vec::pop);
+        let kept = self.shared.queues.lock().get_mut(name).and_then(Vec::pop);
         let found = match kept {
             Some(queue) => Ok(queue),
             None => device.queue(),
@@ -132,7 +160,7 @@ impl Devices {
         let mut queue = found.inspect_err(|e| self.note(e))?;
         let done = work(&mut *queue);
         queue.synchronize().inspect_err(|e| self.note(e))?;
-        self.queues.0.lock().entry(name.clone()).or_default().push(queue);
+        self.shared.queues.lock().entry(name.clone()).or_default().push(queue);
         done
     }
 }

@@ -13,8 +13,8 @@ use windlass_device::Device;
 use windlass_runtime::{
     execute::Keeper,
     graph::{
-        BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId, TaskOptions,
-        Value,
+        BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId,
+        TaskOptions, Value,
     },
 };
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     device::{
-        Failure,
+        Devices, Failure,
         run::{map, reduce},
     },
     dtype::DType,
@@ -101,12 +101,13 @@ pub(crate) struct ScanStage {
 }
 
 /// What a device made; `None` where the host has to.
-fn or_here<T>(made: Result<T, Failure>) -> Result<Option<T>, BoxError> {
+fn or_here<T>(devices: &Devices, made: Result<T, Failure>) -> Result<Option<T>, BoxError> {
     match made {
         Ok(made) => Ok(Some(made)),
         Err(Failure::Lost(error)) => Err(error.into()),
         Err(Failure::Here(reason)) => {
             tracing::debug!(reason, "the host does a tile in place of a device");
+            devices.take_over(reason);
             Ok(None)
         }
     }
@@ -128,7 +129,7 @@ pub(crate) fn mapped(
     given: &dyn Given,
 ) -> Result<Kept, BoxError> {
     if let Some((devices, device)) = given.device()
-        && let Some(tile) = or_here(map(devices, device, program, region, given))?
+        && let Some(tile) = or_here(devices, map(devices, device, program, region, given))?
     {
         return Ok(tile.into());
     }
@@ -147,7 +148,7 @@ fn reduced(
 ) -> Result<State, BoxError> {
     if let Some((devices, device)) = given.device() {
         let found = reduce(devices, device, (program, op), (axes, shape), region, given);
-        if let Some(state) = or_here(found)? {
+        if let Some(state) = or_here(devices, found)? {
             return Ok(state);
         }
     }
@@ -359,7 +360,7 @@ pub(crate) fn write(
     to: &Shared,
 ) -> Result<Value, BoxError> {
     if let Some((devices, device)) = given.device()
-        && let Some(tile) = or_here(map(devices, device, program, region, given))?
+        && let Some(tile) = or_here(devices, map(devices, device, program, region, given))?
     {
         let tile = Kept::from(tile).host()?;
         let (dtype, rank) = (tile.dtype(), region.axes.len());

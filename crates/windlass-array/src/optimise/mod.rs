@@ -56,9 +56,7 @@ fn word(node: &Arc<Node>) -> Word {
         | Op::Source(_)
         | Op::Blocks(_)
         | Op::Parts(_)
-        | Op::Regions(_) => {
-            Word::Own(Arc::as_ptr(node))
-        }
+        | Op::Regions(_) => Word::Own(Arc::as_ptr(node)),
     }
 }
 

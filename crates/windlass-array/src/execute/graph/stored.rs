@@ -69,9 +69,9 @@ impl Tasks<'_> {
         for (&tile, reading) in tiles.iter().zip(readings) {
             self.begins.insert((at, tile), reading.begin().into());
             let (source, dtype) = (Arc::clone(source), stage.dtype);
-            let task = self
-                .builder
-                .task(group, &[], move |_| Ok(Value::spillable(Kept::Host(reading.tile(&*source, dtype)?))));
+            let task = self.builder.task(group, &[], move |_| {
+                Ok(Value::spillable(Kept::Host(reading.tile(&*source, dtype)?)))
+            });
             self.made.insert((at, tile), task);
         }
     }
