@@ -43,7 +43,7 @@ if ! cargo nextest --version >/dev/null 2>&1; then
 fi
 
 # A Python environment for the references, made again when the list below changes.
-wanted="duckdb==2.0.* pyarrow==26.* numpy datafusion==55.*"
+wanted="duckdb==2.0.* pyarrow==26.* numpy scipy datafusion==55.*"
 if [ "$(cat .tools/python/wanted 2>/dev/null || true)" != "$wanted" ]; then
   echo "installing the references into .tools/python: $wanted"
   rm -rf .tools/python

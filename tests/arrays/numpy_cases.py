@@ -19,6 +19,7 @@ import warnings
 
 import numpy as np
 
+import linear
 from families import Cases
 
 
@@ -70,8 +71,11 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         cases = Cases(options.seed, folder)
         families = [cases.unary, cases.binary, cases.reduction, cases.layout]
+        weights = [0.2, 0.25, 0.25, 0.3]
+        families += [lambda f=f: f(cases) for f, _ in linear.FAMILIES]
+        weights += [weight for _, weight in linear.FAMILIES]
         while len(cases.lines) < options.cases:
-            families[int(cases.rng.choice(4, p=[0.2, 0.25, 0.25, 0.3]))]()
+            families[int(cases.rng.choice(len(families), p=np.array(weights) / sum(weights)))]()
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")
         subprocess.run([options.bridge, str(folder)], check=True, stderr=subprocess.DEVNULL)
         told = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]

@@ -20,7 +20,7 @@
 //! | `expr` | the graph of operations that an array is |
 //! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
-//! | `linear` | products of arrays, factors of matrices |
+//! | `linear`, `fourier` | products of arrays and factors of matrices; Fourier transforms |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random` | random numbers by position |
 
@@ -30,6 +30,7 @@ mod element;
 mod error;
 mod execute;
 mod expr;
+mod fourier;
 mod grid;
 mod kernel;
 mod linear;
@@ -42,7 +43,9 @@ mod scalar;
 mod shape;
 mod tile;
 
-pub use array::{Array, Axes, Index, Operand, compute_all, compute_all_on};
+pub use array::{
+    Array, Axes, FftNorm, Index, LeastSquares, Norm, Operand, compute_all, compute_all_on,
+};
 pub use dtype::{DType, Kind};
 pub use element::{Buf, C32, C64, Element};
 pub use error::{ArrayError, Result};

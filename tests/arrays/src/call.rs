@@ -5,9 +5,9 @@ use std::error::Error;
 use serde_json::Value;
 use windlass_array::{Array, Axes, DType, Index, Operand};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-fn array(operand: &Operand) -> Result<Array> {
+pub(crate) fn array(operand: &Operand) -> Result<Array> {
     Ok(match operand {
         Operand::Array(a) => a.clone(),
         Operand::Scalar(s) => Array::scalar(*s)?,
@@ -18,11 +18,11 @@ fn integers(value: &Value) -> Option<Vec<i64>> {
     value.as_array()?.iter().map(Value::as_i64).collect()
 }
 
-fn places(value: &Value) -> Option<Vec<isize>> {
+pub(crate) fn places(value: &Value) -> Option<Vec<isize>> {
     Some(integers(value)?.into_iter().map(|i| i as isize).collect())
 }
 
-fn counts(value: &Value) -> Option<Vec<usize>> {
+pub(crate) fn counts(value: &Value) -> Option<Vec<usize>> {
     Some(integers(value)?.into_iter().map(|i| i as usize).collect())
 }
 
@@ -63,6 +63,9 @@ macro_rules! methods {
 
 /// Calls a function with its operands and named arguments.
 pub(crate) fn call(name: &str, of: &[Operand], with: &Value) -> Result<Array> {
+    if let Some(found) = super::linear::call(name, of, with)? {
+        return Ok(found);
+    }
     let x = array(&of[0])?;
     let unary = |f: fn(&Array) -> windlass_array::Result<Array>| f(&x);
     let found = methods!(name,

@@ -5,6 +5,7 @@
 //! or `{"call": "sum", "of": [...], "with": {...}}`.
 
 mod call;
+mod linear;
 mod npy;
 
 use std::{

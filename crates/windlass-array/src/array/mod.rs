@@ -14,17 +14,23 @@
 //! | [`sorted`] | sorting, medians and quantiles, searching |
 //! | [`statistics`] | histograms, counts, norms |
 //! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`factors`], [`solve`], [`norms`] | factors of matrices, equations, norms |
+//! | [`fourier`] | Fourier transforms |
 
 mod blocks;
 mod create;
 mod diagonal;
+mod factors;
+mod fourier;
 mod index;
 mod join;
 mod layout;
+mod norms;
 mod operand;
 mod operators;
 mod product;
 mod reduce;
+mod solve;
 mod sorted;
 mod statistics;
 mod ufunc;
@@ -34,7 +40,10 @@ use std::{fmt, sync::Arc};
 use ndarray::ArrayD;
 use windlass_runtime::{delayed::RunGraph, execute::Executor};
 
-pub use self::{index::Index, operand::Operand, reduce::Axes};
+pub use self::{
+    fourier::FftNorm, index::Index, norms::Norm, operand::Operand, reduce::Axes,
+    solve::LeastSquares,
+};
 use crate::{
     dtype::DType,
     element::{Buf, Element},
@@ -247,5 +256,7 @@ impl fmt::Display for Array {
     }
 }
 
+#[cfg(test)]
+mod linear_tests;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use windlass_runtime::delayed::RunGraph;
 
+pub(crate) use self::leaf::Assembly;
 use self::{graph::Tasks, lower::Plan, output::Shared};
 use crate::{
     element::Buf,

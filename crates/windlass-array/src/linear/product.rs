@@ -51,6 +51,11 @@ impl<'a, T: Element> Strided<'a, T> {
         assert!(low >= 0 && (high as usize) < self.values.len(), "a matrix lies in its buffer");
     }
 
+    /// Where a row begins.
+    pub(crate) fn start(&self, row: usize) -> usize {
+        self.at(row, 0)
+    }
+
     fn at(&self, row: usize, column: usize) -> usize {
         let along = row as isize * self.row_stride + column as isize * self.column_stride;
         (self.offset as isize + along) as usize
