@@ -109,7 +109,7 @@ impl Array {
     /// As [`Array::svd`], of numbers of 64 bits.
     fn svd_wide(&self) -> Result<(Self, Self, Self)> {
         let a = self;
-        let (m, n) = sides("svd", &a)?;
+        let (m, n) = sides("svd", a)?;
         let k = m.min(n);
         if m * n == 0 || a.size() == 0 {
             let s = Self::zeros([lead(a), &[k]].concat(), a.dtype().real());

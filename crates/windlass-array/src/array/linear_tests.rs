@@ -90,17 +90,17 @@ fn large_matrices_are_factored_by_tiles() {
                     l.absolute().unwrap().max(..).unwrap().compute::<f64>().unwrap()[[]] <= 1.5
                 );
             }
-            let square = x.matmul(&turned(&x)).unwrap().add(&eye(n)).unwrap();
+            let square = x.matmul(&turned(&x)).unwrap().add(eye(n)).unwrap();
             let l = square.cholesky().unwrap();
             assert!(far(&l.matmul(&turned(&l)).unwrap(), &square) < 1e-9);
             assert_eq!(far(&l, &l.tril(0).unwrap()), 0.0);
             for (lower, unit) in [(true, false), (false, false), (true, true), (false, true)] {
-                let full = x.divide(n as f64).unwrap().add(&eye(n)).unwrap();
+                let full = x.divide(n as f64).unwrap().add(eye(n)).unwrap();
                 let triangle = if lower { full.tril(0).unwrap() } else { full.triu(0).unwrap() };
                 let found = full.solve_triangular(&b, lower, unit).unwrap();
                 let ones = triangle.diagonal(0, 0, 1).unwrap().diag(0).unwrap();
                 let triangle = match unit {
-                    true => triangle.subtract(&ones).unwrap().add(&eye(n)).unwrap(),
+                    true => triangle.subtract(&ones).unwrap().add(eye(n)).unwrap(),
                     false => triangle,
                 };
                 assert!(far(&triangle.matmul(&found).unwrap(), &b) < 1e-9);
@@ -134,7 +134,7 @@ fn matrices_without_a_result_are_named() {
     assert!(error.contains("inv of matrix [0]") && error.contains("singular"), "{error}");
     let error = told(Array::ones([2, 2], DType::F64).negative().unwrap().cholesky());
     assert!(error.contains("not positive definite") && error.contains("row 0"), "{error}");
-    let large = eye(30).subtract(&Array::eye(30, 30, 0, DType::F64).multiply(2).unwrap()).unwrap();
+    let large = eye(30).subtract(Array::eye(30, 30, 0, DType::F64).multiply(2).unwrap()).unwrap();
     let error = told(large.cholesky());
     assert!(error.contains("rows 0..5") && error.contains("not positive"), "{error}");
     for found in [ones.multiply(f64::NAN).unwrap().svdvals(), ones.divide(0.0).unwrap().eigvalsh()]

@@ -333,7 +333,7 @@ pub(crate) fn determinant<T: Field>(
     for i in 0..a.nrows() {
         let pivot = found.both[(i, i)];
         let far = pivot.magnitude();
-        all = all * pivot;
+        all *= pivot;
         sign = if far == 0.0 { T::of(0.0) } else { sign * pivot / T::of(far) };
         log += far.ln();
     }

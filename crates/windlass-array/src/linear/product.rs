@@ -113,7 +113,7 @@ const BLOCK: usize = 256;
 fn by_loops<T: Ring>(c: &mut [T], a: Strided<'_, T>, b: Strided<'_, T>) {
     a.check();
     b.check();
-    let mut packed = vec![T::default(); BLOCK * BLOCK];
+    let mut packed = crate::memory::zeros::<T>(BLOCK.min(a.columns) * BLOCK.min(b.columns));
     for first in (0..b.columns).step_by(BLOCK) {
         let wide = BLOCK.min(b.columns - first);
         for top in (0..a.columns).step_by(BLOCK) {
