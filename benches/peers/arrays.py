@@ -1,12 +1,13 @@
 """NumPy and Dask on the operations of `windlass bench arrays`.
 
-    python arrays.py ENGINE SIZE CHUNKS RUNS [ONLY]
+    python arrays.py ENGINE SIZE CHUNKS RUNS [ONLY [MATRIX ROWS]]
 
 ENGINE is numpy or dask (its threaded scheduler, one thread a core). Prints one JSON object a line,
 as each operation is done: {"name", "seconds": […], "value"}, where the value is a number of the
 result that all engines must agree on; first {"version"}, or {"absent"} with the reason.
 """
 
+import functools
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ def say(**what):
 def main():
     engine, n, chunks, runs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     only = sys.argv[5] if len(sys.argv) > 5 else ""
+    side, rows = map(int, sys.argv[6:8]) if len(sys.argv) > 7 else (4000, 1_000_000)
     try:
         import numpy as np
 
@@ -35,9 +37,11 @@ def main():
         return say(absent=str(e))
     say(version=version)
 
-    i, j = np.arange(n, dtype=np.int64)[:, None], np.arange(n, dtype=np.int64)
-    memory = ((i * 7919 + j * 104729) % 1000003) / 1000003.0
-    del i, j
+    def numbers(rows, columns):
+        i, j = np.arange(rows, dtype=np.int64)[:, None], np.arange(columns, dtype=np.int64)
+        return ((i * 7919 + j * 104729) % 1000003) / 1000003.0
+
+    memory = numbers(n, n)
     # Chunks of the size that Dask chooses by itself.
     x = xp.from_array(memory) if engine == "dask" else memory
 
@@ -94,10 +98,48 @@ def main():
         centred = made.rechunk((rows, width)).map_blocks(lambda b: b - b.mean(axis=0), dtype="float64")
         return float(centred.max().compute())
 
+    # Made when the first run needs them; of the tall ones Dask has a chunk of rows for each
+    # sixteenth, as we have tasks.
+    @functools.cache
+    def square():
+        x = numbers(side, side)
+        return xp.from_array(x) if engine == "dask" else x
+
+    def by_rows(x):
+        return xp.from_array(x, chunks=(-(-rows // 16), -1)) if engine == "dask" else x
+
+    @functools.cache
+    def tall():
+        return by_rows(numbers(rows, 64))
+
+    @functools.cache
+    def low():
+        x = numbers(rows, 64)
+        return by_rows(x[:, :10] @ x[:10])
+
+    def matmul():
+        (result,) = done(square() @ square())
+        return float(result[side // 2, side // 3])
+
+    def qr():
+        q, r = done(*xp.linalg.qr(tall()))
+        return float(np.abs(np.diag(r)).sum())
+
+    def compressed_svd():
+        if engine == "dask":
+            u, s, v = done(*xp.linalg.svd_compressed(low(), 10, seed=1))
+        else:
+            # NumPy has no such function: all singular values.
+            u, s, v = np.linalg.svd(low(), full_matrices=False)
+        return float(s[:10].sum())
+
     operations = {
         "chain of ten": chain,
         "mean and std": mean_and_std,
         "(x + x.T).mean()": transposed,
+        "matmul": matmul,
+        "qr": qr,
+        "compressed svd": compressed_svd,
     }
     if engine == "dask":
         operations["sum of chunks of one"] = small_chunks

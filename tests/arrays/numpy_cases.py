@@ -19,6 +19,7 @@ import warnings
 
 import numpy as np
 
+import linear
 import more
 from families import Cases
 
@@ -73,9 +74,11 @@ def main():
         cases = Cases(options.seed, folder)
         families = [cases.unary, cases.binary, cases.reduction, cases.layout]
         others = more.families(cases)
+        families += [lambda: cases.pick(others)()]
+        families += [lambda f=f: f(cases) for f, _ in linear.FAMILIES]
+        weights = [0.2, 0.25, 0.25, 0.3, 1.0] + [weight for _, weight in linear.FAMILIES]
         while len(cases.lines) < options.cases:
-            families[int(cases.rng.choice(4, p=[0.2, 0.25, 0.25, 0.3]))]()
-            cases.pick(others)()
+            families[int(cases.rng.choice(len(families), p=np.array(weights) / sum(weights)))]()
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")
         subprocess.run([options.bridge, str(folder), options.device], check=True, stderr=subprocess.DEVNULL)
         told = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]

@@ -118,6 +118,16 @@ pub enum ArrayError {
         /// What was given.
         got: String,
     },
+    /// A matrix that has no such result: singular, not positive definite, not finite.
+    #[error("{operation}{matrix}: {problem}")]
+    Matrix {
+        /// The operation.
+        operation: &'static str,
+        /// Which matrix of a stack, as " of matrix [0, 2]"; empty for an array of rank 2.
+        matrix: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// A user's function gave a tile that is not the one it should give.
     #[error("{operation}: chunk {chunk:?} should be {expected}, and its function gave {got}")]
     Chunk {

@@ -22,7 +22,7 @@
 //! | `optimise` | expressions made simpler before they run |
 //! | `execute` | fused programs, stages and their tasks |
 //! | [`io`] | arrays on disk and elsewhere: reading and writing |
-//! | `linear` | products of arrays, factors of matrices |
+//! | `linear`, `fourier` | products of arrays and factors of matrices; Fourier transforms |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random`, `rejection` | random numbers by position |
 //!
@@ -41,6 +41,7 @@ mod element;
 mod error;
 mod execute;
 mod expr;
+mod fourier;
 mod grid;
 pub mod io;
 mod kernel;
@@ -56,8 +57,8 @@ mod shape;
 mod tile;
 
 pub use array::{
-    Array, Axes, Boundary, Covariance, Fancy, Index, Nested, Operand, Overlap, Pad, Part, Quantile,
-    Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
+    Array, Axes, Boundary, Covariance, Fancy, FftNorm, Index, LeastSquares, Nested, Norm, Operand,
+    Overlap, Pad, Part, Quantile, Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
 };
 pub use device::{TakenOver, taken_over};
 pub use dtype::{DType, Kind};

@@ -66,6 +66,9 @@ pub(crate) fn call(name: &str, of: &[Operand], with: &Value) -> Result<Array> {
     if let Some(found) = crate::more::call(name, of, with) {
         return found;
     }
+    if let Some(found) = super::linear::call(name, of, with)? {
+        return Ok(found);
+    }
     let x = array(&of[0])?;
     let unary = |f: fn(&Array) -> windlass_array::Result<Array>| f(&x);
     let found = methods!(name,

@@ -20,6 +20,8 @@
 //! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
 //! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`factors`], [`solve`], [`norms`] | factors of matrices, equations, norms |
+//! | [`fourier`] | Fourier transforms |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
@@ -34,8 +36,10 @@ mod covariance;
 mod create;
 mod diagonal;
 mod digits;
+mod factors;
 mod fancy;
 mod filters;
+mod fourier;
 mod gather;
 mod histograms;
 mod index;
@@ -43,6 +47,7 @@ mod join;
 mod layout;
 mod masks;
 mod nan;
+mod norms;
 mod numeric;
 mod operand;
 mod operators;
@@ -54,6 +59,7 @@ mod randomised;
 mod ranks;
 mod reduce;
 mod sets;
+mod solve;
 mod sorted;
 mod statistics;
 mod topk;
@@ -78,7 +84,10 @@ pub use self::{
     pad::Pad,
     quantile::Quantile,
     reduce::Axes,
+    fourier::FftNorm,
+    norms::Norm,
     sets::UniqueParts,
+    solve::LeastSquares,
 };
 use crate::{
     dtype::DType,
@@ -330,5 +339,7 @@ impl fmt::Display for Array {
     }
 }
 
+#[cfg(test)]
+mod linear_tests;
 #[cfg(test)]
 mod tests;

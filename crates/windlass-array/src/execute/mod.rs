@@ -36,7 +36,7 @@ use windlass_runtime::{
     execute::{Keeper, Kept as KeptValue},
 };
 
-pub(crate) use self::explain::explain;
+pub(crate) use self::{explain::explain, leaf::Assembly};
 use self::{graph::Tasks, kept::Kept, lower::Plan, output::Shared};
 use crate::{
     device::Devices,

@@ -51,6 +51,11 @@ impl<'a, T: Element> Strided<'a, T> {
         assert!(low >= 0 && (high as usize) < self.values.len(), "a matrix lies in its buffer");
     }
 
+    /// Where a row begins.
+    pub(crate) fn start(&self, row: usize) -> usize {
+        self.at(row, 0)
+    }
+
     fn at(&self, row: usize, column: usize) -> usize {
         let along = row as isize * self.row_stride + column as isize * self.column_stride;
         (self.offset as isize + along) as usize
@@ -108,7 +113,7 @@ const BLOCK: usize = 256;
 fn by_loops<T: Ring>(c: &mut [T], a: Strided<'_, T>, b: Strided<'_, T>) {
     a.check();
     b.check();
-    let mut packed = vec![T::default(); BLOCK * BLOCK];
+    let mut packed = crate::memory::zeros::<T>(BLOCK.min(a.columns) * BLOCK.min(b.columns));
     for first in (0..b.columns).step_by(BLOCK) {
         let wide = BLOCK.min(b.columns - first);
         for top in (0..a.columns).step_by(BLOCK) {

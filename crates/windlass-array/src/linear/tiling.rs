@@ -6,8 +6,9 @@ use crate::{
 };
 
 /// Bytes of a task's part of an array: as `ChunkGrid::tasks` takes them.
-fn target(bytes: usize) -> usize {
-    (bytes / 16).clamp(256 << 10, 32 << 20)
+pub(crate) fn task_bytes(bytes: usize) -> usize {
+    let least = if cfg!(test) { 512 } else { 256 << 10 };
+    (bytes / 16).clamp(least, 32 << 20)
 }
 
 /// Where a chunk of an axis lies.
@@ -69,7 +70,7 @@ pub(crate) fn lanes(grid: &ChunkGrid, whole: &[usize], element: usize) -> ChunkG
     }
     let total = axes.iter().fold(element, |n, a| n.saturating_mul(a.len()));
     let others: Vec<usize> = (0..axes.len()).filter(|i| !whole.contains(i)).collect();
-    cut(&mut axes, &others, target(total) / (fixed * element).max(1));
+    cut(&mut axes, &others, task_bytes(total) / (fixed * element).max(1));
     ChunkGrid::new(axes)
 }
 

@@ -48,6 +48,12 @@ pub(crate) struct ArrayArgs {
     /// Rows, and columns, of the arrays of 64-bit floats
     #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = parse_side)]
     pub(crate) size: usize,
+    /// Rows, and columns, of the matrix that is multiplied
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = parse_side)]
+    pub(crate) matrix: usize,
+    /// Rows of the matrix of 64 columns that is factored
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_tasks)]
+    pub(crate) rows: usize,
     /// Chunks of one element that are summed
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = parse_tasks)]
     pub(crate) chunks: usize,

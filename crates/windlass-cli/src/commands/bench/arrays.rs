@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, IsTerminal},
     process::{Command, Stdio},
+    sync::{Arc, LazyLock},
     time::Instant,
 };
 
@@ -34,6 +35,10 @@ struct ArrayFigures {
     runs: u32,
     /// The arrays have so many rows and columns of 64-bit floats.
     size: usize,
+    /// Rows and columns of the matrix that is multiplied.
+    matrix: usize,
+    /// Rows of the matrix that is factored.
+    rows: usize,
     /// Chunks of one element in our sum of small chunks.
     chunks: usize,
     /// The same for Dask, which takes much longer for each.
@@ -85,6 +90,57 @@ const CHUNKS: &str = "sum of chunks of one";
 /// An operation: a number of its result, which other engines must give too.
 pub(super) type Run<'a> = Box<dyn Fn() -> Result<f64, ArrayError> + 'a>;
 
+/// Columns of the matrix that is factored.
+const COLUMNS: usize = 64;
+/// Singular values that are asked for, and the rank of the matrix whose they are: so that all
+/// engines find the same ones, whatever their random vectors.
+const VALUES: usize = 10;
+
+/// The numbers of all operations: `(7919 i + 104729 j) mod 1000003`, in 0..1.
+fn numbers(rows: usize, columns: usize) -> Result<Array, ArrayError> {
+    let along = |n: usize, factor: i64| Array::arange(0_i64, n as i64, 1_i64).map(|a| a * factor);
+    let made = (along(rows, 7919)?.expand_dims(1)? + along(columns, 104_729)?) % 1_000_003_i64;
+    let made = made.astype(DType::F64) / 1_000_003.0;
+    made.compute::<f64>().map(Array::from_array)
+}
+
+/// The operations on matrices, on our side of `benches/peers/arrays.py`. Their inputs are made
+/// when the first run needs them.
+fn matrices(side: usize, rows: usize) -> Vec<(&'static str, Run<'static>)> {
+    let square = LazyLock::new(move || numbers(side, side));
+    let tall = Arc::new(LazyLock::new(move || numbers(rows, COLUMNS)));
+    let of = Arc::clone(&tall);
+    let low = LazyLock::new(move || {
+        let x = (**of).clone()?;
+        let parts = (x.index_axis(1, ..VALUES as i64)?, x.index_axis(0, ..VALUES as i64)?);
+        parts.0.matmul(&parts.1)?.compute::<f64>().map(Array::from_array)
+    });
+    vec![
+        (
+            "matmul",
+            Box::new(move || {
+                let x = (*square).clone()?;
+                Ok(x.matmul(&x)?.compute::<f64>()?[[side / 2, side / 3]])
+            }),
+        ),
+        (
+            "qr",
+            Box::new(move || {
+                let (q, r) = (**tall).clone()?.qr()?;
+                let size = r.diagonal(0, 0, 1)?.absolute()?.sum(..)?;
+                Ok(compute_all(&[&q, &size])?[1].to_array::<f64>()?[[]])
+            }),
+        ),
+        (
+            "compressed svd",
+            Box::new(move || {
+                let (u, s, vh) = (*low).clone()?.svd_compressed(VALUES, 10, 0, 1)?;
+                Ok(compute_all(&[&u, &s.sum(..)?, &vh])?[1].to_array::<f64>()?[[]])
+            }),
+        ),
+    ]
+}
+
 /// Our side of `benches/peers/arrays.py`.
 fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
     let n = x.shape().as_slice()[0];
@@ -131,6 +187,8 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
         machine: machine(),
         runs: args.runs,
         size: n,
+        matrix: args.matrix,
+        rows: args.rows,
         chunks: args.chunks,
         dask_chunks: args.dask_chunks,
         engines: vec![EngineVersion {
@@ -139,14 +197,13 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
         }],
         operations: Vec::new(),
     };
-    let along = |factor: i64| Array::arange(0_i64, n as i64, 1_i64).map(|a| a * factor);
-    let rows = along(7919).and_then(|a| a.expand_dims(1)).map_err(failed)?;
-    let made = (rows + along(104_729).map_err(failed)?) % 1_000_003_i64;
-    let made = made.astype(DType::F64) / 1_000_003.0;
-    let x = made.compute::<f64>().map(Array::from_array).map_err(failed)?;
+    let x = numbers(n, n).map_err(failed)?;
     let only = args.only.as_deref().unwrap_or_default();
     let files = Files::new(n, only)?;
-    let all = operations(&x, args.chunks).into_iter().chain(files.operations());
+    let all = operations(&x, args.chunks)
+        .into_iter()
+        .chain(matrices(args.matrix, args.rows))
+        .chain(files.operations());
     for (name, run) in all {
         if !name.contains(only) {
             continue;
@@ -206,6 +263,7 @@ fn peer(args: &ArrayArgs, engine: &str, figures: &mut ArrayFigures) -> Result<()
     let spawned = Command::new(&python)
         .args(["-c", SCRIPT, engine, &args.size.to_string(), &chunks.to_string()])
         .args([&args.runs.to_string(), args.only.as_deref().unwrap_or_default()])
+        .args([args.matrix.to_string(), args.rows.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn();
@@ -272,8 +330,9 @@ fn differences(figures: &ArrayFigures) -> Vec<String> {
 fn text(f: &ArrayFigures, style: TableStyle) -> String {
     let commit = f.commit.as_ref().map_or(String::new(), |c| format!(" of {c}"));
     let mut out = format!(
-        "arrays of {0} by {0} 64-bit floats, best of {1}, {2} hardware threads, {3} build{commit}\n",
-        f.size, f.runs, f.cores, f.profile
+        "arrays of {0} by {0} 64-bit floats, matrices of {4} by {4} and {5} by {COLUMNS}, best of {1}, \
+         {2} hardware threads, {3} build{commit}\n",
+        f.size, f.runs, f.cores, f.profile, f.matrix, f.rows
     );
     let mut header = vec!["operation".to_string(), "windlass s".to_string()];
     for engine in &f.engines[1..] {
