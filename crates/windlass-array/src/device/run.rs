@@ -131,7 +131,7 @@ pub(crate) fn reduce(
     };
     let ty = phys(program.dtype)
         .ok_or_else(|| Failure::Here(format!("{} has no kernels", program.dtype)))?;
-    let fold_op = fold_op(op);
+    let fold_op = fold_op(op, ty.is_float());
     let folded = with(devices, device, |on| {
         let values = evaluate(on, program, region, &axes, given)?;
         Ok(fold(&**on.device, on.queue, on.reservation, fold_op, ty, &values, lines)?)
@@ -156,7 +156,8 @@ pub(crate) fn reduce(
     state.ok_or_else(|| Failure::Here("a fold without parts".into()))
 }
 
-fn fold_op(op: ReduceOp) -> FoldOp {
+/// The fold of a reduction; only floats have NaNs to leave out.
+fn fold_op(op: ReduceOp, float: bool) -> FoldOp {
     match op {
         ReduceOp::Sum | ReduceOp::Mean => FoldOp::Sum,
         ReduceOp::Prod => FoldOp::Product,
@@ -164,8 +165,8 @@ fn fold_op(op: ReduceOp) -> FoldOp {
         // What is true is greater.
         ReduceOp::Min | ReduceOp::All => FoldOp::Least { ignore_nan: false },
         ReduceOp::Max | ReduceOp::Any => FoldOp::Greatest { ignore_nan: false },
-        ReduceOp::NanMin => FoldOp::Least { ignore_nan: true },
-        ReduceOp::NanMax => FoldOp::Greatest { ignore_nan: true },
+        ReduceOp::NanMin => FoldOp::Least { ignore_nan: float },
+        ReduceOp::NanMax => FoldOp::Greatest { ignore_nan: float },
         ReduceOp::Argmin => FoldOp::FindLeast,
         ReduceOp::Argmax => FoldOp::FindGreatest,
     }
