@@ -250,7 +250,7 @@ impl Array {
     pub fn lu(&self) -> Result<(Self, Self, Self)> {
         let dtype = field_type(self.dtype());
         let (p, l, u) = as_wide(self).lu_wide()?;
-        Ok((p.astype(dtype), l.astype(dtype), u.astype(dtype)))
+        Ok((p.real()?.astype(dtype.real()), l.astype(dtype), u.astype(dtype)))
     }
 
     /// As [`Array::lu`], of numbers of 64 bits.
