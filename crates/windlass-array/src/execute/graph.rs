@@ -1,23 +1,26 @@
 //! The tasks that give the wanted tiles: what each needs is asked from the output back, so
 //! that no tile is made that nobody reads.
 
+mod inputs;
+mod states;
 mod stored;
 
 use std::{
-    cell::OnceCell,
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use windlass_device::Device;
 use windlass_runtime::{
     execute::Keeper,
     graph::{
-        BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskContext, TaskId,
-        TaskOptions, Value,
+        BoxError, DeviceKinds, Graph, GraphBuilder, GroupId, Needs, TaskId, TaskOptions, Value,
     },
 };
 
+use self::{
+    inputs::{Input, Inputs, shifted},
+    states::before,
+};
 use super::{
     block::BLOCK,
     kept::Kept,
@@ -25,18 +28,9 @@ use super::{
     lower::Plan,
     output::Shared,
     program::Program,
-    stage::{Kind, ReduceStage, ScanStage, Stage, block_regions, mapped, write},
+    stage::{Kind, Stage, block_regions, mapped, write},
 };
-use crate::{
-    device::{DeviceTile, Devices},
-    error::ArrayError,
-    expr::Node,
-    grid::ChunkGrid,
-    io::sink::Sink,
-    reduce::State,
-    region::Region,
-    tile::Tile,
-};
+use crate::{device::Devices, expr::Node, grid::ChunkGrid, io::sink::Sink, region::Region};
 
 /// How many states are merged by one task (a stated guess: the states of a wide reduction are
 /// large, and few of them are held at once).
@@ -55,14 +49,6 @@ type Key = (usize, usize);
 
 /// A part of a tile that a task asks for.
 pub(super) type Asked = (usize, usize, Region);
-
-/// What a task is given: a tile, or a part of it alone.
-struct Input {
-    key: Key,
-    part: Option<Region>,
-    /// Of a tile that was read in part: where what was read begins in it.
-    begin: Option<Arc<[usize]>>,
-}
 
 /// What is wanted of a node.
 enum Wanted {
@@ -104,76 +90,6 @@ pub(crate) struct Tasks<'a> {
     wanted_parts: HashMap<Key, HashSet<Region>>,
     /// Where what was read of such a tile begins in it.
     begins: HashMap<Key, Arc<[usize]>>,
-}
-
-/// The tiles that a task was given.
-struct Inputs<'a> {
-    /// In the order of their tiles.
-    inputs: &'a [Input],
-    kept: Vec<&'a Kept>,
-    /// The same on the host, once they are brought there.
-    host: Vec<OnceCell<Tile>>,
-    on: Option<(&'a Devices, &'a Arc<dyn Device>)>,
-}
-
-impl<'a> Inputs<'a> {
-    fn new(
-        inputs: &'a [Input],
-        context: &'a TaskContext<'_>,
-        devices: Option<&'a Devices>,
-    ) -> Result<Self, BoxError> {
-        let kept = (0..inputs.len()).map(|i| context.input(i)).collect::<Result<Vec<_>, _>>()?;
-        let host = kept.iter().map(|_| OnceCell::new()).collect();
-        let on = devices.and_then(|d| Some((d, d.named(context.device())?)));
-        let new = Self { inputs, kept, host, on };
-        if on.is_none() {
-            new.bring()?;
-        }
-        Ok(new)
-    }
-}
-
-impl Given for Inputs<'_> {
-    fn part(&self, stage: usize, tile: usize, within: &Region) -> Tile {
-        let first = self.inputs.partition_point(|i| i.key < (stage, tile));
-        for (input, tile) in self.inputs[first..].iter().zip(&self.host[first..]) {
-            let tile = || tile.get().expect("tiles are brought before they are read");
-            match &input.part {
-                None => return tile().part(&shifted(within, input.begin.as_deref())),
-                Some(part) if part == within => return tile().clone(),
-                Some(_) => {}
-            }
-        }
-        unreachable!("a task asks for the parts that it reads")
-    }
-
-    fn resident(&self, stage: usize, tile: usize) -> Option<&DeviceTile> {
-        let at = self.inputs.partition_point(|i| i.key < (stage, tile));
-        let whole = self.inputs[at].key == (stage, tile) && self.inputs[at].part.is_none();
-        whole.then(|| self.kept[at].device()).flatten()
-    }
-
-    fn device(&self) -> Option<(&Devices, &Arc<dyn Device>)> {
-        self.on
-    }
-
-    fn bring(&self) -> Result<(), ArrayError> {
-        for (kept, host) in self.kept.iter().zip(&self.host) {
-            if host.get().is_none() {
-                let _ = host.set(kept.host()?);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A part of a tile, counted from where what was read of it begins.
-fn shifted(within: &Region, begin: Option<&[usize]>) -> Region {
-    let mut within = within.clone();
-    for (span, begin) in within.axes.iter_mut().zip(begin.unwrap_or_default()) {
-        span.start -= begin;
-    }
-    within
 }
 
 /// The parts of tiles that a region of a program needs.
@@ -322,7 +238,7 @@ impl<'a> Tasks<'a> {
 
     /// The group of the tasks of a program over tiles of a grid, on the devices that have
     /// kernels for it.
-    fn program_group(
+    pub(super) fn program_group(
         &mut self,
         name: &str,
         output_bytes: u64,
@@ -333,7 +249,7 @@ impl<'a> Tasks<'a> {
     }
 
     /// As [`Tasks::program_group`], of tasks that take more bytes while they run.
-    fn program_group_with(
+    pub(super) fn program_group_with(
         &mut self,
         name: &str,
         output_bytes: u64,
@@ -482,130 +398,6 @@ impl<'a> Tasks<'a> {
             self.made.insert((at, tile), task);
         }
     }
-
-    fn reduce(&mut self, at: usize, stage: &Arc<Stage>, tiles: &BTreeSet<usize>) {
-        let Kind::Reduce(reduce) = &stage.kind else { return };
-        let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
-        let state = tile_bytes(&stage.grid, 24);
-        let name = format!("{}-part", stage.name);
-        let part = self.program_group(&name, state, &reduce.program, &reduce.input);
-        let merge = self.group(&format!("{}-merge", stage.name), state, state);
-        let last = self.group(stage.name, bytes, state);
-        for &tile in tiles {
-            let index = stage.grid.index_of(tile);
-            let mut open: Vec<TaskId> = Vec::new();
-            for p in reduce.parts_of(&index) {
-                let asked = asked_by(
-                    &reduce.program,
-                    &reduce.input.region(reduce.input.index_of(p).as_slice()),
-                );
-                let own = Arc::clone(stage);
-                open.push(self.task(part, asked, &[], move |given, _| {
-                    Ok(Value::spillable(as_reduce(&own).part(p, given)?))
-                }));
-            }
-            while open.len() > MERGED {
-                let merged = open.chunks(MERGED).map(|inputs| {
-                    self.builder.task(merge, inputs, |c| Ok(Value::spillable(merged(c)?)))
-                });
-                open = merged.collect();
-            }
-            let own = Arc::clone(stage);
-            let task = self.builder.task(last, &open, move |context| {
-                let shape = crate::ArrayShape::new(own.region(tile).lens());
-                let count = as_reduce(&own).count();
-                let tile = Tile::dense(merged(context)?.finish(own.dtype, count), shape);
-                Ok(Value::spillable(Kept::Host(tile)))
-            });
-            self.made.insert((at, tile), task);
-        }
-    }
-
-    fn scan(&mut self, at: usize, stage: &Arc<Stage>, tiles: &BTreeSet<usize>) {
-        let Kind::Scan(scan) = &stage.kind else { return };
-        let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
-        let state = bytes / stage.grid.largest()[scan.axis].max(1) as u64 * 2;
-        let working = working_bytes(&scan.program, &stage.grid) + 2 * bytes;
-        let name = format!("{}-total", stage.name);
-        let totals = self.program_group(&name, state, &scan.program, &stage.grid);
-        let carries = self.group(&format!("{}-carry", stage.name), state, state);
-        let last = self.group(stage.name, bytes, working);
-        // What comes before each tile along the axis, and the total of each.
-        let mut carry: HashMap<usize, TaskId> = HashMap::new();
-        for &tile in tiles {
-            let (mut behind, mut previous) = (None, None);
-            for each in before(stage, scan, tile).into_iter().chain([tile]) {
-                if let Some(previous) = previous {
-                    let known = carry.get(&each).copied();
-                    behind = Some(known.unwrap_or_else(|| {
-                        let total = self.total(totals, stage, previous);
-                        let task = match behind {
-                            None => total,
-                            Some(b) => self
-                                .builder
-                                .task(carries, &[b, total], |c| Ok(Value::spillable(merged(c)?))),
-                        };
-                        carry.insert(each, task);
-                        task
-                    }));
-                }
-                previous = Some(each);
-            }
-            let region = stage.region(tile);
-            let asked = asked_by(&scan.program, &region);
-            let own = Arc::clone(stage);
-            let others: Vec<TaskId> = behind.into_iter().collect();
-            let task = self.task(last, asked, &others, move |given, others| {
-                let carry = others.first().and_then(Value::downcast_ref::<State>);
-                let tile = as_scan(&own).tile(&region, given, carry, own.dtype)?;
-                Ok(Value::spillable(Kept::Host(tile)))
-            });
-            self.made.insert((at, tile), task);
-        }
-    }
-
-    /// The total of a tile of a running sum.
-    fn total(&mut self, group: GroupId, stage: &Arc<Stage>, tile: usize) -> TaskId {
-        let (own, region) = (Arc::clone(stage), stage.region(tile));
-        let asked = asked_by(&as_scan(stage).program, &region);
-        self.task(group, asked, &[], move |given, _| {
-            Ok(Value::spillable(as_scan(&own).total(&region, given)?))
-        })
-    }
-}
-
-fn as_reduce(stage: &Stage) -> &ReduceStage {
-    match &stage.kind {
-        Kind::Reduce(reduce) => reduce,
-        other => unreachable!("{other:?} is no reduction"),
-    }
-}
-
-fn as_scan(stage: &Stage) -> &ScanStage {
-    match &stage.kind {
-        Kind::Scan(scan) => scan,
-        other => unreachable!("{other:?} is no running sum"),
-    }
-}
-
-/// The states that a task was given, as one, in their order.
-fn merged(context: &TaskContext<'_>) -> Result<State, BoxError> {
-    let mut all = context.input::<State>(0)?.clone();
-    for i in 1..context.inputs().len() {
-        all.merge(context.input(i)?);
-    }
-    Ok(all)
-}
-
-/// The tiles before one along the axis of a running sum, the first first.
-fn before(stage: &Stage, scan: &ScanStage, tile: usize) -> Vec<usize> {
-    let mut index = stage.grid.index_of(tile).as_slice().to_vec();
-    let place = |i| {
-        index[scan.axis] = i;
-        stage.grid.position(&index)
-    };
-    let n = stage.grid.index_of(tile)[scan.axis];
-    (0..n).map(place).collect()
 }
 
 /// Asks for what a tile of a stage needs.
