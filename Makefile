@@ -57,6 +57,9 @@ arrays:
 	$(call step,thousands of random operations on arrays against NumPy)
 	cargo build --workspace --bin arrays-tests
 	.tools/python/bin/python tests/arrays/numpy_cases.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1)
+	for device in cuda-emulated:0 wgpu:0; do \
+	  .tools/python/bin/python tests/arrays/numpy_cases.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1) --device $$device --cases 1000 || exit 1; \
+	done
 	.tools/python/bin/python tests/arrays/storage.py --bridge $${CARGO_TARGET_DIR:-target}/debug/arrays-tests --seed $(or $(SEED),1)
 
 differential: build

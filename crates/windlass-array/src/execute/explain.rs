@@ -22,18 +22,21 @@ pub(crate) fn explain(node: &Arc<Node>, on: &dyn RunGraph) -> Result<String> {
     let plan = Plan::new(&nodes);
     let mut text = String::new();
     for stage in &plan.stages {
-        let tiles = stage.grid.count();
+        let (tiles, place) = (tiles(stage.grid.count()), place(devices.as_deref(), stage));
         // Writing to a string does not fail.
-        let _ =
-            writeln!(text, "{}: {tiles} tiles, {}", stage.name, place(devices.as_deref(), stage));
+        let _ = writeln!(text, "{}: {tiles}, {place}", stage.name);
     }
     if plan.stage_of(&nodes[0]).is_none() {
         let program = plan.program_of(&nodes[0]);
         let (name, grid) = (nodes[0].op.name(), nodes[0].grid.tasks(nodes[0].dtype.bytes(), true));
         let place = of_program(devices.as_deref(), &program);
-        let _ = writeln!(text, "{name}: {} tiles, {place}", grid.count());
+        let _ = writeln!(text, "{name}: {}, {place}", tiles(grid.count()));
     }
     Ok(text)
+}
+
+fn tiles(n: usize) -> String {
+    format!("{n} tile{}", if n == 1 { "" } else { "s" })
 }
 
 fn place(devices: Option<&Devices>, stage: &Stage) -> String {
