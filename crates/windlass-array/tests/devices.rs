@@ -118,15 +118,25 @@ fn what_has_no_kernel_or_no_memory_is_computed_on_the_host() {
     assert!(text.contains("on the host") && text.contains("complex128"), "{text}");
     let text = matrix().mean(0).unwrap().explain_on(&on).unwrap();
     assert!(text.contains(EMULATED), "{text}");
-    // A device that holds no tile: the tasks are its own, and the host does their work.
+    let x = matrix();
+    let found = (&x * &x).sum(0).unwrap();
+    let wanted = found.compute::<f64>().unwrap();
+    let same = |on: &Executor| {
+        let found = found.compute_on::<f64>(on).unwrap();
+        assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-9));
+    };
+    // A device that holds no tile gets none.
     let options = DeviceOptions { memory_cap: Some(1000), ..DeviceOptions::default() };
     let on = executor(EMULATED, options);
-    let x = matrix();
-    let found = (&x * &x).sum(0).unwrap().compute_on::<f64>(&on).unwrap();
-    let wanted = (&x * &x).sum(0).unwrap().compute::<f64>().unwrap();
-    assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-9));
+    same(&on);
+    assert_eq!(tasks(&on).0, 0);
+    // One whose memory runs out meanwhile: the host does the work of that task.
+    let faults = FaultPlan { alloc: 3, ..FaultPlan::default() };
+    let on = executor(EMULATED, DeviceOptions { faults, ..DeviceOptions::default() });
+    same(&on);
     let taken = taken_over(&on);
-    assert!(taken.tiles > 0 && taken.reason.unwrap().contains("memory"));
+    assert_eq!(taken.tiles, 1);
+    assert!(taken.reason.unwrap().contains("memory"));
 }
 
 #[test]

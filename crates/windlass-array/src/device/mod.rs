@@ -120,6 +120,11 @@ impl Devices {
         self.all.iter().any(|d| self.inventory.lost(&d.info().name).is_some())
     }
 
+    /// Bytes of the largest device's memory: no task that takes more runs on any of them.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.all.iter().map(|d| d.pool().stats().cap as u64).max().unwrap_or(0)
+    }
+
     /// Notes that the host does a device's work.
     pub(crate) fn take_over(&self, reason: String) {
         let mut taken_over = self.shared.taken_over.lock();

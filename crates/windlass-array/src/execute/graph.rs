@@ -257,13 +257,17 @@ impl<'a> Tasks<'a> {
         grid: &ChunkGrid,
         more: u64,
     ) -> GroupId {
-        let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
+        let mut kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
         let mut working_bytes = working_bytes(program, grid) + more;
-        if kinds != DeviceKinds::Cpu {
+        if let Some(devices) = self.devices.as_ref().filter(|_| kinds != DeviceKinds::Cpu) {
             // All inputs, and elements of whole words.
             let size: u64 = tile_bytes(grid, 1);
             let leaves = program.leaves.iter().map(|l| size * l.dtype.bytes() as u64);
-            working_bytes += leaves.sum::<u64>() + size * program.dtype.bytes().max(4) as u64;
+            let there = leaves.sum::<u64>() + size * program.dtype.bytes().max(4) as u64;
+            match working_bytes + there + output_bytes <= devices.most_memory() {
+                true => working_bytes += there,
+                false => kinds = DeviceKinds::Cpu,
+            }
         }
         let needs = Needs { kinds, output_bytes: Some(output_bytes), working_bytes, seconds: None };
         self.builder.group(name, TaskOptions { needs, ..TaskOptions::default() })
