@@ -15,6 +15,7 @@ pub mod execute;
 pub mod futures;
 #[path = "../../../crates/windlass-runtime/src/graph/mod.rs"]
 pub mod graph;
+pub mod inventory;
 #[path = "../../../crates/windlass-runtime/src/processes/mod.rs"]
 pub mod processes;
 #[path = "../../../crates/windlass-runtime/src/schedule/mod.rs"]
