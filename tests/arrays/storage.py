@@ -170,7 +170,7 @@ class Storage:
         for dtype, shape, order, fortran in itertools.product(TYPES, SHAPES, "<>", [False, True]):
             typed = np.dtype(dtype).newbyteorder(order)
             values = self.values(typed, shape)
-            values = np.asfortranarray(values) if fortran else values
+            values = np.asfortranarray(values) if fortran and values.ndim else values
             path, version = self.path(".npy"), self.rng.choice([1, 2, 3])
             with open(path, "wb") as file:
                 np.lib.format.write_array(file, values, version=(int(version), 0))
@@ -207,7 +207,7 @@ class Storage:
                 path, more = self.path(".h5"), dict(stored[kind])
                 if more:
                     more["chunks"] = tuple(max(1, n // 2) for n in shape)
-                libver = str(self.rng.choice(["earliest", "latest"]))
+                libver = str(self.rng.choice(["earliest", "v114"]))
                 with h5py.File(path, "w", libver=libver) as file:
                     file.create_dataset("x", data=values, **more)
                 self.read(f"hdf5 {typed.str} {kind} {libver}", values, format="hdf5", path=path)

@@ -130,8 +130,8 @@ impl Source for Hdf5Source {
 impl Array {
     /// A dataset of an HDF5 file, by its path in it, as `group/x`: of integers and floats of 8
     /// to 64 bits in either byte order, of NumPy's bools and complex numbers; contiguous or in
-    /// chunks, compressed by gzip or LZF or not. Rows of whole chunks are read when they are
-    /// needed.
+    /// chunks, compressed by gzip or LZF or not; in the file formats up to HDF5 1.14. Rows of whole
+    /// chunks are read when they are needed.
     ///
     /// # Errors
     /// If there is no such file or dataset, or it is of another type.

@@ -6,12 +6,12 @@ use std::{borrow::Cow, num::NonZeroU64};
 use unsafe_cell_slice::UnsafeCellSlice;
 use zarrs::{
     array::{
-        Array, ArrayBytesDecodeIntoTarget, ArrayBytesFixedDisjointView, ArrayShardedExt,
-        ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset,
+        Array, ArrayBytesDecodeIntoTarget, ArrayBytesFixedDisjointView, ArrayError as ZarrError,
+        ArrayShardedExt, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset,
         ArrayToBytesCodecTraits, CodecChain, CodecOptions, copy_fill_value_into,
     },
     metadata::v3::MetadataV3,
-    storage::StoreKey,
+    storage::{StoreKey, byte_range::ByteRange},
 };
 
 use super::Storage;
@@ -192,8 +192,7 @@ impl Chunks {
             let within = own.axes.iter().zip(&inner.shape);
             let within = within.map(|(s, n)| s.start % n.get() as usize).collect();
             done = self
-                .array
-                .retrieve_encoded_subchunk(&inner.indices, &at)
+                .encoded_inner(inner, &at)
                 .map_err(text)
                 .and_then(|encoded| {
                     self.decode(&inner.codecs, encoded, &inner.shape, (&own, within), &mut to)
@@ -201,6 +200,15 @@ impl Chunks {
                 .map_err(|e| format!("inner chunk {index:?}: {e}"));
         });
         done
+    }
+
+    /// The bytes of an inner chunk; nothing where the shard's index says that there is none,
+    /// which zarrs takes for a place in the file.
+    fn encoded_inner(&self, inner: &Inner, at: &[u64]) -> Result<Option<Vec<u8>>, ZarrError> {
+        match self.array.subchunk_byte_range(&inner.indices, at)? {
+            None | Some(ByteRange::FromStart(u64::MAX, _)) => Ok(None),
+            Some(_) => self.array.retrieve_encoded_subchunk(&inner.indices, at),
+        }
     }
 
     /// Decodes a chunk, or fills it where there is none, and puts a region of it, which begins

@@ -255,6 +255,17 @@ fn several_arrays_share_their_work() {
 }
 
 #[test]
+fn inner_chunks_that_a_shard_leaves_out_are_fill() {
+    let folder = temporary();
+    let place = folder.path().join("x");
+    // One element of twenty is not fill, and shards reach past the array.
+    let x = Array::arange(0, 20, 1).unwrap().equal(7).unwrap().reshape([5, 4]).unwrap();
+    let options = ZarrWrite::default().chunk([3, 1]).shard([6, 2]);
+    x.to_zarr(&place, &options).unwrap();
+    same(&Array::from_zarr(&place).unwrap(), &x);
+}
+
+#[test]
 fn large_shards_are_read_in_parts() {
     let folder = temporary();
     let place = folder.path().join("x");
