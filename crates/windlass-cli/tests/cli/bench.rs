@@ -201,13 +201,14 @@ fn tasks_have_figures_and_simulations() {
 fn arrays_have_figures_and_compare() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("a.json").to_string_lossy().into_owned();
-    let small = ["bench", "arrays", "--size", "60", "--chunks", "3000", "--runs", "2"];
+    let sizes = ["--size", "60", "--matrix", "60", "--rows", "500", "--chunks", "3000"];
+    let small = [&["bench", "arrays", "--runs", "2"][..], &sizes].concat();
     let out = run(&[&small[..], &["--engines", "none", "--json", &json]].concat()).ok();
     assert!(out.contains("chain of ten") && out.contains("sum of chunks of one"), "{out}");
     let figures: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     let operations = figures["operations"].as_array().unwrap();
-    assert_eq!(operations.len(), 4);
+    assert_eq!(operations.len(), 10);
     assert_eq!(operations[3]["ours"]["value"], 3000.0);
     assert_eq!(operations[0]["ours"]["all_seconds"].as_array().unwrap().len(), 2);
     // NumPy where the tests have it, else it is said to be absent.

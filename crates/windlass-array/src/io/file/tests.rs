@@ -1,3 +1,5 @@
+//! Tests of files: round trips, regions, what is damaged.
+
 use std::{fs, io::Write, path::Path};
 
 use super::*;
