@@ -1,3 +1,5 @@
+//! Tests of Arrow's columns and tensors, there and back.
+
 use std::sync::Arc;
 
 use arrow_array::{

@@ -1,3 +1,5 @@
+//! Tests of Zarr: round trips, what is read, what is damaged or cancelled.
+
 use std::{fs, path::Path, time::Duration};
 
 use windlass_runtime::{
