@@ -409,6 +409,9 @@ def transform(c):
     args = {"norm": norm}
     if name.endswith("fft"):
         axis, n = c.axis(x), None if rng.random() < 0.6 else int(rng.integers(0 if rng.random() < 0.1 else 1, 40))
+        # Of lines without elements NumPy's result is memory that nobody wrote.
+        if name in ("irfft", "hfft") and x.shape[axis] == 0:
+            return
         args |= {"axis": axis, "n": n}
         call = lambda: getattr(np.fft, name)(x, n, axis, norm)
     elif name.endswith("2"):
