@@ -1,6 +1,9 @@
 //! What a computation over an array four times the limit takes of the system's memory: one
 //! process, whose peak is read when it is done.
 
+mod process;
+
+use process::{keep_nothing, peak};
 use windlass_array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile, compute_all_on};
 use windlass_runtime::execute::{Executor, ExecutorOptions};
 
@@ -8,23 +11,6 @@ use windlass_runtime::execute::{Executor, ExecutorOptions};
 const LIMIT: usize = 128 << 20;
 /// Rows and columns of a chunk: 4 MiB of `f64`.
 const CHUNK: [usize; 2] = [512, 1024];
-
-/// The most that this process had in memory so far, in bytes, where the system tells.
-fn peak() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
-}
-
-/// Has the allocator give large memory back as soon as it is free: else it keeps up to 64 MiB
-/// for itself, which is neither the executor's nor the arrays'.
-fn keep_nothing() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call changes a number of the allocator's.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10);
-    }
-}
 
 #[test]
 fn arrays_four_times_the_limit_stay_within_it() -> Result<(), ArrayError> {

@@ -1,27 +1,14 @@
 //! What products and factors of arrays four times the limit take of the system's memory: one
 //! process, whose peak is read when it is done.
 
+mod process;
+
+use process::{keep_nothing, peak};
 use windlass_array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile, compute_all_on};
 use windlass_runtime::execute::{Executor, ExecutorOptions};
 
 /// Bytes that the executor may use.
 const LIMIT: usize = 128 << 20;
-
-/// The most that this process had in memory so far, in bytes, where the system tells.
-fn peak() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
-}
-
-/// Has the allocator give large memory back as soon as it is free.
-fn keep_nothing() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call changes a number of the allocator's.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10);
-    }
-}
 
 /// Numbers that look random, of four times the limit, in chunks of 4 MiB.
 fn numbers(columns: usize) -> Result<Array, ArrayError> {

@@ -115,8 +115,13 @@ impl Devices {
         self.inventory.lost(&device.info().name).is_none().then_some(device)
     }
 
-    /// Whether any of them was lost.
+    /// Whether any of them was lost. They are asked: who downloads a tile tells nobody.
     pub(crate) fn any_lost(&self) -> bool {
+        for device in &self.all {
+            if let Err(e) = device.queue().and_then(|mut queue| queue.synchronize()) {
+                self.note(&e);
+            }
+        }
         self.all.iter().any(|d| self.inventory.lost(&d.info().name).is_some())
     }
 
