@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # gpu.sh test|bench: conformance or benches on every real GPU that `windlass devices` finds.
-# Results of benches go to benches/results/, two for each device and commit: all operations, and
-# the series over groups and build rows. Beside a CUDA device CuPy and cuDF run the same
-# operations where the Python named by PYTHON (python3) has them.
+# Results of benches go to benches/results/, three for each device and commit: all operations of
+# kernels, the series over groups and build rows, and operations on arrays. Beside a CUDA device
+# CuPy and cuDF run the same operations where the Python named by PYTHON (python3) has them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/need.sh cargo cc python3
@@ -26,6 +26,14 @@ for device in $devices; do
     test)
       echo "== conformance on $device"
       WINDLASS_TEST_DEVICE=$device cargo nextest run --workspace --run-ignored only -E 'test(/(^|::)real::/)'
+      # Arrays against NumPy and SciPy, where that Python has them.
+      cargo build --workspace --bin arrays-tests
+      if "$python" -c 'import numpy, scipy' 2>/dev/null; then
+        "$python" tests/arrays/numpy_cases.py --device "$device" --cases 4000 \
+          --bridge "${CARGO_TARGET_DIR:-target}/debug/arrays-tests"
+      else
+        echo "arrays are not compared: $python has no NumPy and SciPy" >&2
+      fi
       ;;
     bench)
       echo "== benches on $device"
@@ -35,7 +43,11 @@ for device in $devices; do
       "$bin" bench kernels --device "$device" --only cliff \
         --json "$out-cliff.json" --report "$out-cliff.html"
       case "$device" in cuda:*) "$python" benches/peers/kernels.py "$out.json" ;; esac
-      echo "written to $out.json and $out-cliff.json, and as pages beside them"
+      peers=numpy
+      case "$device" in cuda:*) peers=numpy,cupy ;; esac
+      "$bin" bench arrays --device "$device" --engines "$peers" --python "$python" \
+        --json "$out-arrays.json"
+      echo "written to $out.json, $out-cliff.json and $out-arrays.json, the first two as pages too"
       ;;
     *) echo "usage: gpu.sh test|bench" >&2; exit 2 ;;
   esac

@@ -1,8 +1,9 @@
-"""NumPy and Dask on the operations of `windlass bench arrays`.
+"""NumPy, Dask and CuPy on the operations of `windlass bench arrays`.
 
     python arrays.py ENGINE SIZE CHUNKS RUNS [ONLY [MATRIX ROWS]]
 
-ENGINE is numpy or dask (its threaded scheduler, one thread a core). Prints one JSON object a line,
+ENGINE is numpy, dask (its threaded scheduler, one thread a core) or cupy, whose arrays lie in the
+GPU's memory before and after. Prints one JSON object a line,
 as each operation is done: {"name", "seconds": […], "value"}, where the value is a number of the
 result that all engines must agree on; first {"version"}, or {"absent"} with the reason.
 """
@@ -31,6 +32,10 @@ def main():
             import dask.array as xp
 
             version = dask.__version__
+        elif engine == "cupy":
+            import cupy as xp
+
+            version = xp.__version__
         else:
             xp, version = np, np.__version__
     except ImportError as e:
@@ -42,8 +47,10 @@ def main():
         return ((i * 7919 + j * 104729) % 1000003) / 1000003.0
 
     memory = numbers(n, n)
+    # Where functions of what is computed are.
+    here = xp if engine == "cupy" else np
     # Chunks of the size that Dask chooses by itself.
-    x = xp.from_array(memory) if engine == "dask" else memory
+    x = xp.from_array(memory) if engine == "dask" else here.asarray(memory)
 
     def done(*results):
         return dask.compute(*results) if engine == "dask" else results
@@ -103,10 +110,10 @@ def main():
     @functools.cache
     def square():
         x = numbers(side, side)
-        return xp.from_array(x) if engine == "dask" else x
+        return xp.from_array(x) if engine == "dask" else here.asarray(x)
 
     def by_rows(x):
-        return xp.from_array(x, chunks=(-(-rows // 16), -1)) if engine == "dask" else x
+        return xp.from_array(x, chunks=(-(-rows // 16), -1)) if engine == "dask" else here.asarray(x)
 
     @functools.cache
     def tall():
@@ -123,14 +130,14 @@ def main():
 
     def qr():
         q, r = done(*xp.linalg.qr(tall()))
-        return float(np.abs(np.diag(r)).sum())
+        return float(here.abs(here.diag(r)).sum())
 
     def compressed_svd():
         if engine == "dask":
             u, s, v = done(*xp.linalg.svd_compressed(low(), 10, seed=1))
         else:
-            # NumPy has no such function: all singular values.
-            u, s, v = np.linalg.svd(low(), full_matrices=False)
+            # NumPy and CuPy have no such function: all singular values.
+            u, s, v = here.linalg.svd(low(), full_matrices=False)
         return float(s[:10].sum())
 
     operations = {

@@ -29,6 +29,11 @@ pub(crate) enum Distribution {
     Drawn(Drawn),
 }
 
+/// What the rounds of Philox multiply by, and add to the key.
+pub(crate) const PHILOX_MULTIPLY: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
+pub(crate) const PHILOX_WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+pub(crate) const PHILOX_ROUNDS: usize = 10;
+
 /// A block of Philox: the bits of two numbers.
 #[inline(always)]
 fn philox(counter: u64, seed: u64) -> [u64; 2] {
@@ -38,17 +43,15 @@ fn philox(counter: u64, seed: u64) -> [u64; 2] {
 /// As [`philox`], of a counter of 128 bits.
 #[inline(always)]
 pub(crate) fn philox_at(counter: u64, high: u64, seed: u64) -> [u64; 2] {
-    const MULTIPLY: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
-    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
     let words = |w: u64| (w as u32, (w >> 32) as u32);
     let ((a, b), (c, d)) = (words(counter), words(high));
     let mut x = [a, b, c, d];
     let mut key = [seed as u32, (seed >> 32) as u32];
-    for _ in 0..10 {
-        let products = [u64::from(x[0]) * MULTIPLY[0], u64::from(x[2]) * MULTIPLY[1]];
+    for _ in 0..PHILOX_ROUNDS {
+        let products = [u64::from(x[0]) * PHILOX_MULTIPLY[0], u64::from(x[2]) * PHILOX_MULTIPLY[1]];
         let [a, b] = products.map(|p| ((p >> 32) as u32, p as u32));
         x = [b.0 ^ x[1] ^ key[0], b.1, a.0 ^ x[3] ^ key[1], a.1];
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        key = [key[0].wrapping_add(PHILOX_WEYL[0]), key[1].wrapping_add(PHILOX_WEYL[1])];
     }
     let word = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
     [word(x[0], x[1]), word(x[2], x[3])]

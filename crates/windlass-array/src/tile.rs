@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use ndarray::{ArrayD, IxDyn, ShapeBuilder};
+use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 use windlass_runtime::graph::Spill;
 
 use crate::{
@@ -135,6 +135,35 @@ impl Tile {
         Self::dense(buf, dense.shape)
     }
 
+    /// Its elements where they lie, without a copy.
+    ///
+    /// # Errors
+    /// If they are not of type `T`.
+    pub fn view<T: Element>(&self) -> Result<ArrayViewD<'_, T>> {
+        if self.dtype() != T::DTYPE {
+            return Err(ArrayError::WrongType { have: self.dtype(), wanted: T::DTYPE });
+        }
+        let mut offset = self.offset as isize;
+        // Axes that go backwards are turned, and turned again.
+        for (&n, &s) in self.shape.as_slice().iter().zip(&self.strides) {
+            offset += (n as isize - 1).max(0) * s.min(0);
+        }
+        let strides: Vec<usize> = self.strides.iter().map(|s| s.unsigned_abs()).collect();
+        let shape = IxDyn(self.shape.as_slice()).strides(IxDyn(&strides));
+        let values = &self.buf.typed::<T>()[offset as usize..];
+        let mut view = ArrayViewD::from_shape(shape, values).map_err(|e| ArrayError::Shape {
+            operation: "view",
+            expected: self.shape.to_string(),
+            got: e.to_string(),
+        })?;
+        for (axis, &s) in self.strides.iter().enumerate() {
+            if s < 0 {
+                view.invert_axis(Axis(axis));
+            }
+        }
+        Ok(view)
+    }
+
     /// Its elements as an array, the last axis the fastest.
     ///
     /// # Errors
@@ -253,7 +282,14 @@ mod tests {
         let array = ndarray::arr2(&[[1, 2, 3], [4, 5, 6]]).reversed_axes().into_dyn();
         let tile = Tile::from_array(array.clone());
         assert_eq!(tile.to_array::<i32>().unwrap(), array);
+        assert_eq!(tile.view::<i32>().unwrap(), array);
         let part = tile.part(&Region::new(vec![Span::new(2, -2, 2), Span::new(1, 1, 1)]));
+        assert_eq!(part.view::<i32>().unwrap(), ndarray::arr2(&[[6], [4]]).into_dyn());
+        let repeated = tile.with_layout(1, ArrayShape::from(&[2, 0, 3][..]), vec![0, 1, -1]);
+        assert_eq!(repeated.view::<i32>().unwrap().shape(), [2, 0, 3]);
+        let repeated = tile.with_layout(2, ArrayShape::from(&[2, 3][..]), vec![0, -1]);
+        let wanted = ndarray::arr2(&[[3, 2, 1], [3, 2, 1]]).into_dyn();
+        assert_eq!(repeated.view::<i32>().unwrap(), wanted);
         assert_eq!(part.into_array::<i32>().unwrap(), ndarray::arr2(&[[6], [4]]).into_dyn());
         let error = tile.to_array::<f64>().unwrap_err().to_string();
         assert!(error.contains("int32") && error.contains("float64"), "{error}");

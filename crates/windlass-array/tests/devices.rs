@@ -156,3 +156,123 @@ fn a_lost_device_loses_no_result() {
         drop(Arc::new(on));
     }
 }
+
+/// What devices compute is what the host computes, and no host's task but those that are named
+/// here.
+fn all_there(spec: &str, wanted: &[Array], host_tasks: u64) {
+    let arrays: Vec<&Array> = wanted.iter().collect();
+    let host = compute_all_on(&arrays, &**Executor::global()).unwrap();
+    let on = executor(spec, DeviceOptions::default());
+    let found = compute_all_on(&arrays, &on).unwrap();
+    for ((found, host), array) in found.iter().zip(&host).zip(wanted) {
+        assert_eq!((found.dtype(), found.shape()), (host.dtype(), host.shape()));
+        close(found, host, &format!("{array} on {spec}"));
+    }
+    let (_, here) = tasks(&on);
+    assert!(here <= host_tasks, "{spec}: {here} tasks on the host");
+    assert_eq!(taken_over(&on), TakenOver::default(), "{spec}");
+}
+
+/// All elements, bit by bit.
+fn same(found: &Array, wanted: &Array, spec: &str) {
+    let differ = found.not_equal(wanted).unwrap().count_nonzero(..).unwrap();
+    assert_eq!(differ.compute::<i64>().unwrap()[[]], 0, "{wanted} on {spec}");
+}
+
+#[test]
+fn products_of_matrices_are_made_where_their_tiles_are() {
+    let x = matrix();
+    let wanted = [
+        x.matmul(&x.t()).unwrap(),
+        // The result's axes in another order than the product's.
+        Array::einsum("ij,kj->ki", &[&x, &(&x * 2.0)]).unwrap(),
+        Array::einsum(
+            "abc,dcb->ad",
+            &[&x.reshape([60, 5, 10]).unwrap(), &x.reshape([60, 10, 5]).unwrap()],
+        )
+        .unwrap(),
+        Array::einsum(
+            "bij,bjk->bik",
+            &[&x.reshape([6, 10, 50]).unwrap(), &x.reshape([6, 50, 10]).unwrap()],
+        )
+        .unwrap(),
+        (&x * 10.0).astype(DType::I64).matmul(&(&x.t() * 7.0).astype(DType::I64)).unwrap(),
+        x.astype(DType::F32).dot(&x.astype(DType::F32).t()).unwrap(),
+    ];
+    for spec in ALL {
+        // Sums of several rows of segments are merged on the host.
+        all_there(spec, &wanted, u64::MAX);
+        let on = executor(spec, DeviceOptions::default());
+        let product = wanted[0].clone().persist_on(&on).unwrap();
+        assert!(product.devices().iter().all(|d| d != "cpu"), "{product}");
+        assert!(wanted[0].explain_on(&on).unwrap().contains("matmul: 1 tile, on"));
+        // Small integers have no kernel.
+        let small = x.astype(DType::I8);
+        let text = small.matmul(&small.t()).unwrap().explain_on(&on).unwrap();
+        assert!(text.contains("on the host: not supported") && text.contains("of i8"), "{text}");
+    }
+}
+
+#[test]
+fn running_results_go_on_from_tile_to_tile() {
+    let x = matrix();
+    let wanted = [
+        x.cumsum(0).unwrap(),
+        x.cumsum(1).unwrap(),
+        x.astype(DType::F32).cumsum(1).unwrap(),
+        (&x / 4.0).cumprod(0).unwrap(),
+        x.astype(DType::I16).cumsum(0).unwrap(),
+        x.t().cumsum(0).unwrap(),
+    ];
+    for spec in ALL {
+        // What comes before a tile is added up on the host.
+        all_there(spec, &wanted, u64::MAX);
+        let on = executor(spec, DeviceOptions::default());
+        let sums = wanted[0].clone().persist_on(&on).unwrap();
+        assert!(sums.devices().iter().all(|d| d != "cpu"), "{sums}");
+    }
+}
+
+#[test]
+fn generated_elements_are_those_of_the_host_bit_by_bit() {
+    let uniform = Array::random_uniform([70, 33], (-1.0, 3.0), 7).unwrap();
+    let integers = |low: i64, high: i64| Array::random_integers([70, 33], (low, high), 8).unwrap();
+    let wanted = [
+        uniform.clone(),
+        uniform.t().flip(&[0]).unwrap(),
+        integers(-5, 1000),
+        integers(i64::MIN, i64::MAX),
+        Array::arange(3_i64, 3000_i64, 7_i64).unwrap(),
+        Array::arange(0.1, 9.0, 0.01).unwrap(),
+        Array::linspace(0.0, 1.0, 777),
+        Array::eye(40, 50, 3, DType::I32),
+        Array::random_normal([200], (0.0, 1.0), 1).unwrap(),
+    ];
+    for spec in ALL {
+        let on = executor(spec, DeviceOptions::default());
+        for array in &wanted {
+            let array = array.rechunk(vec![17; array.rank()]).unwrap();
+            let there = array.persist_on(&on).unwrap();
+            assert!(there.devices().iter().all(|d| d != "cpu"), "{there}");
+            same(&there, &array, spec);
+        }
+    }
+}
+
+#[test]
+fn elements_at_listed_positions_are_picked_on_the_device() {
+    for spec in ALL {
+        let on = executor(spec, DeviceOptions::default());
+        let x = matrix();
+        let there = x.persist_on(&on).unwrap();
+        let rows: Vec<i64> = (0..90).map(|i| (i * 37 % 60) - 60 * (i % 2)).collect();
+        for axis in [0, 1] {
+            let list: Vec<i64> = rows.iter().map(|r| if axis == 1 { r % 50 } else { *r }).collect();
+            let here = x.take(&list, axis).unwrap();
+            let found = there.take(&list, axis).unwrap().persist_on(&on).unwrap();
+            assert!(found.devices().iter().all(|d| d != "cpu"), "{found}");
+            same(&found, &here, spec);
+        }
+        assert_eq!(taken_over(&on), TakenOver::default(), "{spec}");
+    }
+}

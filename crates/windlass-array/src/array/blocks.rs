@@ -39,7 +39,13 @@ impl Array {
         reads: impl Fn(&ChunkIndex) -> Vec<(usize, Region)> + Send + Sync + 'static,
         make: impl Fn(Vec<Tile>, &ChunkIndex) -> Result<Tile, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        let parts = Parts { name, reads: Box::new(reads), make: Box::new(make), working };
+        let (reads, make) = (Box::new(reads), Box::new(make));
+        let parts = Parts { name, reads, make, working, there: None };
+        Self::made_of(parts, inputs, dtype, grid)
+    }
+
+    /// As [`Array::of_parts`], which devices may make too.
+    pub(crate) fn made_of(parts: Parts, inputs: &[&Self], dtype: DType, grid: ChunkGrid) -> Self {
         let inputs = inputs.iter().map(|a| a.node()).collect();
         Self::of(Op::Parts(Arc::new(parts)), inputs, dtype, grid)
     }

@@ -11,9 +11,13 @@ use windlass_kernels::{
 
 use super::{
     DeviceTile, Failure,
+    lower::rule,
+    made::Rule,
+    take::taken,
     tile::{phys, upload, uploaded},
 };
 use crate::{
+    dtype::DType,
     execute::{
         leaf::{Given, Leaf, Source, within},
         program::{Operand, Program},
@@ -26,11 +30,19 @@ use crate::{
 /// A leaf's elements on a device, seen from a program's output.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    pub(crate) buffer: DeviceBuffer,
-    pub(crate) stored: (PhysType, Storage),
+    pub(crate) held: Held,
+    /// Where the first element lies, or its position where a rule makes it.
     pub(crate) offset: isize,
     /// One for each axis of the output.
     pub(crate) strides: Vec<isize>,
+}
+
+/// Where elements come from.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Buffer(DeviceBuffer, (PhysType, Storage)),
+    /// By a rule with these numbers.
+    Made(Rule, Vec<u64>),
 }
 
 /// A device with what an operation on it needs.
@@ -55,14 +67,30 @@ pub(crate) fn bind(
     if let Some((tiles, lens)) = resident(on, leaf, &part, given) {
         return placed(on, leaf, rank, &tiles, &lens);
     }
+    if let Some(buffer) = taken(on, leaf, &part, given)? {
+        let ty = phys(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
+        let strides = leaf.map.strides(&strides(&part.lens()), rank);
+        return Ok(Bound { held: Held::Buffer(buffer, (ty, Storage::Wide)), offset: 0, strides });
+    }
+    if let Some((rule, numbers)) = rule(leaf, &**on.device) {
+        let steps = leaf.shape.strides();
+        let along = || part.axes.iter().zip(&steps);
+        let offset = along().map(|(s, k)| s.start as isize * k).sum();
+        let steps: Vec<isize> = along().map(|(s, k)| s.step * k).collect();
+        let strides = leaf.map.strides(&steps, rank);
+        return Ok(Bound { held: Held::Made(rule, numbers), offset, strides });
+    }
     given.bring().map_err(Failure::Lost)?;
     leaf.ready(&part).map_err(Failure::Lost)?;
     let tile = host(leaf, &part, given);
     let buffer = upload(&**on.device, on.queue, on.reservation, &tile)?;
-    let stored = uploaded(leaf.dtype)
-        .ok_or_else(|| Failure::Here(format!("{} has no kernels", leaf.dtype)))?;
+    let stored = uploaded(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
     let strides = leaf.map.strides(&tile.shape().strides(), rank);
-    Ok(Bound { buffer, stored, offset: 0, strides })
+    Ok(Bound { held: Held::Buffer(buffer, stored), offset: 0, strides })
+}
+
+fn no_kernels(dtype: DType) -> Failure {
+    Failure::Here(format!("{dtype} has no kernels"))
 }
 
 /// A leaf's part as a tile of the host.
@@ -82,10 +110,10 @@ fn host(leaf: &Leaf, part: &Region, given: &dyn Given) -> Tile {
 }
 
 /// A part of a tile on the device, and where it begins in what is asked for.
-type Piece<'a> = (&'a DeviceTile, Region, Vec<usize>);
+pub(super) type Piece<'a> = (&'a DeviceTile, Region, Vec<usize>);
 
 /// The tiles that a leaf's part is made of, if all of them lie on the device.
-fn resident<'a>(
+pub(super) fn resident<'a>(
     on: &On<'_>,
     leaf: &'a Leaf,
     part: &Region,
@@ -128,14 +156,13 @@ fn placed(
     pieces: &[Piece<'_>],
     lens: &[usize],
 ) -> Result<Bound, Failure> {
-    let ty =
-        phys(leaf.dtype).ok_or_else(|| Failure::Here(format!("{} has no kernels", leaf.dtype)))?;
+    let ty = phys(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
     let stored = (ty, Storage::Wide);
     if let [(tile, within, _)] = pieces {
         let layout = layout(tile, within);
         let strides = leaf.map.strides(&layout.strides, rank);
         let (buffer, offset) = (tile.buffer.clone(), layout.offset as isize);
-        return Ok(Bound { buffer, stored, offset, strides });
+        return Ok(Bound { held: Held::Buffer(buffer, stored), offset, strides });
     }
     let steps = strides(lens);
     let parts: Vec<Part<'_>> = pieces
@@ -152,5 +179,6 @@ fn placed(
         .collect();
     let n = lens.iter().product();
     let buffer = assemble(&**on.device, on.queue, on.reservation, ty, n, &parts)?;
-    Ok(Bound { buffer, stored, offset: 0, strides: leaf.map.strides(&steps, rank) })
+    let strides = leaf.map.strides(&steps, rank);
+    Ok(Bound { held: Held::Buffer(buffer, stored), offset: 0, strides })
 }

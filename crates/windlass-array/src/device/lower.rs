@@ -1,7 +1,8 @@
 //! A fused program as the program of a generated kernel: a row for each element of a region.
 //! Where a leaf's elements lie one behind the other, it is an input column; else it is a table,
 //! in which an element is looked up by its place, computed of the row's number with strides that
-//! are given at the launch. So one kernel serves all regions of a program.
+//! are given at the launch; where a generator makes them, an element is computed of its position,
+//! which is given likewise. So one kernel serves all regions of a program.
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use windlass_kernels::{
     pipeline::FilterProject,
 };
 
-use super::{ops::Builder, tile::phys};
+use super::{made::Rule, ops::Builder, tile::phys};
 use crate::{
-    dtype::DType,
     element::Buf,
-    execute::program::{Action, Operand, Program},
+    execute::{
+        leaf::{Leaf, Source},
+        program::{Action, Operand, Program},
+    },
 };
 
 /// How a program steps along an axis of a leaf.
@@ -40,13 +43,25 @@ impl Step {
     }
 }
 
-/// How a leaf's elements are found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Access {
-    /// As they lie on the device.
-    pub(crate) stored: (PhysType, Storage),
-    /// Along each axis; `None` where element `i` is that of row `i`.
-    pub(crate) steps: Option<Vec<Step>>,
+/// How a leaf's elements are found, with the types that they lie on the device as.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Access {
+    /// Element `i` is that of row `i`.
+    Row((PhysType, Storage)),
+    /// By these steps along each axis.
+    Table((PhysType, Storage), Vec<Step>),
+    /// Made of their positions, which have these steps.
+    Made(Rule, Vec<Step>),
+}
+
+/// A leaf for one launch: how it is read, where its first element lies (or its position), the
+/// strides along all axes, and the numbers of its rule.
+#[derive(Debug)]
+pub(crate) struct Launched<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) offset: isize,
+    pub(crate) strides: &'a [isize],
+    pub(crate) numbers: &'a [u64],
 }
 
 /// What a kernel is made of, and what it reads.
@@ -58,30 +73,55 @@ pub(crate) struct Lowered {
 }
 
 /// The words of the first table: the lengths of all axes but the first, and for each leaf that
-/// is looked up its offset and the strides of its steps that are [`Step::Any`]. All of them are
-/// modulo 2^32, as the kernel adds them up.
-pub(crate) fn words(lens: &[usize], leaves: &[(&Access, isize, &[isize])]) -> Vec<u32> {
+/// is looked up or made its offset, the strides of its steps that are [`Step::Any`], and its
+/// rule's numbers. Places are modulo 2^32, as the kernel adds them up; positions and numbers
+/// have 64 bits, the low word first.
+pub(crate) fn words(lens: &[usize], leaves: &[Launched<'_>]) -> Vec<u32> {
     let mut words: Vec<u32> = lens.iter().skip(1).map(|&n| n as u32).collect();
-    for (access, offset, strides) in leaves {
-        let Some(steps) = &access.steps else { continue };
-        words.push(*offset as u32);
-        let any = steps.iter().zip(*strides).filter(|(s, _)| **s == Step::Any);
-        words.extend(any.map(|(_, stride)| *stride as u32));
+    for leaf in leaves {
+        let (steps, wide) = match leaf.access {
+            Access::Row(_) => continue,
+            Access::Table(_, steps) => (steps, false),
+            Access::Made(_, steps) => (steps, true),
+        };
+        let mut push = |number: u64| {
+            words.push(number as u32);
+            if wide {
+                words.push((number >> 32) as u32);
+            }
+        };
+        push(leaf.offset as u64);
+        let any = steps.iter().zip(leaf.strides).filter(|(s, _)| **s == Step::Any);
+        any.for_each(|(_, stride)| push(*stride as u64));
+        leaf.numbers.iter().for_each(|n| push(*n));
     }
     words
 }
 
 /// Reads the words of the first table, one after the other.
-struct Words {
+pub(super) struct Words {
     table: TableId,
     next: u64,
 }
 
 impl Words {
+    pub(super) fn new(table: TableId) -> Self {
+        Self { table, next: 0 }
+    }
+
     fn next(&mut self, b: &mut Builder) -> Result<ValueId, String> {
         let at = b.program.constant(Scalar::UInt(PhysType::U32, self.next));
         self.next += 1;
         b.program.lookup(self.table, at).map_err(|e| e.to_string())
+    }
+
+    /// A number of 64 bits.
+    fn wide(&mut self, b: &mut Builder) -> Result<ValueId, String> {
+        let (low, high) = (self.next(b)?, self.next(b)?);
+        let (low, high) = (b.cast(low, PhysType::U64)?, b.cast(high, PhysType::U64)?);
+        let half = b.program.constant(Scalar::UInt(PhysType::U64, 32));
+        let high = b.binary(BinaryOp::Shl, high, half)?;
+        b.binary(BinaryOp::BitOr, high, low)
     }
 }
 
@@ -91,27 +131,31 @@ impl Words {
 /// The reason why there is none.
 pub(crate) fn lower(program: &Program, access: &[Access], rank: usize) -> Result<Lowered, String> {
     let mut b = Builder { program: Kernel::new() };
-    let indexed = access.iter().any(|a| a.steps.is_some());
+    let indexed = access.iter().any(|a| !matches!(a, Access::Row(_)));
     let mut positions = Vec::new();
-    let mut params = None;
+    let mut words = None;
     if indexed {
         let table = b.program.table(PhysType::U32, false);
-        let mut words = Words { table, next: 0 };
-        positions = coordinates(&mut b, &mut words, rank)?;
-        params = Some(words);
+        let mut reader = Words::new(table);
+        positions = coordinates(&mut b, &mut reader, rank)?;
+        words = Some(reader);
     }
     let mut leaves = Vec::with_capacity(access.len());
     for (leaf, access) in program.leaves.iter().zip(access) {
-        let stored = access.stored.0;
-        let value = match (&access.steps, &mut params) {
-            (Some(steps), Some(words)) => {
-                let table = b.program.table(stored, false);
+        let ty = phys(leaf.dtype).ok_or_else(|| format!("{} has no kernels", leaf.dtype))?;
+        let value = match (access, &mut words) {
+            (Access::Table(stored, steps), Some(words)) => {
+                let table = b.program.table(stored.0, false);
                 let at = place(&mut b, words, &positions, steps)?;
                 b.program.lookup(table, at).map_err(|e| e.to_string())?
             }
-            _ => b.program.input(stored, false),
+            (Access::Made(rule, steps), Some(words)) => {
+                let at = position(&mut b, words, &positions, steps)?;
+                rule.value(&mut b, at, &mut |b| words.wide(b), ty)?
+            }
+            (Access::Row(stored) | Access::Table(stored, _), _) => b.program.input(stored.0, false),
+            (Access::Made(..), None) => return Err("a rule without numbers".into()),
         };
-        let ty = phys(leaf.dtype).ok_or_else(|| format!("{} has no kernels", leaf.dtype))?;
         leaves.push(b.cast(value, ty)?);
     }
     let mut constants = Vec::with_capacity(program.constants.len());
@@ -146,7 +190,11 @@ pub(crate) fn lower(program: &Program, access: &[Access], rank: usize) -> Result
 }
 
 /// The position of a row along each axis, the last the fastest.
-fn coordinates(b: &mut Builder, words: &mut Words, rank: usize) -> Result<Vec<ValueId>, String> {
+pub(super) fn coordinates(
+    b: &mut Builder,
+    words: &mut Words,
+    rank: usize,
+) -> Result<Vec<ValueId>, String> {
     let mut lens = Vec::new();
     for _ in 1..rank {
         lens.push(words.next(b)?);
@@ -163,7 +211,7 @@ fn coordinates(b: &mut Builder, words: &mut Words, rank: usize) -> Result<Vec<Va
 }
 
 /// The place of an element in a leaf's table.
-fn place(
+pub(super) fn place(
     b: &mut Builder,
     words: &mut Words,
     positions: &[ValueId],
@@ -179,6 +227,28 @@ fn place(
                 b.binary(BinaryOp::Mul, *position, stride)?
             }
         };
+        at = b.binary(BinaryOp::Add, at, along)?;
+    }
+    Ok(at)
+}
+
+/// The position of an element in an array, of 64 bits.
+fn position(
+    b: &mut Builder,
+    words: &mut Words,
+    positions: &[ValueId],
+    steps: &[Step],
+) -> Result<ValueId, String> {
+    let mut at = words.wide(b)?;
+    for (position, step) in positions.iter().zip(steps) {
+        if *step == Step::None {
+            continue;
+        }
+        let mut along = b.cast(*position, PhysType::U64)?;
+        if *step == Step::Any {
+            let stride = words.wide(b)?;
+            along = b.binary(BinaryOp::Mul, along, stride)?;
+        }
         at = b.binary(BinaryOp::Add, at, along)?;
     }
     Ok(at)
@@ -204,16 +274,26 @@ fn scalar(one: &Buf) -> Result<Scalar, String> {
 
 /// Whether all devices have kernels for a program, whatever the region: the reason why not.
 pub(crate) fn supported(program: &Program, devices: &[Arc<dyn Device>]) -> Result<(), String> {
-    let mut access = Vec::new();
-    for leaf in &program.leaves {
-        let stored = phys(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
-        let steps = Some(vec![Step::Any; program.rank]);
-        access.push(Access { stored: (stored, Storage::Wide), steps });
-    }
-    let lowered = lower(program, &access, program.rank)?;
-    devices.iter().try_for_each(|d| lowered.plan.supported(&**d).map_err(|e| e.to_string()))
+    devices.iter().try_for_each(|device| {
+        let mut access = Vec::new();
+        for leaf in &program.leaves {
+            let stored =
+                phys(leaf.dtype).ok_or_else(|| format!("{} has no kernels", leaf.dtype))?;
+            let steps = vec![Step::Any; program.rank];
+            access.push(match rule(leaf, &**device) {
+                Some((rule, _)) => Access::Made(rule, steps),
+                None => Access::Table((stored, Storage::Wide), steps),
+            });
+        }
+        let lowered = lower(program, &access, program.rank)?;
+        lowered.plan.supported(&**device).map_err(|e| e.to_string())
+    })
 }
 
-fn no_kernels(dtype: DType) -> String {
-    format!("{dtype} has no kernels")
+/// The rule by which a device makes a leaf's elements, and its numbers.
+pub(crate) fn rule(leaf: &Leaf, device: &dyn Device) -> Option<(Rule, Vec<u64>)> {
+    match &leaf.source {
+        Source::Generate(generator) => Rule::of(generator, device),
+        _ => None,
+    }
 }

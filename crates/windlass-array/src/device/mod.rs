@@ -6,15 +6,23 @@
 //! |---|---|
 //! | [`tile`] | [`DeviceTile`]: elements in a device's memory |
 //! | [`lower`] | a fused program as the program of a kernel |
+//! | [`made`] | elements that a kernel makes of their positions |
 //! | [`ops`] | what NumPy's operations are in a kernel's operations |
 //! | [`bind`] | the elements that a program begins with, brought to a device |
-//! | [`run`] | maps and reductions of a region |
+//! | [`evaluate`] | the elements of a program's region, where they lie or by its kernel |
+//! | [`run`] | maps, reductions and running sums of a region |
+//! | [`parts`] | chunks of parts of other arrays |
+//! | [`take`] | elements at listed positions |
 //! | `mod` | [`Devices`]: what tasks may use |
 
 pub(crate) mod bind;
+pub(crate) mod evaluate;
 pub(crate) mod lower;
+pub(crate) mod made;
 mod ops;
+pub(crate) mod parts;
 pub(crate) mod run;
+mod take;
 pub(crate) mod tile;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -24,7 +32,7 @@ use windlass_device::{Device, DeviceError, DeviceName, Queue};
 use windlass_kernels::KernelError;
 use windlass_runtime::{Inventory, delayed::RunGraph, graph::DeviceKinds};
 
-use crate::{error::ArrayError, execute::program::Program};
+use crate::{error::ArrayError, execute::program::Program, expr::parts::Parts};
 
 pub(crate) use tile::DeviceTile;
 
@@ -147,7 +155,27 @@ impl Devices {
     /// Where the tasks of a program may run, and why not on devices where they may not. What the
     /// user named is used, whether it is quick or not.
     pub(crate) fn kinds(&self, program: &Program) -> (DeviceKinds, Option<String>) {
-        match lower::supported(program, &self.all) {
+        self.allowed(lower::supported(program, &self.all))
+    }
+
+    /// As [`Devices::kinds`], of chunks of parts of several inputs.
+    pub(crate) fn kinds_of_parts(
+        &self,
+        parts: &Parts,
+        inputs: &[Program],
+    ) -> (DeviceKinds, Option<String>) {
+        let Some(there) = &parts.there else {
+            return (DeviceKinds::Cpu, Some("it has no kernel".into()));
+        };
+        let mut supported = self.all.iter().try_for_each(|d| there.supported(&**d));
+        for input in inputs {
+            supported = supported.and_then(|()| lower::supported(input, &self.all));
+        }
+        self.allowed(supported)
+    }
+
+    fn allowed(&self, supported: Result<(), String>) -> (DeviceKinds, Option<String>) {
+        match supported {
             Err(reason) => (DeviceKinds::Cpu, Some(reason)),
             Ok(()) if self.inventory.named() => (DeviceKinds::Gpu, None),
             Ok(()) => (DeviceKinds::Any, None),

@@ -1,24 +1,24 @@
-//! Maps and reductions of a region on a device.
+//! Maps, reductions and running sums of a region on a device.
 
 use std::sync::Arc;
 
 use windlass_device::{Device, DeviceBuffer};
 use windlass_kernels::{
-    DeviceBatch, DeviceColumn, PhysType, Storage, Validity,
-    tile::{FoldOp, Lines, fold},
+    DeviceBatch, PhysType, Storage, ir,
+    pipeline::FilterProject,
+    tile::{FoldOp, Lines, Part, Run, RunningOp, Strided, assemble, fold},
 };
 
 use super::{
     DeviceTile, Devices, Failure,
-    bind::{Bound, On, bind},
-    lower::{Access, Step, lower, words},
+    bind::On,
+    evaluate::{View, column, evaluate, view},
     tile::{of_words, phys},
 };
 use crate::{
     dtype::DType,
     element::Buf,
-    execute::{leaf::Given, program::Program},
-    kernel::copy::collapse,
+    execute::{leaf::Given, program::Program, stage::ScanStage},
     reduce::{ReduceOp, State},
     region::Region,
     shape::{ArrayShape, strides},
@@ -35,13 +35,35 @@ pub(crate) fn map(
     region: &Region,
     given: &dyn Given,
 ) -> Result<DeviceTile, Failure> {
-    let axes: Vec<usize> = (0..region.axes.len()).collect();
-    let buffer = with(devices, device, |on| evaluate(on, program, region, &axes, given))?;
+    let buffer = with(devices, device, |on| {
+        let view = view(on, program, region, given)?;
+        own(on, &view)
+    })?;
     let shape = ArrayShape::new(region.lens());
     Ok(DeviceTile { device: Arc::clone(device), buffer, dtype: program.dtype, shape })
 }
 
-fn with<T>(
+/// The elements of a view, and no others, in a buffer.
+fn own(on: &mut On<'_>, view: &View) -> Result<DeviceBuffer, Failure> {
+    let n: usize = view.lens.iter().product();
+    let axes: Vec<usize> = (0..view.lens.len()).collect();
+    let dense = view.dense(on, &axes)?;
+    // What a tile's buffer holds beside it stays as long as the tile.
+    let bytes = (n * view.ty.wide_bytes()).max(16);
+    if dense.len() <= bytes.next_multiple_of(16) {
+        return Ok(dense);
+    }
+    let steps = vec![1];
+    let part = Part {
+        from: &dense,
+        lens: vec![n],
+        source: Strided { offset: 0, strides: steps.clone() },
+        target: Strided { offset: 0, strides: steps },
+    };
+    Ok(assemble(&**on.device, on.queue, on.reservation, view.ty, n, &[part])?)
+}
+
+pub(super) fn with<T>(
     devices: &Devices,
     device: &Arc<dyn Device>,
     work: impl FnOnce(&mut On<'_>) -> Result<T, Failure>,
@@ -50,60 +72,6 @@ fn with<T>(
         let mut reservation = device.pool().reserve(0)?;
         work(&mut On { device, queue, reservation: &mut reservation })
     })
-}
-
-/// The elements of a region in whole words, the last of `axes` the fastest.
-fn evaluate(
-    on: &mut On<'_>,
-    program: &Program,
-    region: &Region,
-    axes: &[usize],
-    given: &dyn Given,
-) -> Result<DeviceBuffer, Failure> {
-    let all = region.lens();
-    let mut lens: Vec<usize> = axes.iter().map(|&a| all[a]).collect();
-    let rows: usize = lens.iter().product();
-    let mut bound = Vec::with_capacity(program.leaves.len());
-    for leaf in &program.leaves {
-        bound.push(bind(on, leaf, program.rank, region, given)?);
-    }
-    let mut steps: Vec<Vec<isize>> =
-        bound.iter().map(|b| axes.iter().map(|&a| b.strides[a]).collect()).collect();
-    collapse(&mut lens, &mut steps);
-    let access: Vec<Access> = bound.iter().zip(&steps).map(|(b, steps)| access(b, steps)).collect();
-    let lowered = lower(program, &access, lens.len()).map_err(Failure::Here)?;
-    let (mut columns, mut tables) = (Vec::new(), Vec::new());
-    if lowered.indexed {
-        let leaves: Vec<_> = access
-            .iter()
-            .zip(&bound)
-            .zip(&steps)
-            .map(|((a, b), s)| (a, b.offset, &s[..]))
-            .collect();
-        let words = words(&lens, &leaves);
-        let buffer = on.device.alloc(on.reservation, (words.len() * 4).max(16))?;
-        on.queue.upload(&buffer, 0, bytemuck::cast_slice(&words))?;
-        tables.push(column((PhysType::U32, Storage::Packed), buffer));
-    }
-    for (bound, access) in bound.into_iter().zip(&access) {
-        let to = if access.steps.is_some() { &mut tables } else { &mut columns };
-        to.push(column(bound.stored, bound.buffer));
-    }
-    let batch = DeviceBatch { rows, columns };
-    let done = lowered.plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &tables)?;
-    let mut columns = done.columns.columns;
-    Ok(columns.swap_remove(0).values)
-}
-
-fn column((ty, storage): (PhysType, Storage), values: DeviceBuffer) -> DeviceColumn {
-    DeviceColumn { ty, storage, values, bit_offset: 0, validity: Validity::All }
-}
-
-/// How a leaf is read along axes that were made one where they can be.
-fn access(bound: &Bound, steps: &[isize]) -> Access {
-    let direct = bound.offset == 0 && *steps == [1];
-    let steps = (!direct).then(|| steps.iter().map(|&s| Step::of(s)).collect());
-    Access { stored: bound.stored, steps }
 }
 
 /// The state of a region, reduced along some axes.
@@ -154,6 +122,70 @@ pub(crate) fn reduce(
         }
     }
     state.ok_or_else(|| Failure::Here("a fold without parts".into()))
+}
+
+/// A tile's running results along an axis, behind what comes before it: a state's elements.
+///
+/// # Errors
+/// Why it cannot be done there.
+pub(crate) fn running(
+    devices: &Devices,
+    device: &Arc<dyn Device>,
+    scan: &ScanStage,
+    region: &Region,
+    given: &dyn Given,
+    carry: Option<&Buf>,
+    to: DType,
+) -> Result<DeviceTile, Failure> {
+    let no_kernels = |d: DType| Failure::Here(format!("{d} has no kernels"));
+    let ty = phys(scan.state).ok_or_else(|| no_kernels(scan.state))?;
+    let wanted = phys(to).ok_or_else(|| no_kernels(to))?;
+    let op = match scan.op {
+        ReduceOp::Prod => RunningOp::Product,
+        _ => RunningOp::Sum,
+    };
+    let lens = region.lens();
+    let (outer, inner) =
+        (lens[..scan.axis].iter().product(), lens[scan.axis + 1..].iter().product());
+    let lines = Lines { outer, n: lens[scan.axis], inner };
+    let axes: Vec<usize> = (0..lens.len()).collect();
+    let buffer = with(devices, device, |on| {
+        let values = evaluate(on, &scan.program, region, &axes, given)?;
+        // Sums are of 64 bits: they lie on the host as there.
+        let before = match carry {
+            None => None,
+            Some(carry) => {
+                let buffer = on.device.alloc(on.reservation, carry.as_bytes().len().max(16))?;
+                on.queue.upload(&buffer, 0, carry.as_bytes())?;
+                Some(buffer)
+            }
+        };
+        let run = Run { op, lines, before: before.as_ref() };
+        let found =
+            windlass_kernels::tile::scan(&**on.device, on.queue, on.reservation, ty, &values, run)?;
+        cast(on, (ty, wanted), found.values, lens.iter().product())
+    })?;
+    Ok(DeviceTile { device: Arc::clone(device), buffer, dtype: to, shape: ArrayShape::new(lens) })
+}
+
+/// Elements of one type as those of another.
+fn cast(
+    on: &mut On<'_>,
+    (from, to): (PhysType, PhysType),
+    values: DeviceBuffer,
+    rows: usize,
+) -> Result<DeviceBuffer, Failure> {
+    if from == to {
+        return Ok(values);
+    }
+    let mut program = ir::Program::new();
+    let input = program.input(from, false);
+    let output = program.cast(input, to, ir::CastMode::Wrap, None)?;
+    let plan = FilterProject { program, filter: None, outputs: vec![output] };
+    let batch = DeviceBatch { rows, columns: vec![column((from, Storage::Wide), values)] };
+    let done = plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &[])?;
+    let mut columns = done.columns.columns;
+    Ok(columns.swap_remove(0).values)
 }
 
 /// The fold of a reduction; only floats have NaNs to leave out.

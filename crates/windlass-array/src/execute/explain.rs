@@ -43,23 +43,24 @@ fn place(devices: Option<&Devices>, stage: &Stage) -> String {
     match &stage.kind {
         Kind::Map(program) => of_program(devices, program),
         Kind::Reduce(reduce) => of_program(devices, &reduce.program),
-        Kind::Scan(scan) => {
-            format!(
-                "on the host: it goes on from tile to tile; totals {}",
-                of_program(devices, &scan.program)
-            )
-        }
+        Kind::Scan(scan) => of_program(devices, &scan.program),
         Kind::Chunks(_) | Kind::Blocks(..) => "on the host: a function of chunks".into(),
-        Kind::Parts(..) | Kind::Regions(_) | Kind::Sort(_) => {
-            "on the host: it has no kernel".into()
-        }
+        Kind::Parts(parts, inputs) => on(devices, |d| d.kinds_of_parts(parts, inputs)),
+        Kind::Regions(_) | Kind::Sort(_) => "on the host: it has no kernel".into(),
         Kind::Source(_) => "on the host: it is read there".into(),
     }
 }
 
 fn of_program(devices: Option<&Devices>, program: &Program) -> String {
+    on(devices, |devices| devices.kinds(program))
+}
+
+fn on(
+    devices: Option<&Devices>,
+    kinds: impl FnOnce(&Devices) -> (DeviceKinds, Option<String>),
+) -> String {
     let Some(devices) = devices else { return "on the host: the executor has no devices".into() };
-    match devices.kinds(program) {
+    match kinds(devices) {
         (DeviceKinds::Gpu, _) => format!("on {devices}"),
         (DeviceKinds::Any, _) => format!("on {devices} or the host, whichever is done first"),
         (DeviceKinds::Cpu, reason) => format!("on the host: {}", reason.unwrap_or_default()),

@@ -257,13 +257,25 @@ impl<'a> Tasks<'a> {
         grid: &ChunkGrid,
         more: u64,
     ) -> GroupId {
-        let mut kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
-        let mut working_bytes = working_bytes(program, grid) + more;
+        let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
+        // All inputs, and elements of whole words.
+        let size: u64 = tile_bytes(grid, 1);
+        let leaves = program.leaves.iter().map(|l| size * l.dtype.bytes() as u64);
+        let there = leaves.sum::<u64>() + size * program.dtype.bytes().max(4) as u64;
+        let working = working_bytes(program, grid) + more;
+        self.placed_group(name, kinds, output_bytes, (working, there))
+    }
+
+    /// A group of tasks that may run on devices of those kinds, where they take more bytes than
+    /// on the host; only there if no device has so many.
+    fn placed_group(
+        &mut self,
+        name: &str,
+        mut kinds: DeviceKinds,
+        output_bytes: u64,
+        (mut working_bytes, there): (u64, u64),
+    ) -> GroupId {
         if let Some(devices) = self.devices.as_ref().filter(|_| kinds != DeviceKinds::Cpu) {
-            // All inputs, and elements of whole words.
-            let size: u64 = tile_bytes(grid, 1);
-            let leaves = program.leaves.iter().map(|l| size * l.dtype.bytes() as u64);
-            let there = leaves.sum::<u64>() + size * program.dtype.bytes().max(4) as u64;
             match working_bytes + there + output_bytes <= devices.most_memory() {
                 true => working_bytes += there,
                 false => kinds = DeviceKinds::Cpu,
@@ -387,7 +399,10 @@ impl<'a> Tasks<'a> {
             Kind::Map(program) => self.program_group(stage.name, bytes, program, &stage.grid),
             Kind::Parts(parts, inputs) => {
                 let working = parts.working_bytes(&stage.grid, tiles, inputs);
-                self.group(stage.name, bytes, working)
+                let devices = self.devices.as_ref();
+                let kinds = devices.map_or(DeviceKinds::Cpu, |d| d.kinds_of_parts(parts, inputs).0);
+                // Parts are brought there, and may be brought into another order.
+                self.placed_group(stage.name, kinds, bytes, (working, 2 * working + bytes))
             }
             // A function's own memory is not known.
             _ => self.group(stage.name, bytes, bytes),

@@ -27,7 +27,7 @@ pub(crate) mod program;
 mod regions;
 mod reshape;
 mod sort;
-mod stage;
+pub(crate) mod stage;
 
 use std::sync::Arc;
 

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     device::{
         Devices, Failure,
-        run::{map, reduce},
+        parts::made,
+        run::{map, reduce, running},
     },
     dtype::DType,
     element::dispatch,
@@ -239,7 +240,14 @@ impl ScanStage {
         given: &dyn Given,
         carry: Option<&State>,
         to: DType,
-    ) -> Result<Tile, BoxError> {
+    ) -> Result<Kept, BoxError> {
+        if let Some((devices, device)) = given.device() {
+            let carry = carry.map(|state| &state.parts[0]);
+            let made = running(devices, device, self, region, given, carry, to);
+            if let Some(tile) = or_here(devices, made)? {
+                return Ok(tile.into());
+            }
+        }
         prepare(&self.program, region, given)?;
         let lens = region.lens();
         let tile = self.program.tile(region, given);
@@ -254,7 +262,7 @@ impl ScanStage {
         };
         let mut buf = own.into_buf();
         scan(self.op, &mut buf, &mut carry, n, inner);
-        Ok(Tile::dense(converted(buf, to), ArrayShape::new(lens)))
+        Ok(Kept::Host(Tile::dense(converted(buf, to), ArrayShape::new(lens))))
     }
 }
 
@@ -331,6 +339,14 @@ impl Stage {
             Kind::Parts(parts, inputs) => {
                 let index = self.grid.index_of(tile);
                 let reads = (parts.reads)(&index);
+                if let (Some(there), Some((devices, device))) = (&parts.there, given.device()) {
+                    let chunk = (&index, &self.grid, self.dtype);
+                    let read = (&inputs[..], &reads[..]);
+                    let made = made(devices, device, &**there, read, chunk, given);
+                    if let Some(tile) = or_here(devices, made)? {
+                        return Ok(tile.into());
+                    }
+                }
                 let mut tiles = Vec::with_capacity(reads.len());
                 for (i, region) in reads {
                     prepare(&inputs[i], &region, given)?;

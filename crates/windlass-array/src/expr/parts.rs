@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt};
 
 use super::BoxError;
 use crate::{
-    dtype::DType, error::ArrayError, execute::program::Program, grid::ChunkGrid, region::Region,
-    shape::ChunkIndex, tile::Tile,
+    device::parts::MakesThere, dtype::DType, error::ArrayError, execute::program::Program,
+    grid::ChunkGrid, region::Region, shape::ChunkIndex, tile::Tile,
 };
 
 /// Which parts of which inputs a chunk needs: the input's position, and the part.
@@ -23,6 +23,8 @@ pub(crate) struct Parts {
     pub(crate) make: MakeFn,
     /// Bytes that making the largest chunk takes, beside what it reads and gives.
     pub(crate) working: usize,
+    /// How a device makes it, where one can.
+    pub(crate) there: Option<Box<dyn MakesThere>>,
 }
 
 impl fmt::Debug for Parts {

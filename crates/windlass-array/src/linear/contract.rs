@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use super::{
     product::{Product, Strided},
+    there::There,
     tiling::{cut, joined, span_of},
 };
 use crate::{
     Array, DType,
+    device::{parts::MakesThere, tile::phys},
     element::dispatch,
     error::Result,
-    expr::BoxError,
+    expr::{BoxError, parts::Parts},
     grid::{AxisGrid, ChunkGrid},
     region::Region,
     shape::{ArrayShape, ChunkIndex, strides},
@@ -53,14 +55,14 @@ pub(crate) struct Labels {
 
 /// What the labels are to the product, and how their axes are cut.
 #[derive(Debug)]
-struct Plan {
-    labels: Labels,
+pub(super) struct Plan {
+    pub(super) labels: Labels,
     /// Labels of all three; of the first operand and the result; of the second one and the
     /// result; of the operands.
-    batch: Vec<usize>,
-    rows: Vec<usize>,
-    columns: Vec<usize>,
-    summed: Vec<usize>,
+    pub(super) batch: Vec<usize>,
+    pub(super) rows: Vec<usize>,
+    pub(super) columns: Vec<usize>,
+    pub(super) summed: Vec<usize>,
     /// By label.
     grids: Vec<AxisGrid>,
     /// The segments.
@@ -157,7 +159,7 @@ impl Plan {
     }
 
     /// The labels in the order in which products are made.
-    fn order(&self) -> Vec<usize> {
+    pub(super) fn order(&self) -> Vec<usize> {
         [&self.batch[..], &self.rows, &self.columns].concat()
     }
 }
@@ -310,7 +312,12 @@ fn segment(
         Ok(tile.with_layout(0, ArrayShape::new(shape.as_slice()), steps))
     };
     let working = PACKED + plan.reordered_bytes(a.dtype().bytes());
-    Array::of_parts(name, &inputs, a.dtype(), grid.clone(), working, reads, make)
+    let there: Option<Box<dyn MakesThere>> = phys(a.dtype()).map(|ty| {
+        let there = There { plan: Arc::clone(plan), ty };
+        Box::new(there) as Box<dyn MakesThere>
+    });
+    let parts = Parts { name, reads: Box::new(reads), make: Box::new(make), working, there };
+    Array::made_of(parts, &inputs, a.dtype(), grid.clone())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`product`] | products of matrices in memory |
 //! | [`contract`] | sums of products of two arrays, by tiles |
+//! | [`there`] | the same on a device |
 //! | [`einsum`] | subscripts, and the order of several products |
 //! | [`field`] | the types of which matrices are factored |
 //! | [`tall`], [`tsqr`] | QR factors of a tile, and of an array in chunks of rows |
@@ -20,5 +21,6 @@ pub(crate) mod field;
 pub(crate) mod product;
 pub(crate) mod stacked;
 pub(crate) mod tall;
+mod there;
 pub(crate) mod tiling;
 pub(crate) mod tsqr;

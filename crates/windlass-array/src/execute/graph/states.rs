@@ -8,7 +8,7 @@ use std::{
 
 use windlass_runtime::graph::{BoxError, GroupId, TaskContext, TaskId, Value};
 
-use super::{MERGED, Tasks, asked_by, tile_bytes, working_bytes};
+use super::{MERGED, Tasks, asked_by, tile_bytes};
 use crate::{
     execute::{
         kept::Kept,
@@ -63,11 +63,11 @@ impl Tasks<'_> {
         let Kind::Scan(scan) = &stage.kind else { return };
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let state = bytes / stage.grid.largest()[scan.axis].max(1) as u64 * 2;
-        let working = working_bytes(&scan.program, &stage.grid) + 2 * bytes;
         let name = format!("{}-total", stage.name);
         let totals = self.program_group(&name, state, &scan.program, &stage.grid);
         let carries = self.group(&format!("{}-carry", stage.name), state, state);
-        let last = self.group(stage.name, bytes, working);
+        let last =
+            self.program_group_with(stage.name, bytes, &scan.program, &stage.grid, 2 * bytes);
         // What comes before each tile along the axis, and the total of each.
         let mut carry: HashMap<usize, TaskId> = HashMap::new();
         for &tile in tiles {
@@ -95,8 +95,7 @@ impl Tasks<'_> {
             let others: Vec<TaskId> = behind.into_iter().collect();
             let task = self.task(last, asked, &others, move |given, others| {
                 let carry = others.first().and_then(Value::downcast_ref::<State>);
-                let tile = as_scan(&own).tile(&region, given, carry, own.dtype)?;
-                Ok(Value::spillable(Kept::Host(tile)))
+                Ok(Value::spillable(as_scan(&own).tile(&region, given, carry, own.dtype)?))
             });
             self.made.insert((at, tile), task);
         }

@@ -66,8 +66,14 @@ pub(crate) struct ArrayArgs {
     /// Runs of each operation by each engine; the fastest counts
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
-    /// Engines to run beside ours, of numpy, dask; none runs ours alone
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "numpy,dask", value_parser = ["numpy", "dask", "none"])]
+    /// Devices that compute beside the host's cores, from whose memory inputs are read, and in
+    /// whose memory results stay: cuda:0, wgpu:0, cuda-emulated:0; the host computes alone with
+    /// cpu
+    #[arg(long, value_name = "SPEC", default_value = "cpu", value_parser = parse_device)]
+    pub(crate) device: DeviceSpec,
+    /// Engines to run beside ours, of numpy, dask, cupy (its arrays lie in the GPU's memory);
+    /// none runs ours alone
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "numpy,dask", value_parser = ["numpy", "dask", "cupy", "none"])]
     pub(crate) engines: Vec<String>,
     /// The Python that has them [default: .tools/python/bin/python, else python3]
     #[arg(long, value_name = "PATH")]

@@ -1,12 +1,15 @@
 //! The operations of `windlass bench arrays` that move whole arrays: through Zarr, and from row
 //! chunks to column chunks.
 
+use ndarray::Axis;
 use windlass::{
-    Executor, ExecutorOptions,
+    DeviceSpec, Executor, ExecutorOptions,
     array::{
         Array, ArrayError, Axes, ChunkGrid, ChunkIndex, DType, Tile,
         io::{Codec, ZarrWrite},
     },
+    device::DeviceOptions,
+    runtime::Inventory,
 };
 
 use super::arrays::Run;
@@ -33,12 +36,13 @@ pub(super) struct Files {
 
 impl Files {
     /// For operations with `only` in their name: writes what they read.
-    pub(super) fn new(n: usize, only: &str) -> Result<Self> {
+    pub(super) fn new(n: usize, only: &str, devices: &DeviceSpec) -> Result<Self> {
         let broken =
             |e: &(dyn std::error::Error + 'static)| Error::caused("cannot prepare the bench", e);
         let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
         let options = ExecutorOptions::default().memory(MEMORY);
-        let executor = Executor::new(options).map_err(|e| broken(&e))?;
+        let inventory = Inventory::new(devices.clone(), DeviceOptions::default());
+        let executor = Executor::with_devices(options, inventory).map_err(|e| broken(&e))?;
         let files = Self { folder, executor, n };
         for (name, codec) in [(ZARR, Codec::None), (ZSTD, Codec::Zstd { level: 1 })] {
             if name.contains(only) {
@@ -79,23 +83,17 @@ impl Files {
         let x = Array::from_function(grid, DType::F64, move |chunk: &ChunkIndex| {
             let first = chunk[0] * height;
             let last = (first + height).min(rows);
-            let values = (first..last).flat_map(|i| {
+            let mut values = Vec::with_capacity((last - first) * columns);
+            for i in first..last {
                 let begin = (i * 7919 % 100_003) as f64;
-                (0..columns).map(move |j| begin + j as f64)
-            });
-            Ok(Tile::new(values.collect(), [last - first, columns])?)
+                values.extend((0..columns).map(|j| begin + j as f64));
+            }
+            Ok(Tile::new(values, [last - first, columns])?)
         });
         let centred = Array::map_blocks(&[&x.rechunk([rows, width])?], DType::F64, |tiles, _| {
-            let (n, width) = (tiles[0].shape()[0], tiles[0].shape()[1]);
-            let mut values = tiles[0].to_array::<f64>()?.into_raw_vec_and_offset().0;
-            let mut sums = vec![0.0; width];
-            for row in values.chunks_exact(width) {
-                sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
-            }
-            for row in values.chunks_exact_mut(width) {
-                row.iter_mut().zip(&sums).for_each(|(v, s)| *v -= s / n as f64);
-            }
-            Ok(Tile::new(values, [n, width])?)
+            let block = tiles[0].view::<f64>()?;
+            let means = block.sum_axis(Axis(0)) / block.len_of(Axis(0)) as f64;
+            Ok(Tile::from_array(&block - &means))
         })?;
         Ok(centred.max(..)?.compute_on::<f64>(&self.executor)?[[]])
     }

@@ -8,9 +8,17 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use windlass::array::{Array, ArrayError, ChunkGrid, ChunkIndex, DType, Tile, compute_all};
+use windlass::{
+    Executor, ExecutorOptions,
+    array::{
+        Array, ArrayError, ChunkGrid, ChunkIndex, DType, TakenOver, Tile, compute_all_on,
+        taken_over,
+    },
+    device::{Device, DeviceOptions},
+    runtime::{Inventory, delayed::RunGraph},
+};
 
-use super::{args::ArrayArgs, array_files::Files, commit, machine, peers::interpreter};
+use super::{args::ArrayArgs, array_files::Files, class, commit, machine, peers::interpreter};
 use crate::{
     engine::note,
     error::{Error, Result},
@@ -32,6 +40,8 @@ struct ArrayFigures {
     profile: &'static str,
     cores: usize,
     machine: &'static str,
+    /// Devices that compute beside the host's cores.
+    devices: Vec<DeviceLine>,
     runs: u32,
     /// The arrays have so many rows and columns of 64-bit floats.
     size: usize,
@@ -47,6 +57,14 @@ struct ArrayFigures {
     operations: Vec<Operation>,
 }
 
+/// A device that computes.
+#[derive(Debug, Serialize)]
+struct DeviceLine {
+    name: String,
+    model: String,
+    class: &'static str,
+}
+
 #[derive(Debug, Serialize)]
 struct EngineVersion {
     name: String,
@@ -58,6 +76,8 @@ struct EngineVersion {
 struct Operation {
     name: &'static str,
     ours: Timed,
+    /// Tiles and parts of reductions that the host made in a device's place.
+    taken_over: u64,
     peers: Vec<PeerTimed>,
 }
 
@@ -106,21 +126,22 @@ fn numbers(rows: usize, columns: usize) -> Result<Array, ArrayError> {
 
 /// The operations on matrices, on our side of `benches/peers/arrays.py`. Their inputs are made
 /// when the first run needs them.
-fn matrices(side: usize, rows: usize) -> Vec<(&'static str, Run<'static>)> {
-    let square = LazyLock::new(move || numbers(side, side));
-    let tall = Arc::new(LazyLock::new(move || numbers(rows, COLUMNS)));
+fn matrices(side: usize, rows: usize, on: &On) -> Vec<(&'static str, Run<'_>)> {
+    let square = LazyLock::new(move || on.placed(&numbers(side, side)?));
+    let tall = Arc::new(LazyLock::new(move || on.placed(&numbers(rows, COLUMNS)?)));
     let of = Arc::clone(&tall);
     let low = LazyLock::new(move || {
         let x = (**of).clone()?;
         let parts = (x.index_axis(1, ..VALUES as i64)?, x.index_axis(0, ..VALUES as i64)?);
-        parts.0.matmul(&parts.1)?.compute::<f64>().map(Array::from_array)
+        let product = parts.0.matmul(&parts.1)?.compute_on::<f64>(&*on.executor)?;
+        on.placed(&Array::from_array(product))
     });
     vec![
         (
             "matmul",
             Box::new(move || {
                 let x = (*square).clone()?;
-                Ok(x.matmul(&x)?.compute::<f64>()?[[side / 2, side / 3]])
+                on.element(&x.matmul(&x)?, [side / 2, side / 3])
             }),
         ),
         (
@@ -128,40 +149,83 @@ fn matrices(side: usize, rows: usize) -> Vec<(&'static str, Run<'static>)> {
             Box::new(move || {
                 let (q, r) = (**tall).clone()?.qr()?;
                 let size = r.diagonal(0, 0, 1)?.absolute()?.sum(..)?;
-                Ok(compute_all(&[&q, &size])?[1].to_array::<f64>()?[[]])
+                Ok(on.all(&[&q, &size])?[1].to_array::<f64>()?[[]])
             }),
         ),
         (
             "compressed svd",
             Box::new(move || {
                 let (u, s, vh) = (*low).clone()?.svd_compressed(VALUES, 10, 0, 1)?;
-                Ok(compute_all(&[&u, &s.sum(..)?, &vh])?[1].to_array::<f64>()?[[]])
+                Ok(on.all(&[&u, &s.sum(..)?, &vh])?[1].to_array::<f64>()?[[]])
             }),
         ),
     ]
 }
 
+/// What computes.
+struct On {
+    executor: Arc<Executor>,
+    /// Whether it has devices: then arrays lie in their memory before and after.
+    devices: bool,
+}
+
+impl On {
+    fn new(args: &ArrayArgs) -> Result<Self> {
+        let inventory = Inventory::new(args.device.clone(), DeviceOptions::default());
+        let accelerators = inventory
+            .accelerators()
+            .map_err(|e| Error::caused("the devices cannot be opened", &e))?;
+        if accelerators.is_empty() {
+            return Ok(Self { executor: Arc::clone(Executor::global()), devices: false });
+        }
+        let executor = Executor::with_devices(ExecutorOptions::default(), inventory)
+            .map_err(|e| Error::caused("no executor of the devices can be made", &e))?;
+        Ok(Self { executor: Arc::new(executor), devices: true })
+    }
+
+    /// The same array, in a device's memory if there is one.
+    fn placed(&self, x: &Array) -> Result<Array, ArrayError> {
+        if self.devices { x.persist_on(&*self.executor) } else { Ok(x.clone()) }
+    }
+
+    fn all(&self, arrays: &[&Array]) -> Result<Vec<Tile>, ArrayError> {
+        compute_all_on(arrays, &*self.executor)
+    }
+
+    /// An element of a result, all of which is computed.
+    fn element(&self, x: &Array, at: [usize; 2]) -> Result<f64, ArrayError> {
+        if !self.devices {
+            return Ok(x.compute_on::<f64>(&*self.executor)?[at]);
+        }
+        let one = [(at[0] as i64).into(), (at[1] as i64).into()];
+        let one = x.persist_on(&*self.executor)?.index(&one)?;
+        Ok(one.compute_on::<f64>(&*self.executor)?[[]])
+    }
+}
+
 /// Our side of `benches/peers/arrays.py`.
-fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
+fn operations<'a>(x: &'a Array, chunks: usize, on: &'a On) -> Vec<(&'static str, Run<'a>)> {
     let n = x.shape().as_slice()[0];
     vec![
         (
             "chain of ten",
             Box::new(move || {
                 let y = ((x * 2.0 + 1.0).exp()? - 0.5).absolute()?.sqrt()?;
-                let all = ((y * 3.0 + x - 1.0) / 7.0).compute::<f64>()?;
-                Ok(all[[n / 2, n / 3]])
+                on.element(&((y * 3.0 + x - 1.0) / 7.0), [n / 2, n / 3])
             }),
         ),
         (
             "mean and std",
             Box::new(move || {
-                let both = compute_all(&[&x.mean(0)?, &x.std(1, 0.0)?])?;
+                let both = on.all(&[&x.mean(0)?, &x.std(1, 0.0)?])?;
                 let sums = both.into_iter().map(|tile| Ok(tile.into_array::<f64>()?.sum()));
                 sums.sum::<Result<f64, ArrayError>>()
             }),
         ),
-        ("(x + x.T).mean()", Box::new(move || Ok((x + &x.t()).mean(..)?.compute::<f64>()?[[]]))),
+        (
+            "(x + x.T).mean()",
+            Box::new(move || Ok((x + &x.t()).mean(..)?.compute_on::<f64>(&*on.executor)?[[]])),
+        ),
         (
             CHUNKS,
             Box::new(move || {
@@ -169,7 +233,7 @@ fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
                 // A call for each, as Dask makes.
                 let one = |_: &ChunkIndex| Ok(Tile::new(vec![1.0], [1])?);
                 let ones = Array::from_function(grid, DType::F64, one);
-                Ok(ones.sum(..)?.compute::<f64>()?[[]])
+                Ok(ones.sum(..)?.compute_on::<f64>(&*on.executor)?[[]])
             }),
         ),
     ]
@@ -179,12 +243,14 @@ fn operations(x: &Array, chunks: usize) -> Vec<(&'static str, Run<'_>)> {
 pub(super) fn run(args: &ArrayArgs) -> Result<()> {
     let failed = |e: ArrayError| Error::caused("the bench failed", &e);
     let n = args.size;
+    let on = On::new(args)?;
     let mut figures = ArrayFigures {
         suite: "arrays",
         commit: commit(),
         profile: if cfg!(debug_assertions) { "debug" } else { "release" },
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         machine: machine(),
+        devices: devices(&on)?,
         runs: args.runs,
         size: n,
         matrix: args.matrix,
@@ -197,25 +263,31 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
         }],
         operations: Vec::new(),
     };
-    let x = numbers(n, n).map_err(failed)?;
+    let x = numbers(n, n).and_then(|x| on.placed(&x)).map_err(failed)?;
     let only = args.only.as_deref().unwrap_or_default();
-    let files = Files::new(n, only)?;
-    let all = operations(&x, args.chunks)
+    let files = Files::new(n, only, &args.device)?;
+    let all = operations(&x, args.chunks, &on)
         .into_iter()
-        .chain(matrices(args.matrix, args.rows))
+        .chain(matrices(args.matrix, args.rows, &on))
         .chain(files.operations());
     for (name, run) in all {
         if !name.contains(only) {
             continue;
         }
         let (mut seconds, mut value) = (Vec::new(), f64::NAN);
+        let before = taken_over(&*on.executor).tiles;
         for _ in 0..args.runs {
             let began = Instant::now();
             value = run().map_err(failed)?;
             seconds.push(began.elapsed().as_secs_f64());
         }
         let (ours, peers) = (Timed::new(seconds, value), Vec::new());
-        figures.operations.push(Operation { name, ours, peers });
+        let TakenOver { tiles, reason } = taken_over(&*on.executor);
+        let taken_over = tiles - before;
+        if let (1.., Some(reason)) = (taken_over, reason) {
+            note(&format!("{name}: the host made {taken_over} tiles of a device's: {reason}"));
+        }
+        figures.operations.push(Operation { name, ours, taken_over, peers });
     }
     drop((x, files));
     if figures.operations.is_empty() {
@@ -242,6 +314,22 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
             Err(Error::failed(format!("results differ between engines:\n{}", wrong.join("\n"))))
         }
     }
+}
+
+/// The devices that compute, as results name them.
+fn devices(on: &On) -> Result<Vec<DeviceLine>> {
+    let inventory = on.executor.inventory();
+    let all = match inventory {
+        Some(inventory) => inventory
+            .accelerators()
+            .map_err(|e| Error::caused("the devices cannot be opened", &e))?,
+        None => Vec::new(),
+    };
+    let line = |d: &Arc<dyn Device>| {
+        let info = d.info();
+        DeviceLine { name: info.name.to_string(), model: info.model.clone(), class: class(info) }
+    };
+    Ok(all.iter().map(line).collect())
 }
 
 /// A line of a peer's answer.
@@ -329,10 +417,18 @@ fn differences(figures: &ArrayFigures) -> Vec<String> {
 
 fn text(f: &ArrayFigures, style: TableStyle) -> String {
     let commit = f.commit.as_ref().map_or(String::new(), |c| format!(" of {c}"));
+    let devices: Vec<String> =
+        f.devices.iter().map(|d| format!("{} ({}, {}), ", d.name, d.model, d.class)).collect();
     let mut out = format!(
-        "arrays of {0} by {0} 64-bit floats, matrices of {4} by {4} and {5} by {COLUMNS}, best of {1}, \
+        "{6}arrays of {0} by {0} 64-bit floats, matrices of {4} by {4} and {5} by {COLUMNS}, best of {1}, \
          {2} hardware threads, {3} build{commit}\n",
-        f.size, f.runs, f.cores, f.profile, f.matrix, f.rows
+        f.size,
+        f.runs,
+        f.cores,
+        f.profile,
+        f.matrix,
+        f.rows,
+        devices.concat()
     );
     let mut header = vec!["operation".to_string(), "windlass s".to_string()];
     for engine in &f.engines[1..] {
