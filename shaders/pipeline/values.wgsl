@@ -76,7 +76,10 @@ fn round_f32(x: f32) -> f32 {
 }
 fn sqrt_f32(x: f32) -> f32 {
     if (x < 0.0f) { return f32_bits(0x7fc00000u); }
-    if (is_zero_f32(x) || bitcast<u32>(x) == 0x7f800000u) { return x; }
+    let bits = bitcast<u32>(x);
+    if (is_zero_f32(x) || bits == 0x7f800000u) { return x; }
+    // A subnormal, which a device may take for zero: its bits count units of 2^-149.
+    if (bits < 0x00800000u) { return sqrt(f32(bits) * 2.0f) * 2.646977960169689e-23f; }
     return sqrt(x);
 }
 fn exp_f32(x: f32) -> f32 {
@@ -89,7 +92,10 @@ fn exp_f32(x: f32) -> f32 {
 fn log2_f32(x: f32) -> f32 {
     if (is_nan_f32(x) || bitcast<u32>(x) == 0x7f800000u) { return x; }
     if (is_zero_f32(x)) { return f32_bits(0xff800000u); }
-    if (x < 0.0f) { return f32_bits(0x7fc00000u); }
+    let bits = bitcast<u32>(x);
+    if ((bits >> 31u) == 1u) { return f32_bits(0x7fc00000u); }
+    // As in sqrt_f32.
+    if (bits < 0x00800000u) { return log2(f32(bits)) - 149.0f; }
     return log2(x);
 }
 fn ln_f32(x: f32) -> f32 { return log2_f32(x) * 0.69314718f; }
@@ -117,13 +123,14 @@ fn pow_f32(x: f32, y: f32) -> f32 {
         r = select(inf, 0.0f, y < 0.0f);
     } else {
         if (negative && !whole) { return f32_bits(0x7fc00000u); }
-        let e = log2(ax) * y;
+        let e = log2_f32(ax) * y;
         if (e >= 128.0f) {
             r = inf;
         } else if (e < -150.0f) {
             r = 0.0f;
         } else {
-            r = pow(ax, y);
+            // As in sqrt_f32.
+            r = select(pow(ax, y), exp2(e), bitcast<u32>(ax) < 0x00800000u);
         }
     }
     return select(r, -r, negative && odd);

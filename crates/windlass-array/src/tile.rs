@@ -143,19 +143,23 @@ impl Tile {
         if self.dtype() != T::DTYPE {
             return Err(ArrayError::WrongType { have: self.dtype(), wanted: T::DTYPE });
         }
+        let failed = |e: ndarray::ShapeError| ArrayError::Shape {
+            operation: "view",
+            expected: self.shape.to_string(),
+            got: e.to_string(),
+        };
+        if self.shape.size() == 0 {
+            return ArrayViewD::from_shape(IxDyn(self.shape.as_slice()), &[]).map_err(failed);
+        }
         let mut offset = self.offset as isize;
         // Axes that go backwards are turned, and turned again.
         for (&n, &s) in self.shape.as_slice().iter().zip(&self.strides) {
-            offset += (n as isize - 1).max(0) * s.min(0);
+            offset += (n as isize - 1) * s.min(0);
         }
         let strides: Vec<usize> = self.strides.iter().map(|s| s.unsigned_abs()).collect();
         let shape = IxDyn(self.shape.as_slice()).strides(IxDyn(&strides));
         let values = &self.buf.typed::<T>()[offset as usize..];
-        let mut view = ArrayViewD::from_shape(shape, values).map_err(|e| ArrayError::Shape {
-            operation: "view",
-            expected: self.shape.to_string(),
-            got: e.to_string(),
-        })?;
+        let mut view = ArrayViewD::from_shape(shape, values).map_err(failed)?;
         for (axis, &s) in self.strides.iter().enumerate() {
             if s < 0 {
                 view.invert_axis(Axis(axis));

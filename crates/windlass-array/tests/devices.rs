@@ -214,6 +214,30 @@ fn products_of_matrices_are_made_where_their_tiles_are() {
 }
 
 #[test]
+fn functions_of_numbers_too_small_for_all_digits() {
+    let tiny = [1e-40_f32, f32::from_bits(1), 1.1e-38, 0.0, -1e-40, 3e-39, 1.2e-38];
+    let x = Array::from_slice(&tiny);
+    let wanted = [
+        x.sqrt().unwrap(),
+        x.log().unwrap(),
+        x.log2().unwrap(),
+        x.log10().unwrap(),
+        x.power(&Array::from_slice(&[0.25_f32])).unwrap(),
+    ];
+    for spec in ALL {
+        let on = executor(spec, DeviceOptions::default());
+        for array in &wanted {
+            let there = array.persist_on(&on).unwrap().compute::<f32>().unwrap();
+            for (found, wanted) in there.iter().zip(&array.compute::<f32>().unwrap()) {
+                let near = (found - wanted).abs() <= 2e-5 * wanted.abs();
+                let same = found == wanted || found.is_nan() && wanted.is_nan();
+                assert!(near || same, "{array} on {spec}: {found}, {wanted} on the host");
+            }
+        }
+    }
+}
+
+#[test]
 fn running_results_go_on_from_tile_to_tile() {
     let x = matrix();
     let wanted = [
