@@ -43,6 +43,26 @@ fn arrays_four_times_the_limit_stay_within_it() -> Result<(), ArrayError> {
         assert_eq!(extreme.to_array::<f64>()?.sum(), wanted);
     }
 
+    // Every tile needs the one across the diagonal.
+    let side = (4 * LIMIT / 8).isqrt();
+    let chunk = [side / 16, side / 8];
+    let grid = ChunkGrid::regular(&[side, side].into(), &chunk.into())?;
+    let square = Array::from_function(grid, DType::F64, move |index: &ChunkIndex| {
+        let at =
+            |i: usize| (index[0] * chunk[0] + i / chunk[1], index[1] * chunk[1] + i % chunk[1]);
+        let value = |i: usize| (at(i).0 + 3 * at(i).1) as f64;
+        Ok(Tile::new((0..chunk[0] * chunk[1]).map(value).collect(), chunk)?)
+    });
+    let mean = (&square + &square.t()).mean(..)?;
+    let (down, across) = (square.mean(0)?, square.std(1, 0.0)?);
+    let all = compute_all_on(&[&mean, &down, &across], &executor)?;
+    let half = (side - 1) as f64 / 2.0;
+    let mean = all[0].to_array::<f64>()?.sum();
+    assert!((mean / (8.0 * half) - 1.0).abs() < 1e-12, "{mean}");
+    assert!((all[1].to_array::<f64>()?[5] / (half + 15.0) - 1.0).abs() < 1e-12);
+    let wanted = 3.0 * (((side * side - 1) as f64) / 12.0).sqrt();
+    assert!(all[2].to_array::<f64>()?.iter().all(|s| (s / wanted - 1.0).abs() < 1e-12));
+
     let counted = executor.counts()[0].1.peak_bytes;
     assert!(counted <= LIMIT as u64, "the executor counted {counted} bytes");
     if let (Some(before), Some(after)) = (before, peak()) {

@@ -46,6 +46,17 @@ fn products_and_factors_stay_within_the_limit() -> Result<(), ArrayError> {
     assert!(all[0].iter().all(|s| (s - 1.0).abs() < 1e-10), "{}", all[0]);
     assert!(all[1].iter().zip(&all[2]).all(|(a, b)| (a / b - 1.0).abs() < 1e-10), "{}", all[1]);
 
+    // The largest singular values, whose vectors have length 1 and lie across each other.
+    let (u, s, vh) = x.svd_compressed(10, 10, 1, 5)?;
+    let gram = u.t().matmul(&u)?;
+    let all = compute_all_on(&[&gram, &s, &vh.square()?.sum(1)?], &executor)?;
+    let gram = all[0].to_array::<f64>()?;
+    let far = |(at, v): (ndarray::IxDyn, &f64)| (v - f64::from(at[0] == at[1])).abs();
+    assert!(gram.indexed_iter().map(far).all(|d| d < 1e-10), "{gram}");
+    let s = all[1].to_array::<f64>()?;
+    assert!(s.len() == 10 && s.iter().zip(s.iter().skip(1)).all(|(a, b)| a >= b && *b > 0.0));
+    assert!(all[2].to_array::<f64>()?.iter().all(|v| (v - 1.0).abs() < 1e-10));
+
     let counted = executor.counts()[0].1.peak_bytes;
     assert!(counted <= LIMIT as u64, "the executor counted {counted} bytes");
     if let (Some(before), Some(after)) = (before, peak()) {
