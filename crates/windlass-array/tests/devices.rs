@@ -300,3 +300,34 @@ fn elements_at_listed_positions_are_picked_on_the_device() {
         assert_eq!(taken_over(&on), TakenOver::default(), "{spec}");
     }
 }
+
+#[test]
+fn adapters_without_64_bit_floats_sum_32_bit_ones() {
+    let options = DeviceOptions { wgpu_baseline: true, ..DeviceOptions::default() };
+    let x = matrix().astype(DType::F32);
+    let wanted = [
+        x.sum(0).unwrap(),
+        x.t().mean(0).unwrap(),
+        (&x / 4.0_f32).exp().unwrap().sum(..).unwrap(),
+        (&x / 3.0_f32).prod(1).unwrap(),
+        x.max(1).unwrap(),
+        x.argmin(Some(0), false).unwrap(),
+        x.matmul(&x.t()).unwrap(),
+        (&x * 100.0_f32).astype(DType::I64).sum(1).unwrap(),
+        x.std(0, 0.0).unwrap(),
+    ];
+    let arrays: Vec<&Array> = wanted.iter().collect();
+    let host = compute_all_on(&arrays, &**Executor::global()).unwrap();
+    let on = executor("wgpu:0", options.clone());
+    let found = compute_all_on(&arrays, &on).unwrap();
+    for ((found, host), array) in found.iter().zip(&host).zip(&wanted) {
+        assert_eq!((found.dtype(), found.shape()), (host.dtype(), host.shape()));
+        close(found, host, &array.to_string());
+    }
+    // All but the deviation, which needs more digits.
+    assert!(tasks(&on).0 >= 8, "{:?}", tasks(&on));
+    assert_eq!(taken_over(&on), TakenOver::default());
+    let told = |array: &Array| array.explain_on(&on).unwrap();
+    assert!(told(&wanted[1]).contains("on wgpu:0"), "{}", told(&wanted[1]));
+    assert!(told(&wanted[8]).contains("64-bit floats"), "{}", told(&wanted[8]));
+}

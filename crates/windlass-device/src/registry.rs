@@ -29,6 +29,9 @@ pub struct DeviceOptions {
     pub host_budget: Option<Arc<dyn Budget>>,
     /// Where compiled kernels are kept; `None`: `windlass/kernels` in the user's cache folder.
     pub kernel_cache: Option<PathBuf>,
+    /// Whether adapters of WebGPU are opened without the features that it has not everywhere,
+    /// such as 64-bit floats and integers: what runs there runs on every adapter.
+    pub wgpu_baseline: bool,
     /// How the emulator runs.
     pub emulator: EmulatorOptions,
     /// Faults to inject into every opened device but `cpu`, for tests.

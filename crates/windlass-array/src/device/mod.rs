@@ -32,7 +32,11 @@ use windlass_device::{Device, DeviceError, DeviceName, Queue};
 use windlass_kernels::KernelError;
 use windlass_runtime::{Inventory, delayed::RunGraph, graph::DeviceKinds};
 
-use crate::{error::ArrayError, execute::program::Program, expr::parts::Parts};
+use crate::{
+    error::ArrayError,
+    execute::{program::Program, stage::ReduceStage},
+    expr::parts::Parts,
+};
 
 pub(crate) use tile::DeviceTile;
 
@@ -156,6 +160,15 @@ impl Devices {
     /// user named is used, whether it is quick or not.
     pub(crate) fn kinds(&self, program: &Program) -> (DeviceKinds, Option<String>) {
         self.allowed(lower::supported(program, &self.all))
+    }
+
+    /// As [`Devices::kinds`], of the parts of a reduction.
+    pub(crate) fn kinds_of_fold(&self, reduce: &ReduceStage) -> (DeviceKinds, Option<String>) {
+        let wide = |d: &Arc<dyn Device>| d.info().features.float64;
+        match &reduce.narrow {
+            Some(narrow) if !self.all.iter().all(wide) => self.kinds(narrow),
+            _ => self.kinds(&reduce.program),
+        }
     }
 
     /// As [`Devices::kinds`], of chunks of parts of several inputs.

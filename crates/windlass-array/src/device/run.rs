@@ -19,7 +19,7 @@ use crate::{
     dtype::DType,
     element::Buf,
     execute::{leaf::Given, program::Program, stage::ScanStage},
-    reduce::{ReduceOp, State},
+    reduce::{ReduceOp, State, converted},
     region::Region,
     shape::{ArrayShape, strides},
 };
@@ -111,7 +111,9 @@ pub(crate) fn reduce(
         let slice = |bytes: &[u8], width: usize| {
             bytes[part * results * width..(part + 1) * results * width].to_vec()
         };
+        // States of sums have 64 bits, where the device had them or not.
         let values = of_words(&slice(&folded.values, width), program.dtype);
+        let values = converted(values, op.state_type(program.dtype));
         let count = n * (part + 1) / folded.parts - n * part / folded.parts;
         let more = slice(&folded.more, more);
         let parts = parts(op, values, &more, count, &|at| position(at, reduced, shape, region));

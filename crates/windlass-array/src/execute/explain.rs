@@ -42,7 +42,7 @@ fn tiles(n: usize) -> String {
 fn place(devices: Option<&Devices>, stage: &Stage) -> String {
     match &stage.kind {
         Kind::Map(program) => of_program(devices, program),
-        Kind::Reduce(reduce) => of_program(devices, &reduce.program),
+        Kind::Reduce(reduce) => on(devices, |d| d.kinds_of_fold(reduce)),
         Kind::Scan(scan) => of_program(devices, &scan.program),
         Kind::Chunks(_) | Kind::Blocks(..) => "on the host: a function of chunks".into(),
         Kind::Parts(parts, inputs) => on(devices, |d| d.kinds_of_parts(parts, inputs)),

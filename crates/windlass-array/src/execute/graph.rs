@@ -28,7 +28,7 @@ use super::{
     lower::Plan,
     output::Shared,
     program::Program,
-    stage::{Kind, Stage, block_regions, mapped, write},
+    stage::{Kind, ReduceStage, Stage, block_regions, mapped, write},
 };
 use crate::{device::Devices, expr::Node, grid::ChunkGrid, io::sink::Sink, region::Region};
 
@@ -258,6 +258,29 @@ impl<'a> Tasks<'a> {
         more: u64,
     ) -> GroupId {
         let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds(program).0);
+        self.program_group_of(name, kinds, output_bytes, program, grid, more)
+    }
+
+    /// The group of the tasks of parts of a reduction.
+    pub(super) fn fold_group(
+        &mut self,
+        name: &str,
+        output_bytes: u64,
+        reduce: &ReduceStage,
+    ) -> GroupId {
+        let kinds = self.devices.as_ref().map_or(DeviceKinds::Cpu, |d| d.kinds_of_fold(reduce).0);
+        self.program_group_of(name, kinds, output_bytes, &reduce.program, &reduce.input, 0)
+    }
+
+    fn program_group_of(
+        &mut self,
+        name: &str,
+        kinds: DeviceKinds,
+        output_bytes: u64,
+        program: &Program,
+        grid: &ChunkGrid,
+        more: u64,
+    ) -> GroupId {
         // All inputs, and elements of whole words.
         let size: u64 = tile_bytes(grid, 1);
         let leaves = program.leaves.iter().map(|l| size * l.dtype.bytes() as u64);

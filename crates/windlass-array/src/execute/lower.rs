@@ -16,8 +16,10 @@ use super::{
     stage::{Kind, ReduceStage, ScanStage, Stage},
 };
 use crate::{
+    dtype::DType,
     expr::{Node, Op},
     grid::{AxisGrid, ChunkGrid},
+    reduce::ReduceOp,
     region::ViewMap,
 };
 
@@ -120,8 +122,11 @@ impl Plan {
                     (true, false) => None,
                 };
                 let grid = inner.axes().iter().enumerate().filter_map(axis).collect();
+                let sums = matches!(op, ReduceOp::Sum | ReduceOp::Prod | ReduceOp::Mean);
+                let narrow = sums && input.dtype == DType::F32;
                 let reduce = ReduceStage {
                     program: self.program_of(input).cast(op.state_type(input.dtype)),
+                    narrow: narrow.then(|| self.program_of(input)),
                     op: *op,
                     axes: axes.clone(),
                     keepdims: *keepdims,

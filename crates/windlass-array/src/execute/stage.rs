@@ -83,6 +83,9 @@ impl std::fmt::Debug for Kind {
 pub(crate) struct ReduceStage {
     /// Gives the input's elements, as the states' type.
     pub(crate) program: Program,
+    /// Gives 32-bit floats as they are, where a sum of 64 bits is not needed: for devices that
+    /// have no 64-bit floats.
+    pub(crate) narrow: Option<Program>,
     pub(crate) op: ReduceOp,
     /// The axes that are reduced, ascending.
     pub(crate) axes: Vec<usize>,
@@ -141,14 +144,16 @@ pub(crate) fn mapped(
 
 /// The state of a region of a program's result, reduced along some axes.
 fn reduced(
-    program: &Program,
+    (program, narrow): (&Program, Option<&Program>),
     op: ReduceOp,
     (axes, shape): (&[usize], &ArrayShape),
     region: &Region,
     given: &dyn Given,
 ) -> Result<State, BoxError> {
     if let Some((devices, device)) = given.device() {
-        let found = reduce(devices, device, (program, op), (axes, shape), region, given);
+        let wide = device.info().features.float64;
+        let there = narrow.filter(|_| !wide).unwrap_or(program);
+        let found = reduce(devices, device, (there, op), (axes, shape), region, given);
         if let Some(state) = or_here(devices, found)? {
             return Ok(state);
         }
@@ -189,7 +194,8 @@ impl ReduceStage {
     /// If a tile on a device cannot be read.
     pub(crate) fn part(&self, part: usize, given: &dyn Given) -> Result<State, BoxError> {
         let region = self.input.region(self.input.index_of(part).as_slice());
-        reduced(&self.program, self.op, (&self.axes, &self.input.shape()), &region, given)
+        let programs = (&self.program, self.narrow.as_ref());
+        reduced(programs, self.op, (&self.axes, &self.input.shape()), &region, given)
     }
 
     /// The parts of the input that a tile of the result is made of, in order.
@@ -227,7 +233,7 @@ impl ScanStage {
     /// If a tile on a device cannot be read.
     pub(crate) fn total(&self, region: &Region, given: &dyn Given) -> Result<State, BoxError> {
         let none = ArrayShape::default();
-        reduced(&self.program, self.op, (&[self.axis], &none), region, given)
+        reduced((&self.program, None), self.op, (&[self.axis], &none), region, given)
     }
 
     /// A tile's running results, behind what comes before it.

@@ -118,7 +118,8 @@ pub(super) fn open(index: u32, options: &DeviceOptions) -> Result<(DeviceInfo, C
     }
     let adapter = found.swap_remove(index as usize);
     let (has, limits) = (adapter.features(), adapter.limits());
-    let features = WANTED.into_iter().filter(|f| has.contains(*f)).fold(F::empty(), |a, b| a | b);
+    let wanted = |f: &F| has.contains(*f) && !options.wgpu_baseline;
+    let features = WANTED.into_iter().filter(wanted).fold(F::empty(), |a, b| a | b);
     let desc = wgpu::DeviceDescriptor {
         label: Some("windlass"),
         required_features: features,

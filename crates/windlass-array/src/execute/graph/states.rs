@@ -25,7 +25,7 @@ impl Tasks<'_> {
         let bytes = tile_bytes(&stage.grid, stage.dtype.bytes());
         let state = tile_bytes(&stage.grid, 24);
         let name = format!("{}-part", stage.name);
-        let part = self.program_group(&name, state, &reduce.program, &reduce.input);
+        let part = self.fold_group(&name, state, reduce);
         let merge = self.group(&format!("{}-merge", stage.name), state, state);
         let last = self.group(stage.name, bytes, state);
         for &tile in tiles {
