@@ -13,7 +13,7 @@ use super::{
     DeviceTile, Devices, Failure,
     bind::On,
     evaluate::{View, column, evaluate, view},
-    tile::{of_words, phys},
+    tile::{download, of_words, phys},
 };
 use crate::{
     dtype::DType,
@@ -22,6 +22,7 @@ use crate::{
     reduce::{ReduceOp, State, converted},
     region::Region,
     shape::{ArrayShape, strides},
+    tile::Tile,
 };
 
 /// The elements of a region, which has some, on the device.
@@ -41,6 +42,26 @@ pub(crate) fn map(
     })?;
     let shape = ArrayShape::new(region.lens());
     Ok(DeviceTile { device: Arc::clone(device), buffer, dtype: program.dtype, shape })
+}
+
+/// As [`map`], brought to the host.
+///
+/// # Errors
+/// As there.
+pub(crate) fn brought(
+    devices: &Devices,
+    device: &Arc<dyn Device>,
+    program: &Program,
+    region: &Region,
+    given: &dyn Given,
+) -> Result<Tile, Failure> {
+    let n = region.lens().iter().product();
+    let axes: Vec<usize> = (0..region.axes.len()).collect();
+    let buf = with(devices, device, |on| {
+        let buffer = view(on, program, region, given)?.dense(on, &axes)?;
+        Ok(download(on.queue, &buffer, program.dtype, n)?)
+    })?;
+    Ok(Tile::dense(buf, ArrayShape::new(region.lens())))
 }
 
 /// The elements of a view, and no others, in a buffer.

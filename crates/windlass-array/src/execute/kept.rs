@@ -7,7 +7,11 @@ use std::{
 
 use windlass_runtime::graph::Spill;
 
-use crate::{device::DeviceTile, error::ArrayError, tile::Tile};
+use crate::{
+    device::{DeviceTile, Devices, Failure},
+    error::ArrayError,
+    tile::Tile,
+};
 
 /// A tile, wherever it lies.
 #[derive(Debug)]
@@ -61,6 +65,21 @@ impl Kept {
             }
         }
     }
+}
+
+/// A tile on the host, by a queue of its device that is kept for that.
+///
+/// # Errors
+/// If the device does not give it.
+pub(crate) fn downloaded_by(devices: &Devices, kept: &Kept) -> Result<Tile, ArrayError> {
+    let Kept::Device(tile, host) = kept else { return kept.host() };
+    if let Some(tile) = host.get() {
+        return Ok(tile.clone());
+    }
+    devices.with(&tile.device, |queue| Ok(tile.download(queue)?)).map_err(|e| match e {
+        Failure::Here(reason) => ArrayError::Device { reason },
+        Failure::Lost(error) => error,
+    })
 }
 
 fn downloaded(tile: &DeviceTile) -> Result<Tile, ArrayError> {

@@ -17,7 +17,7 @@ use crate::{
     device::{
         Devices, Failure,
         parts::made,
-        run::{map, reduce, running},
+        run::{brought, map, reduce, running},
     },
     dtype::DType,
     element::dispatch,
@@ -382,9 +382,8 @@ pub(crate) fn write(
     to: &Shared,
 ) -> Result<Value, BoxError> {
     if let Some((devices, device)) = given.device()
-        && let Some(tile) = or_here(devices, map(devices, device, program, region, given))?
+        && let Some(tile) = or_here(devices, brought(devices, device, program, region, given))?
     {
-        let tile = Kept::from(tile).host()?;
         let (dtype, rank) = (tile.dtype(), region.axes.len());
         let here = Program::of_leaf(
             Leaf {

@@ -9,7 +9,10 @@ use super::Key;
 use crate::{
     device::{DeviceTile, Devices},
     error::ArrayError,
-    execute::{kept::Kept, leaf::Given},
+    execute::{
+        kept::{Kept, downloaded_by},
+        leaf::Given,
+    },
     region::Region,
     tile::Tile,
 };
@@ -29,6 +32,7 @@ pub(super) struct Inputs<'a> {
     kept: Vec<&'a Kept>,
     /// The same on the host, once they are brought there.
     host: Vec<OnceCell<Tile>>,
+    devices: Option<&'a Devices>,
     on: Option<(&'a Devices, &'a Arc<dyn Device>)>,
 }
 
@@ -41,7 +45,7 @@ impl<'a> Inputs<'a> {
         let kept = (0..inputs.len()).map(|i| context.input(i)).collect::<Result<Vec<_>, _>>()?;
         let host = kept.iter().map(|_| OnceCell::new()).collect();
         let on = devices.and_then(|d| Some((d, d.named(context.device())?)));
-        let new = Self { inputs, kept, host, on };
+        let new = Self { inputs, kept, host, devices, on };
         if on.is_none() {
             new.bring()?;
         }
@@ -76,7 +80,11 @@ impl Given for Inputs<'_> {
     fn bring(&self) -> Result<(), ArrayError> {
         for (kept, host) in self.kept.iter().zip(&self.host) {
             if host.get().is_none() {
-                let _ = host.set(kept.host()?);
+                let tile = match self.devices {
+                    Some(devices) => downloaded_by(devices, kept)?,
+                    None => kept.host()?,
+                };
+                let _ = host.set(tile);
             }
         }
         Ok(())
