@@ -368,6 +368,8 @@ def pad(cases):
         args["value"] = kw["end_values"] = int(rng.integers(-5, 6))
     elif mode in ("maximum", "minimum", "mean", "median") and rng.random() < 0.5:
         args["stat"] = kw["stat_length"] = int(rng.integers(1, 6))
+    elif mode in ("reflect", "symmetric") and rng.random() < 0.5:
+        args["odd"], kw["reflect_type"] = True, "odd"
     if mode in ("maximum", "minimum") and x.dtype.kind == "c":
         return
     wanted = np.pad(x, widths, mode, **kw)

@@ -19,6 +19,7 @@ import warnings
 
 import numpy as np
 
+import functions
 import linear
 import more
 from families import Cases
@@ -75,8 +76,9 @@ def main():
         families = [cases.unary, cases.binary, cases.reduction, cases.layout]
         others = more.families(cases)
         families += [lambda: cases.pick(others)()]
-        families += [lambda f=f: f(cases) for f, _ in linear.FAMILIES]
-        weights = [0.2, 0.25, 0.25, 0.3, 1.0] + [weight for _, weight in linear.FAMILIES]
+        weighted = linear.FAMILIES + functions.FAMILIES
+        families += [lambda f=f: f(cases) for f, _ in weighted]
+        weights = [0.2, 0.25, 0.25, 0.3, 1.0] + [weight for _, weight in weighted]
         while len(cases.lines) < options.cases:
             families[int(cases.rng.choice(len(families), p=np.array(weights) / sum(weights)))]()
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")

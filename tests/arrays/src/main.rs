@@ -6,6 +6,7 @@
 //! or `{"call": "sum", "of": [...], "with": {...}}`.
 
 mod call;
+mod functions;
 mod linear;
 mod more;
 mod npy;

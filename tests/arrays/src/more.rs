@@ -49,10 +49,13 @@ fn part(with: &Value) -> Result<Part> {
 }
 
 fn pad(with: &Value) -> Result<Pad> {
+    let odd = with["odd"] == true;
     let some = with["stat"].as_u64().map(|n| n as usize);
     Ok(match text(with, "mode")? {
         "constant" => Pad::Constant(number(with, "value")?.into()),
         "edge" => Pad::Edge,
+        "reflect" if odd => Pad::ReflectOdd,
+        "symmetric" if odd => Pad::SymmetricOdd,
         "reflect" => Pad::Reflect,
         "symmetric" => Pad::Symmetric,
         "wrap" => Pad::Wrap,

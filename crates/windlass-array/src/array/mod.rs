@@ -12,7 +12,8 @@
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
 //! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
-//! | [`masks`] | elements where something holds |
+//! | [`along`] | other elements at positions along an axis |
+//! | [`masks`], [`pieces`] | elements where something holds; functions told by pieces |
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`], [`compose`] | arrays of arrays, and parts of them |
 //! | [`blocks`], [`blockwise`] | users' functions of chunks |
@@ -25,6 +26,7 @@
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
+mod along;
 mod around;
 mod assign;
 mod blocks;
@@ -53,6 +55,7 @@ mod operand;
 mod operators;
 mod overlap;
 mod pad;
+mod pieces;
 mod product;
 mod quantile;
 mod randomised;
@@ -84,6 +87,7 @@ pub use self::{
     operand::Operand,
     overlap::{Boundary, Overlap},
     pad::Pad,
+    pieces::Piece,
     quantile::Quantile,
     reduce::Axes,
     sets::UniqueParts,
