@@ -3,15 +3,7 @@ of single elements, of lines, and comparisons of whole arrays."""
 
 import numpy as np
 
-from families import ALL, COMPLEX, FLOATS, INTEGERS, REAL, ULP_COMPLEX, ULP_ELEMENTWISE, ULP_REDUCTION
-
-
-def saved(c, x):
-    """The expression of an array that was made here."""
-    x = np.asarray(x)
-    np.save(c.folder / f"{c.arrays}.npy", x)
-    c.arrays += 1
-    return {"array": f"{c.arrays - 1}.npy", "chunks": c.chunks(x.shape)}
+from cases import ALL, ULP_ELEMENTWISE, load
 
 
 def pieces(c):
@@ -29,7 +21,7 @@ def pieces(c):
         told.append(name)
         called.append(functions.get(name, name) if isinstance(name, str) else name)
     wanted = np.piecewise(x, conditions, called) if x.ndim else np.piecewise(x, [bool(v) for v in conditions], called)
-    c.add("piecewise", [node] + [saved(c, v) for v in conditions], {"pieces": told}, np.asarray(wanted), ULP_ELEMENTWISE)
+    c.add("piecewise", [node] + [load(c, v) for v in conditions], {"pieces": told}, np.asarray(wanted), ULP_ELEMENTWISE)
 
 
 def along(c):
@@ -46,10 +38,10 @@ def along(c):
         value, operand = 1, {"scalar": 1}
     else:
         value = np.asarray(c.values(x.dtype, tuple(1 if rng.random() < 0.2 else n for n in full), False))
-        operand = saved(c, value)
+        operand = load(c, value)
     wanted = x.copy()
     np.put_along_axis(wanted, p.astype("int64"), value, axis)
-    c.add("put_along_axis", [node, saved(c, p), operand], {"axis": axis}, wanted)
+    c.add("put_along_axis", [node, load(c, p), operand], {"axis": axis}, wanted)
 
 
 FAMILIES = [(pieces, 0.05), (along, 0.08)]

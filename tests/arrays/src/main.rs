@@ -7,6 +7,7 @@
 
 mod call;
 mod functions;
+mod grids;
 mod linear;
 mod more;
 mod npy;
