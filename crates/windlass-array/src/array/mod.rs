@@ -5,9 +5,11 @@
 //! | [`create`] | arrays of nothing, of memory, of functions, random ones |
 //! | [`operand`] | operations of several arrays and scalars: types and shapes |
 //! | [`ufunc`] | the elementwise functions by NumPy's names |
+//! | [`floats`] | functions of single elements that are made of others |
 //! | [`operators`] | `+`, `-` and the others |
 //! | [`nan`] | reductions without NaN, and others that are made of reductions |
 //! | [`numeric`], [`covariance`] | slopes, integrals, interpolation; covariances |
+//! | [`phases`] | phases without jumps, powers in columns, vector products, other shapes |
 //! | [`windows`], [`randomised`] | blocks and windows; random orders and choices |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
@@ -20,7 +22,7 @@
 //! | [`pad`], [`overlap`], [`around`] | padding; functions of chunks and what stands around them |
 //! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
-//! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`product`], [`chain`], [`diagonal`] | sums of products; diagonals and triangles |
 //! | [`factors`], [`solve`], [`norms`] | factors of matrices, equations, norms |
 //! | [`fourier`] | Fourier transforms |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
@@ -31,6 +33,7 @@ mod around;
 mod assign;
 mod blocks;
 mod blockwise;
+mod chain;
 mod compose;
 mod convolve;
 mod counts;
@@ -41,6 +44,7 @@ mod digits;
 mod factors;
 mod fancy;
 mod filters;
+mod floats;
 mod fourier;
 mod gather;
 mod histograms;
@@ -55,6 +59,7 @@ mod operand;
 mod operators;
 mod overlap;
 mod pad;
+mod phases;
 mod pieces;
 mod product;
 mod quantile;

@@ -3,7 +3,7 @@
 use super::{
     Run,
     complex::{self, ComplexNumber},
-    map_with, math,
+    map_with, math, parts,
     real::{Float, Integer},
 };
 use crate::{
@@ -51,6 +51,7 @@ macro_rules! integers {
                 }
                 U::Invert => map_with!(a, n, out, $t => $t, |x| !x),
                 U::Imag => map_with!(a, n, out, $t => $t, |x| x & 0),
+                U::BitwiseCount => map_with!(a, n, out, $t => u8, |x| Integer::ones(x)),
                 _ => unreachable!("{} computes in another type than an integer's", op.name()),
             }
         }
@@ -116,6 +117,9 @@ macro_rules! floats {
                 U::Ceil => map!(x => x.ceil()),
                 U::Trunc => map!(x => x.trunc()),
                 U::Rint => map!(x => x.round_ties_even()),
+                U::I0 => map!(x => parts::i0(f64::from(x)) as $t),
+                U::Mantissa => map!(x => parts::split(f64::from(x)).0 as $t),
+                U::Exponent => map_with!(a, n, out, $t => i32, |x| parts::split(f64::from(x)).1),
                 U::Deg2rad => map!(x => x * (std::$t::consts::PI / 180.0)),
                 U::Rad2deg => map!(x => x * (180.0 / std::$t::consts::PI)),
                 // Of real numbers: 0 or pi.
@@ -126,7 +130,7 @@ macro_rules! floats {
                 U::Isinf => test!(x => x.is_infinite()),
                 U::Isfinite => test!(x => x.is_finite()),
                 U::Signbit => test!(x => x.is_sign_negative()),
-                U::Invert | U::Conj | U::Real | U::Cast(_) => {
+                U::Invert | U::Conj | U::Real | U::BitwiseCount | U::Cast(_) => {
                     unreachable!("{} computes in another type than a float's", op.name())
                 }
             }
@@ -194,7 +198,7 @@ macro_rules! complexes {
                 U::Isinf => test!(x => x.re.is_infinite() || x.im.is_infinite()),
                 U::Isfinite => test!(x => x.re.is_finite() && x.im.is_finite()),
                 U::Cbrt | U::Deg2rad | U::Rad2deg | U::Floor | U::Ceil | U::Trunc | U::Signbit
-                | U::Invert | U::Cast(_) => {
+                | U::Invert | U::I0 | U::Mantissa | U::Exponent | U::BitwiseCount | U::Cast(_) => {
                     unreachable!("{} is not defined for complex numbers", op.name())
                 }
             }
