@@ -29,7 +29,8 @@ def eye_like(x, k):
 
 
 def factors(c):
-    name = c.pick("qr_product qr_q qr_r svd_product svd_u svd_v svdvals lu_p lu_l lu_u lu_product cholesky "
+    name = c.pick("qr_product qr_q qr_r qr_complete_product qr_complete_q qr_complete_r svd_full_product svd_full_u "
+                  "svd_full_v svd_full_values svd_product svd_u svd_v svdvals lu_p lu_l lu_u lu_product cholesky "
                   "eigh_product eigh_vectors eigvalsh compressed".split())
     dtypes = NUMBERS + ["int32", "bool"]
     x, node = matrices(c, dtypes, name.startswith(("eig", "chol")))
@@ -39,8 +40,16 @@ def factors(c):
     size = lambda: np.full((), greatest(exact) * max(x.shape[-2:]))
     one = lambda: np.full((), float(max(x.shape[-2:])))
     turned = np.swapaxes(exact, -1, -2)
-    if name in ("qr_product", "svd_product", "lu_product"):
+    if name in ("qr_product", "svd_product", "lu_product", "qr_complete_product", "svd_full_product"):
         call, scale = lambda: exact, size
+    elif name in ("qr_complete_q", "svd_full_u"):
+        call, scale = lambda: eye_like(x, x.shape[-2]), one
+    elif name == "svd_full_v":
+        call, scale = lambda: eye_like(x, x.shape[-1]), one
+    elif name == "qr_complete_r":
+        call, scale = lambda: np.zeros_like(exact), size
+    elif name == "svd_full_values":
+        call, scale = lambda: np.linalg.svd(x, compute_uv=False), size
     elif name in ("qr_q", "svd_u", "svd_v"):
         call, scale = lambda: eye_like(x, k), one
     elif name == "qr_r":

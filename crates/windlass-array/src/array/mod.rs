@@ -23,7 +23,7 @@
 //! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
 //! | [`product`], [`chain`], [`diagonal`] | sums of products; diagonals and triangles |
-//! | [`factors`], [`solve`], [`norms`] | factors of matrices, equations, norms |
+//! | [`factors`], [`complete`], [`solve`], [`norms`] | factors of matrices, equations, norms |
 //! | [`fourier`] | Fourier transforms |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
@@ -34,6 +34,7 @@ mod assign;
 mod blocks;
 mod blockwise;
 mod chain;
+mod complete;
 mod compose;
 mod convolve;
 mod counts;
