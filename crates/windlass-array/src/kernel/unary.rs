@@ -68,6 +68,17 @@ fn arctanh(x: f64) -> f64 {
     (0.5 * (2.0 * m / (1.0 - m)).ln_1p()).copysign(x)
 }
 
+/// The inverse hyperbolic cosine: near 1 the standard library's loses digits.
+#[inline(always)]
+fn arccosh(x: f64) -> f64 {
+    if x > 1e8 || x.is_nan() {
+        // The root is x but for less than a unit in its last place.
+        return x.ln() + std::f64::consts::LN_2;
+    }
+    let t = x - 1.0;
+    if t < 0.0 { f64::NAN } else { (t + (t * (t + 2.0)).sqrt()).ln_1p() }
+}
+
 macro_rules! floats {
     ($($t:ident)+) => {$(
         fn $t(op: UnaryOp, a: Run<'_>, n: usize, out: &mut Buf) {
@@ -111,7 +122,7 @@ macro_rules! floats {
                 U::Cosh => map!(x => x.cosh()),
                 U::Tanh => map!(x => x.tanh()),
                 U::Arcsinh => map!(x => f64::from(x).asinh() as $t),
-                U::Arccosh => map!(x => f64::from(x).acosh() as $t),
+                U::Arccosh => map!(x => arccosh(f64::from(x)) as $t),
                 U::Arctanh => map!(x => arctanh(f64::from(x)) as $t),
                 U::Floor => map!(x => x.floor()),
                 U::Ceil => map!(x => x.ceil()),
