@@ -80,10 +80,10 @@ fn filters_and_windows_stay_within_the_limit() -> Result<(), ArrayError> {
 }
 
 #[test]
-fn positions_and_values_beyond_the_limit_are_put_part_by_part() -> Result<(), ArrayError> {
+fn positions_and_values_are_put_part_by_part() -> Result<(), ArrayError> {
     let (x, executor) = (numbers()?, executor(LIMIT));
-    // Twice the limit, of which each place comes once.
-    let (len, part) = (LEN / 2, LEN / 4);
+    // As large as the limit, half of its places, each once, and as many values.
+    let (len, part) = (LEN / 4, LEN / 8);
     let places = x.index_axis(0, ..part as i64)?.remainder(len as f64)?;
     let none = Array::full([len], -1.0)?.rechunk([CHUNK])?;
     let found = none.put_along_axis(&places.astype(DType::I64), &places, 0)?;

@@ -134,8 +134,9 @@ impl Array {
     /// broadcast; the values broadcast to the positions and take the array's type. Negative
     /// positions count from the end; of one that comes several times the last value stays.
     ///
-    /// Each task reads the positions and values of a part of the axis for one chunk of the
-    /// array: both may be larger than the memory.
+    /// Each task reads the positions and values of a part of the axis for a part of the array:
+    /// all may be larger than the memory. What they found is put together eight at a time, which
+    /// takes ten times what a task makes: about a sixteenth of the array, of at most 32 MiB.
     ///
     /// ```
     /// use windlass_array::Array;
