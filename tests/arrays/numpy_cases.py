@@ -19,9 +19,22 @@ import warnings
 
 import numpy as np
 
-import linear
-import more
-from families import Cases
+import families
+import functions
+import grids
+import layouts
+import matrices
+import measures
+import positions
+import products
+from cases import Cases
+
+# Of these each is drawn as often.
+OTHERS = [measures.nan_reductions, measures.quantiles, positions.orders, positions.positions, positions.positions,
+          grids.filters, grids.filters, measures.statistics, grids.shapes]
+# Each with the share of its cases.
+WEIGHTED = [(families.unary, 0.2), (families.binary, 0.25), (families.reduction, 0.25), (layouts.layout, 0.3),
+            (lambda cases: cases.pick(OTHERS)(cases), 1.0)]
 
 
 def differs(name, wanted, tolerance, scale, got):
@@ -72,13 +85,10 @@ def main():
         folder = pathlib.Path(options.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
         cases = Cases(options.seed, folder)
-        families = [cases.unary, cases.binary, cases.reduction, cases.layout]
-        others = more.families(cases)
-        families += [lambda: cases.pick(others)()]
-        families += [lambda f=f: f(cases) for f, _ in linear.FAMILIES]
-        weights = [0.2, 0.25, 0.25, 0.3, 1.0] + [weight for _, weight in linear.FAMILIES]
+        weighted = WEIGHTED + products.FAMILIES + matrices.FAMILIES + functions.FAMILIES
+        weights = np.array([weight for _, weight in weighted])
         while len(cases.lines) < options.cases:
-            families[int(cases.rng.choice(len(families), p=np.array(weights) / sum(weights)))]()
+            weighted[int(cases.rng.choice(len(weighted), p=weights / weights.sum()))][0](cases)
         (folder / "cases.jsonl").write_text("\n".join(cases.lines) + "\n")
         subprocess.run([options.bridge, str(folder), options.device], check=True, stderr=subprocess.DEVNULL)
         told = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]

@@ -58,7 +58,8 @@ mod tile;
 
 pub use array::{
     Array, Axes, Boundary, Covariance, Fancy, FftNorm, Index, LeastSquares, Nested, Norm, Operand,
-    Overlap, Pad, Part, Quantile, Reshaped, Spacing, UniqueParts, compute_all, compute_all_on,
+    Overlap, Pad, Part, Piece, Quantile, Reshaped, Spacing, UniqueParts, compute_all,
+    compute_all_on,
 };
 pub use device::{TakenOver, taken_over};
 pub use dtype::{DType, Kind};

@@ -2,7 +2,8 @@
 //! array whole, results that do not fit are refused, and what is persisted counts.
 
 use windlass_array::{
-    Array, ArrayError, Boundary, ChunkGrid, ChunkIndex, DType, Quantile, Tile, compute_all_on,
+    Array, ArrayError, Boundary, ChunkGrid, ChunkIndex, DType, Pad, Piece, Quantile, Tile,
+    compute_all_on,
 };
 use windlass_runtime::execute::{Executor, ExecutorOptions};
 
@@ -74,6 +75,41 @@ fn filters_and_windows_stay_within_the_limit() -> Result<(), ArrayError> {
     assert!((mean / (LEN as f64 / 2.0) - 1.0).abs() < 1e-2, "{mean}");
     assert!(found[1].to_array::<f64>()?.sum() < LEN as f64);
     assert!(found[2].to_array::<i64>()?.iter().all(|n| *n as usize == LEN / 4));
+    assert!(executor.counts()[0].1.peak_bytes <= LIMIT);
+    Ok(())
+}
+
+#[test]
+fn positions_and_values_are_put_part_by_part() -> Result<(), ArrayError> {
+    let (x, executor) = (numbers()?, executor(LIMIT));
+    // As large as the limit, half of its places, each once, and as many values.
+    let (len, part) = (LEN / 4, LEN / 8);
+    let places = x.index_axis(0, ..part as i64)?.remainder(len as f64)?;
+    let none = Array::full([len], -1.0)?.rechunk([CHUNK])?;
+    let found = none.put_along_axis(&places.astype(DType::I64), &places, 0)?;
+    let sums = compute_all_on(
+        &[&found.less(0)?.sum(..)?, &(&found.sum(..)? - &places.sum(..)?)],
+        &executor,
+    )?;
+    let (left, rest) = (sums[0].to_array::<i64>()?.sum(), sums[1].to_array::<f64>()?.sum());
+    assert_eq!((left as usize, rest), (len - part, part as f64 - len as f64));
+    assert!(executor.counts()[0].1.peak_bytes <= LIMIT);
+    Ok(())
+}
+
+#[test]
+fn paddings_and_pieces_stay_within_the_limit() -> Result<(), ArrayError> {
+    let executor = executor(LIMIT);
+    // Twice the limit: a task takes a sixteenth of it, several times over.
+    let x = numbers()?.index_axis(0, ..(LEN / 4) as i64)?;
+    // Turned around the first element, which is 0.
+    let wide = x.pad_with(&[(LEN / 4 - 1, 0)], Pad::ReflectOdd)?;
+    let above =
+        wide.piecewise(&[(&wide.less(0)?, 0.into())], Some(Piece::Function(&|x| Ok(x.clone()))))?;
+    let found = compute_all_on(&[&wide.sum(..)?, &above.sum(..)?, &x.sum(..)?], &executor)?;
+    let found: Vec<f64> =
+        found.iter().map(|t| t.to_array::<f64>().map(|a| a.sum())).collect::<Result<_, _>>()?;
+    assert_eq!(found[..2], [0.0, found[2]]);
     assert!(executor.counts()[0].1.peak_bytes <= LIMIT);
     Ok(())
 }

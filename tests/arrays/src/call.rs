@@ -66,6 +66,9 @@ pub(crate) fn call(name: &str, of: &[Operand], with: &Value) -> Result<Array> {
     if let Some(found) = crate::more::call(name, of, with) {
         return found;
     }
+    if let Some(found) = super::functions::call(name, of, with)? {
+        return Ok(found);
+    }
     if let Some(found) = super::linear::call(name, of, with)? {
         return Ok(found);
     }

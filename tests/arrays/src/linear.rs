@@ -79,6 +79,31 @@ fn factors(name: &str, x: &Array, with: &Value) -> Result<Option<Array>> {
             turned(&q)?.matmul(&q)?
         }
         "qr_r" => x.qr()?.1.absolute()?,
+        "qr_complete_product" => {
+            let (q, r) = x.qr_complete()?;
+            q.matmul(&r)?
+        }
+        "qr_complete_q" => {
+            let q = x.qr_complete()?.0;
+            turned(&q)?.matmul(&q)?
+        }
+        // Zeros below the diagonal; the rest is compared as the product.
+        "qr_complete_r" => x.qr_complete()?.1.tril(-1)?,
+        "svd_full_product" => {
+            let (u, s, vh) = x.svd_full()?;
+            let k = s.shape()[s.rank() - 1] as i64;
+            let (u, vh) = (u.index_axis(-1, ..k)?, vh.index_axis(-2, ..k)?);
+            scaled(&u, &s)?.matmul(&vh)?
+        }
+        "svd_full_u" => {
+            let u = x.svd_full()?.0;
+            turned(&u)?.matmul(&u)?
+        }
+        "svd_full_v" => {
+            let vh = x.svd_full()?.2;
+            vh.matmul(&turned(&vh)?)?
+        }
+        "svd_full_values" => x.svd_full()?.1,
         "svd_product" => {
             let (u, s, vh) = x.svd()?;
             scaled(&u, &s)?.matmul(&vh)?

@@ -6,6 +6,8 @@
 //! or `{"call": "sum", "of": [...], "with": {...}}`.
 
 mod call;
+mod functions;
+mod grids;
 mod linear;
 mod more;
 mod npy;

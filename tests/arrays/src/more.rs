@@ -1,21 +1,17 @@
-//! The functions of `more.py`'s cases: those beyond the elementwise ones, reductions and
-//! layouts of `call.rs`.
+//! The functions of `positions.py`'s and `measures.py`'s cases, and the shapes of `grids.py`'s.
 
 use std::error::Error;
 
 use serde_json::Value;
-use windlass_array::{
-    Array, Boundary, ChunkGrid, Covariance, DType, Fancy, Nested, Operand, Overlap, Pad, Part,
-    Quantile, Reshaped, Spacing, Tile,
-};
+use windlass_array::{Array, ChunkGrid, DType, Fancy, Nested, Operand, Quantile, Reshaped, Tile};
 
 use crate::call::{Result, array, axes, counts, index, integers, one_axis, places};
 
-fn text<'a>(with: &'a Value, key: &str) -> Result<&'a str> {
+pub(crate) fn text<'a>(with: &'a Value, key: &str) -> Result<&'a str> {
     Ok(with[key].as_str().ok_or_else(|| format!("no {key}"))?)
 }
 
-fn floats(value: &Value) -> Option<Vec<f64>> {
+pub(crate) fn floats(value: &Value) -> Option<Vec<f64>> {
     let one = |v: &Value| v.as_f64().or_else(|| v.as_str().and_then(|s| s.parse().ok()));
     value.as_array()?.iter().map(one).collect()
 }
@@ -24,50 +20,8 @@ fn some_axis(with: &Value) -> Option<isize> {
     with["axis"].as_i64().map(|a| a as isize)
 }
 
-fn number(with: &Value, key: &str) -> Result<i64> {
+pub(crate) fn number(with: &Value, key: &str) -> Result<i64> {
     Ok(with[key].as_i64().ok_or_else(|| format!("no {key}"))?)
-}
-
-fn boundary(with: &Value) -> Result<Boundary> {
-    Ok(match text(with, "mode")? {
-        "none" => Boundary::None,
-        "reflect" => Boundary::Reflect,
-        "mirror" => Boundary::Mirror,
-        "nearest" => Boundary::Nearest,
-        "wrap" => Boundary::Periodic,
-        "constant" => Boundary::Constant(with["cval"].as_i64().unwrap_or(0).into()),
-        other => return Err(format!("no boundary {other}").into()),
-    })
-}
-
-fn part(with: &Value) -> Result<Part> {
-    Ok(match text(with, "mode")? {
-        "full" => Part::Full,
-        "same" => Part::Same,
-        _ => Part::Valid,
-    })
-}
-
-fn pad(with: &Value) -> Result<Pad> {
-    let some = with["stat"].as_u64().map(|n| n as usize);
-    Ok(match text(with, "mode")? {
-        "constant" => Pad::Constant(number(with, "value")?.into()),
-        "edge" => Pad::Edge,
-        "reflect" => Pad::Reflect,
-        "symmetric" => Pad::Symmetric,
-        "wrap" => Pad::Wrap,
-        "linear_ramp" => Pad::LinearRamp(number(with, "value")? as f64),
-        "maximum" => Pad::Maximum(some),
-        "minimum" => Pad::Minimum(some),
-        "mean" => Pad::Mean(some),
-        "median" => Pad::Median(some),
-        other => return Err(format!("no mode {other}").into()),
-    })
-}
-
-fn pairs(value: &Value) -> Result<Vec<(usize, usize)>> {
-    let all = value.as_array().ok_or("pairs")?.iter();
-    Ok(all.map(|w| counts(w).map(|w| (w[0], w[1]))).collect::<Option<_>>().ok_or("pairs")?)
 }
 
 /// Indices, of which `{"array": i}` is operand `i`, and `{"list": [...], "shape": [...]}` a
@@ -108,13 +62,13 @@ pub(crate) fn call(name: &str, of: &[Operand], with: &Value) -> Option<Result<Ar
     let all = || of.iter().map(array).collect::<Result<Vec<_>>>();
     None.or_else(|| found(reductions(name, &x, of, with)))
         .or_else(|| found(positions(name, &x, of, with)))
-        .or_else(|| found(grids(name, &x, of, with)))
+        .or_else(|| found(crate::grids::call(name, &x, of, with)))
         .or_else(|| found(shapes(name, &x, of, with)))
         .or_else(|| found(all().and_then(|all| several(name, &all, with))))
 }
 
 /// No function of a family is no result.
-struct NotHere;
+pub(crate) struct NotHere;
 
 impl std::fmt::Display for NotHere {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -206,110 +160,6 @@ fn positions(name: &str, x: &Array, of: &[Operand], with: &Value) -> Result<Arra
         "delete" => x.delete(&integers(&with["at"]).ok_or("positions")?, one_axis(with)?)?,
         _ => return Err(Box::new(NotHere)),
     })
-}
-
-fn grids(name: &str, x: &Array, of: &[Operand], with: &Value) -> Result<Array> {
-    let sizes = || counts(&with["size"]).ok_or("sizes");
-    Ok(match name {
-        "pad_with" => x.pad_with(&pairs(&with["widths"])?, pad(with)?)?,
-        "gaussian_filter" => {
-            x.gaussian_filter(&floats(&with["sigma"]).ok_or("deviations")?, boundary(with)?)?
-        }
-        "uniform_filter" => x.uniform_filter(&sizes()?, boundary(with)?)?,
-        "median_filter" => x.median_filter(&sizes()?, boundary(with)?)?,
-        "minimum_filter" => x.minimum_filter(&sizes()?, boundary(with)?)?,
-        "maximum_filter" => x.maximum_filter(&sizes()?, boundary(with)?)?,
-        "sobel" => x.sobel(one_axis(with)?, boundary(with)?)?,
-        "prewitt" => x.prewitt(one_axis(with)?, boundary(with)?)?,
-        "laplace" => x.laplace(boundary(with)?)?,
-        "correlate1d" => {
-            let weights = floats(&with["weights"]).ok_or("weights")?;
-            x.correlate1d(&weights, one_axis(with)?, boundary(with)?)?
-        }
-        "correlate_nd" => x.correlate_nd(&array(&of[1])?, boundary(with)?)?,
-        "convolve" => x.convolve(&array(&of[1])?, part(with)?)?,
-        "correlate" => x.correlate(&array(&of[1])?, part(with)?)?,
-        "convolve_nd" => x.convolve_nd(&array(&of[1])?, part(with)?)?,
-        // Sums of each element's neighbours, by a function that knows no more than its tile.
-        "map_overlap" => {
-            let depth = pairs(&with["depth"])?;
-            let overlap = Overlap::new(depth.clone()).boundary(boundary(with)?);
-            let trim = with["trim"] == true;
-            let overlap = if trim { overlap } else { overlap.untrimmed() };
-            Array::map_overlap(&[x], DType::F64, overlap, move |tiles, _| {
-                neighbours(&tiles[0], &depth, trim)
-            })?
-        }
-        "gradient" => {
-            let order = number(with, "order")? as usize;
-            let spacing: Spacing = match of.get(1) {
-                Some(places) => (&array(places)?).into(),
-                None => with["h"].as_f64().unwrap_or(1.0).into(),
-            };
-            x.gradient(one_axis(with)?, spacing, order)?
-        }
-        "trapezoid" => {
-            let spacing: Spacing = match of.get(1) {
-                Some(places) => (&array(places)?).into(),
-                None => with["h"].as_f64().unwrap_or(1.0).into(),
-            };
-            x.trapezoid(one_axis(with)?, spacing)?
-        }
-        "interp" => {
-            let outside = (with["left"].as_f64(), with["right"].as_f64());
-            x.interp(&array(&of[1])?, &array(&of[2])?, outside)?
-        }
-        "digitize" => x.digitize(&floats(&with["bins"]).ok_or("bins")?, with["right"] == true)?,
-        "cov" => {
-            let optional =
-                |key: &str| with[key].as_u64().map(|i| array(&of[i as usize])).transpose();
-            x.cov(&Covariance {
-                by_rows: with["rowvar"] != false,
-                ddof: with["ddof"].as_f64().unwrap_or(1.0),
-                frequencies: optional("fweights")?,
-                weights: optional("aweights")?,
-            })?
-        }
-        "corrcoef" => x.corrcoef(with["rowvar"] != false)?,
-        "diff_with" => {
-            let operand = |key: &str| with[key].as_u64().map(|i| of[i as usize].clone());
-            let times = number(with, "n")? as usize;
-            x.diff_with(times, one_axis(with)?, operand("prepend"), operand("append"))?
-        }
-        "ediff1d" => {
-            let optional =
-                |key: &str| with[key].as_u64().map(|i| array(&of[i as usize])).transpose();
-            x.ediff1d(optional("begin")?.as_ref(), optional("end")?.as_ref())?
-        }
-        _ => return Err(Box::new(NotHere)),
-    })
-}
-
-/// Sums along the first axis of each element, those before and those behind it.
-fn neighbours(
-    tile: &Tile,
-    depth: &[(usize, usize)],
-    trim: bool,
-) -> std::result::Result<Tile, Box<dyn Error + Send + Sync>> {
-    let values = tile.to_array::<f64>()?;
-    let (before, behind) = depth[0];
-    let n = values.len_of(ndarray::Axis(0));
-    let mut sums = values.clone();
-    for i in 0..n {
-        let from = i.saturating_sub(before);
-        let to = (i + behind + 1).min(n);
-        let near = values.slice_axis(ndarray::Axis(0), (from..to).into());
-        sums.index_axis_mut(ndarray::Axis(0), i).assign(&near.sum_axis(ndarray::Axis(0)));
-    }
-    if trim {
-        return Ok(Tile::from_array(sums));
-    }
-    let mut own = sums.view();
-    for (axis, (before, behind)) in depth.iter().enumerate() {
-        let n = own.len_of(ndarray::Axis(axis));
-        own.slice_axis_inplace(ndarray::Axis(axis), (*before..n - behind).into());
-    }
-    Ok(Tile::from_array(own.to_owned()))
 }
 
 fn shapes(name: &str, x: &Array, of: &[Operand], with: &Value) -> Result<Array> {

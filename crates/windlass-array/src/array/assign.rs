@@ -124,7 +124,7 @@ impl Array {
 
     /// A value of the array's type that broadcasts to a shape; leading axes of length 1 that
     /// the shape lacks are left out.
-    fn as_value(&self, value: Operand, shape: &ArrayShape) -> Result<Self> {
+    pub(super) fn as_value(&self, value: Operand, shape: &ArrayShape) -> Result<Self> {
         let mut value = match value {
             Operand::Array(a) => a.astype(self.dtype()),
             Operand::Scalar(s) => Self::full_of(ArrayShape::default(), s, self.dtype())?,

@@ -9,7 +9,8 @@ use super::{Array, index::Index};
 use crate::{
     error::{ArrayError, Result},
     linear::{
-        blocked, dense,
+        blocked,
+        dense::{self, Vectors},
         field::{as_field, as_wide, dispatch_wide, field_type},
         stacked::{lead, packed, side, sides, unpacked},
         tsqr::Tall,
@@ -34,7 +35,7 @@ pub(super) fn adjoint(a: &Array) -> Result<Array> {
 impl Array {
     /// The last two axes of a result of some lengths, one behind the other, all zeros: what an
     /// array without elements gives.
-    fn no_elements(&self, axes: &[usize]) -> Self {
+    pub(super) fn no_elements(&self, axes: &[usize]) -> Self {
         Self::zeros([lead(self), axes].concat(), self.dtype())
     }
 
@@ -74,7 +75,7 @@ impl Array {
         if a.rank() > 2 {
             let (dtype, a) = (a.dtype(), as_wide(&a));
             let rows = dispatch_wide!(a.dtype(), T => {
-                let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::qr(a[0], to, alone);
+                let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::qr(a[0], to, false, alone);
                 packed::<T>("qr", &[&a], m * k + k * n, 2 * m * n, make)
             });
             let (q, r) = (unpacked(&rows, 0, &[m, k])?, unpacked(&rows, m * k, &[k, n])?);
@@ -132,7 +133,7 @@ impl Array {
         let (m, n) = sides("svd", self)?;
         let k = m.min(n);
         let rows = dispatch_wide!(self.dtype(), T => {
-            let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::svd(a[0], to, true, alone);
+            let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::svd(a[0], to, Vectors::Thin, alone);
             // Two copies, two squares of vectors, and what the iteration takes (a stated guess).
             packed::<T>("svd", &[self], (m + n + 1) * k, 2 * m * n + 8 * k * k, make)
         });
@@ -159,7 +160,7 @@ impl Array {
         };
         let (m, n) = sides("svdvals", &a)?;
         let rows = dispatch_wide!(a.dtype(), T => {
-            let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::svd(a[0], to, false, alone);
+            let make = |a: &[faer::MatRef<'_, T>], to: &mut [T], alone| dense::svd(a[0], to, Vectors::None, alone);
             packed::<T>("svdvals", &[&a], k, 2 * m * n + 2 * k * k, make)
         });
         Ok(unpacked(&rows, 0, &[k])?.real()?.astype(dtype))

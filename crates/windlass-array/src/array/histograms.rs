@@ -131,6 +131,50 @@ impl Array {
         flat.reshape(shape)
     }
 
+    /// How many points of two arrays lie in each of some equal boxes, as `f64`, or the sums of
+    /// their weights; and the edges of the boxes along both axes: NumPy's `histogram2d`. Without
+    /// a range of both axes they are from the least to the greatest element, which are computed
+    /// now. As [`Array::histogramdd`].
+    ///
+    /// # Errors
+    /// As there, for no box, and a range that is empty or not finite.
+    pub fn histogram2d(
+        &self,
+        other: &Self,
+        bins: (usize, usize),
+        ranges: Option<[(f64, f64); 2]>,
+        weights: Option<&Self>,
+    ) -> Result<(Self, Self, Self)> {
+        let operation = "histogram2d";
+        let ranges = match ranges {
+            Some(ranges) => ranges,
+            None if self.size() == 0 => [(0.0, 1.0); 2],
+            None => [self.range()?, other.range()?],
+        };
+        let mut edges = Vec::with_capacity(2);
+        for (bins, (low, high)) in [bins.0, bins.1].into_iter().zip(ranges) {
+            if bins == 0 {
+                return Err(wrong(operation, "at least one box", bins));
+            }
+            if !(high - low).is_finite() || low > high {
+                return Err(wrong(operation, "a finite range", format!("{low}..{high}")));
+            }
+            let (low, high) = if low == high { (low - 0.5, high + 0.5) } else { (low, high) };
+            let own = Self::linspace(low, high, bins + 1).compute::<f64>()?;
+            edges.push(own.into_raw_vec_and_offset().0);
+        }
+        let counts = Self::histogramdd(&[self, other], &[&edges[0], &edges[1]], weights)?;
+        Ok((counts, Self::from_slice(&edges[0]), Self::from_slice(&edges[1])))
+    }
+
+    /// The least and the greatest element, computed now.
+    fn range(&self) -> Result<(f64, f64)> {
+        let wide = |x: Self| x.astype(DType::F64).reshape([1]);
+        let both = Self::concatenate(&[&wide(self.min(..)?)?, &wide(self.max(..)?)?], 0)?;
+        let both = both.compute::<f64>()?;
+        Ok((both[0], both[1]))
+    }
+
     /// The sums of the weights of each integer from 0 on in an array of rank 1: NumPy's
     /// `bincount` with weights. The greatest integer is computed now.
     ///

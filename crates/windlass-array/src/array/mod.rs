@@ -5,30 +5,36 @@
 //! | [`create`] | arrays of nothing, of memory, of functions, random ones |
 //! | [`operand`] | operations of several arrays and scalars: types and shapes |
 //! | [`ufunc`] | the elementwise functions by NumPy's names |
+//! | [`floats`] | functions of single elements that are made of others |
 //! | [`operators`] | `+`, `-` and the others |
 //! | [`nan`] | reductions without NaN, and others that are made of reductions |
 //! | [`numeric`], [`covariance`] | slopes, integrals, interpolation; covariances |
+//! | [`phases`] | phases without jumps, powers in columns, vector products, other shapes |
 //! | [`windows`], [`randomised`] | blocks and windows; random orders and choices |
 //! | [`reduce`] | reductions and running sums |
 //! | [`index`] | slices, positions and masks |
 //! | [`fancy`], [`gather`], [`assign`] | positions that are arrays; other elements at positions |
-//! | [`masks`] | elements where something holds |
+//! | [`along`] | other elements at positions along an axis |
+//! | [`masks`], [`pieces`] | elements where something holds; functions told by pieces |
 //! | [`layout`] | the same elements in other places and shapes |
 //! | [`join`], [`compose`] | arrays of arrays, and parts of them |
 //! | [`blocks`], [`blockwise`] | users' functions of chunks |
 //! | [`pad`], [`overlap`], [`around`] | padding; functions of chunks and what stands around them |
 //! | [`filters`], [`ranks`], [`convolve`] | filters and convolutions of grids |
 //! | [`sorted`], [`quantile`], [`digits`] | sorting; medians and quantiles |
-//! | [`product`], [`diagonal`] | sums of products; diagonals and triangles |
-//! | [`factors`], [`solve`], [`norms`] | factors of matrices, equations, norms |
+//! | [`product`], [`chain`], [`diagonal`] | sums of products; diagonals and triangles |
+//! | [`factors`], [`complete`], [`solve`], [`norms`] | factors of matrices, equations, norms |
 //! | [`fourier`] | Fourier transforms |
 //! | [`topk`], [`sets`], [`counts`] | greatest and different elements, sets, searching |
 //! | [`statistics`], [`histograms`] | histograms, counts, norms |
 
+mod along;
 mod around;
 mod assign;
 mod blocks;
 mod blockwise;
+mod chain;
+mod complete;
 mod compose;
 mod convolve;
 mod counts;
@@ -39,6 +45,7 @@ mod digits;
 mod factors;
 mod fancy;
 mod filters;
+mod floats;
 mod fourier;
 mod gather;
 mod histograms;
@@ -53,6 +60,8 @@ mod operand;
 mod operators;
 mod overlap;
 mod pad;
+mod phases;
+mod pieces;
 mod product;
 mod quantile;
 mod randomised;
@@ -84,6 +93,7 @@ pub use self::{
     operand::Operand,
     overlap::{Boundary, Overlap},
     pad::Pad,
+    pieces::Piece,
     quantile::Quantile,
     reduce::Axes,
     sets::UniqueParts,

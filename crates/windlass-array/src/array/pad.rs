@@ -20,6 +20,12 @@ pub enum Pad {
     Reflect,
     /// The array turned around its edges: the first and last elements come twice.
     Symmetric,
+    /// As [`Pad::Reflect`], turned around the values of the first and last elements too: what
+    /// stands as far behind the last as `x` before it is `2 * last - x`, in the array's type
+    /// (integers wrap, bools are whether it is not 0). NumPy's `reflect_type="odd"`.
+    ReflectOdd,
+    /// As [`Pad::Symmetric`], turned around the values of the first and last elements too.
+    SymmetricOdd,
     /// The array again, and again.
     Wrap,
     /// From the nearest element to this value at the end, evenly.
@@ -105,6 +111,10 @@ impl Array {
                     shape: padded.shape().clone(),
                 });
             }
+            if matches!(mode, Pad::ReflectOdd | Pad::SymmetricOdd) {
+                padded = padded.pad_odd(axis, (before, behind), mode == Pad::SymmetricOdd)?;
+                continue;
+            }
             let first = padded.pad_side(axis, before, true, mode)?;
             let last = padded.pad_side(axis, behind, false, mode)?;
             let mut parts: Vec<&Self> = first.iter().collect();
@@ -131,7 +141,7 @@ impl Array {
                 lens[axis] = width;
                 Ok(vec![Self::full_of(ArrayShape::new(lens), value, self.dtype())?])
             }
-            Pad::Edge => from_runs(&|p, n| p.clamp(0, n - 1)),
+            Pad::Edge | Pad::ReflectOdd | Pad::SymmetricOdd => from_runs(&|p, n| p.clamp(0, n - 1)),
             Pad::Reflect => from_runs(&|p, n| turned(p, n, false)),
             Pad::Symmetric => from_runs(&|p, n| turned(p, n, true)),
             Pad::Wrap => from_runs(&|p, n| p.rem_euclid(n)),
@@ -143,6 +153,43 @@ impl Array {
                 x.median(Some(axis as isize))
             }),
         }
+    }
+
+    /// The array with so many elements before and behind it along an axis, turned around its
+    /// ends in place and in value. An axis that is shorter than what stands beside it is turned
+    /// in rounds, each of what the last one gave, as NumPy does it: their number grows with the
+    /// logarithm of the widths. Of an axis of length 1 the element is repeated.
+    fn pad_odd(&self, axis: usize, widths: (usize, usize), twice: bool) -> Result<Self> {
+        let n = self.shape()[axis];
+        let along = axis as isize;
+        let (mut before, mut behind) = widths;
+        let mut padded = self.clone();
+        if n == 1 {
+            let first = self.pad_side(axis, before, true, Pad::Edge)?;
+            let last = self.pad_side(axis, behind, false, Pad::Edge)?;
+            let parts: Vec<&Self> = first.iter().chain([self]).chain(&last).collect();
+            return Self::concatenate(&parts, along);
+        }
+        while before + behind > 0 {
+            let len = padded.shape()[axis];
+            // How much is turned: whole copies of the array, so that each end is one of its ends.
+            let (whole, skip) =
+                if twice { (len / n * n, 0) } else { ((len - 1) / (n - 1) * (n - 1), 1) };
+            let turned = |edge: usize, from: usize, k: usize| -> Result<Self> {
+                let range = |a: usize, k: usize| padded.index_axis(along, a as i64..(a + k) as i64);
+                let inner = range(from, k)?.flip(&[along])?;
+                let odd = range(edge, 1)?.multiply(2)?.subtract(&inner)?;
+                Ok(odd.astype(self.dtype()))
+            };
+            let (left, right) = (whole.min(before), whole.min(behind));
+            let first = if left > 0 { Some(turned(0, skip, left)?) } else { None };
+            let last =
+                if right > 0 { Some(turned(len - 1, len - skip - right, right)?) } else { None };
+            let parts: Vec<&Self> = first.iter().chain([&padded]).chain(&last).collect();
+            padded = Self::concatenate(&parts, along)?;
+            (before, behind) = (before - left, behind - right);
+        }
+        Ok(padded)
     }
 
     /// The elements of a run of positions along an axis.
@@ -220,6 +267,18 @@ mod tests {
         assert_eq!(padded(Pad::Symmetric), [1, 2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]);
         assert_eq!(padded(Pad::Wrap), [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
         assert_eq!(padded(Pad::Edge), [0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn odd_paddings_go_on_in_a_line() {
+        let x = Array::arange(0, 3, 1).unwrap();
+        let padded = |mode| {
+            let y = x.pad_with(&[(5, 9)], mode).unwrap();
+            y.compute::<i64>().unwrap().into_raw_vec_and_offset().0
+        };
+        assert_eq!(padded(Pad::ReflectOdd), (-5..12).collect::<Vec<_>>());
+        let steps = [-3, -2, -2, -1, 0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8];
+        assert_eq!(padded(Pad::SymmetricOdd), steps);
     }
 
     #[test]

@@ -107,6 +107,11 @@ unary! {
     imag Imag;
     /// The angle of a complex number, in radians: 0 or pi of reals.
     angle Angle;
+    /// The modified Bessel function of order 0; infinite of infinities, where NumPy's is NaN.
+    /// Real numbers only.
+    i0 I0;
+    /// How many bits of its magnitude are 1, as `u8`. Integers and bools only.
+    bitwise_count BitwiseCount;
 }
 
 macro_rules! binary {
@@ -184,6 +189,10 @@ binary! {
     left_shift ShiftLeft;
     /// The bits moved down; past the type's width all are the sign's.
     right_shift ShiftRight;
+    /// The greatest integer that divides both; 0 of zeros. Integers and bools only.
+    gcd Gcd;
+    /// The least integer that both divide; 0 if one is 0. Integers and bools only.
+    lcm Lcm;
 }
 
 /// As a truth value.

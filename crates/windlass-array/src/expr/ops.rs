@@ -51,6 +51,12 @@ pub(crate) enum UnaryOp {
     Real,
     Imag,
     Angle,
+    I0,
+    /// The fraction of `frexp`.
+    Mantissa,
+    /// The power of two of `frexp`.
+    Exponent,
+    BitwiseCount,
     /// To another type: see [`crate::Array::astype`].
     Cast(DType),
 }
@@ -85,6 +91,10 @@ pub(crate) enum BinaryOp {
     Xor,
     ShiftLeft,
     ShiftRight,
+    Gcd,
+    Lcm,
+    /// Times two to a power, which is a whole number of the same type.
+    Ldexp,
 }
 
 /// The type that an operation computes in, and the one that it gives.
@@ -148,6 +158,9 @@ impl UnaryOp {
             U::Real => "real",
             U::Imag => "imag",
             U::Angle => "angle",
+            U::I0 => "i0",
+            U::Mantissa | U::Exponent => "frexp",
+            U::BitwiseCount => "bitwise_count",
             U::Cast(_) => "astype",
         }
     }
@@ -179,12 +192,18 @@ impl UnaryOp {
             {
                 return refuse(name, d, floats);
             }
+            U::I0 | U::Mantissa | U::Exponent if d.is_complex() => return refuse(name, d, floats),
+            // NumPy's is of 64 bits for all integers.
+            U::I0 if exact => same(DType::F64),
+            U::Exponent => Signature { operand: d.float(), result: DType::I32 },
+            U::Invert | U::BitwiseCount if d.kind() > Kind::Integer => {
+                return refuse(name, d, "it is defined for integers and bools");
+            }
+            U::BitwiseCount if d == DType::Bool => same(DType::U8),
+            U::BitwiseCount => Signature { operand: d, result: DType::U8 },
             U::Signbit => Signature { operand: d.float(), result: DType::Bool },
             U::Isnan | U::Isinf | U::Isfinite => {
                 Signature { operand: d.float(), result: DType::Bool }
-            }
-            U::Invert if d.kind() > Kind::Integer => {
-                return refuse(name, d, "it is defined for integers and bools");
             }
             U::Invert => same(d),
             U::Conj | U::Real if !d.is_complex() => return Ok(None),
@@ -243,6 +262,9 @@ impl BinaryOp {
             B::Xor => "bitwise_xor",
             B::ShiftLeft => "left_shift",
             B::ShiftRight => "right_shift",
+            B::Gcd => "gcd",
+            B::Lcm => "lcm",
+            B::Ldexp => "ldexp",
         }
     }
 
@@ -270,7 +292,14 @@ impl BinaryOp {
             B::Subtract if d == DType::Bool => {
                 return refuse(name, d, "use `bitwise_xor` or convert with `astype`");
             }
-            B::FloorDivide | B::Remainder | B::Fmod | B::Power | B::ShiftLeft | B::ShiftRight
+            B::FloorDivide
+            | B::Remainder
+            | B::Fmod
+            | B::Power
+            | B::ShiftLeft
+            | B::ShiftRight
+            | B::Gcd
+            | B::Lcm
                 if d == DType::Bool =>
             {
                 same(DType::I8)
@@ -286,7 +315,9 @@ impl BinaryOp {
             }
             // Unlike other functions of reals, quotients of small integers are of 64 bits.
             B::Divide if d.kind() <= Kind::Integer => same(DType::F64),
-            B::And | B::Or | B::Xor | B::ShiftLeft | B::ShiftRight if d.kind() > Kind::Integer => {
+            B::And | B::Or | B::Xor | B::ShiftLeft | B::ShiftRight | B::Gcd | B::Lcm
+                if d.kind() > Kind::Integer =>
+            {
                 return refuse(name, d, "it is defined for integers and bools");
             }
             _ if self.compares() => Signature { operand: d, result: DType::Bool },
@@ -300,7 +331,8 @@ impl BinaryOp {
         match self {
             B::Divide => 4,
             B::FloorDivide | B::Remainder | B::Fmod | B::Power | B::Arctan2 | B::Hypot => 16,
-            B::Logaddexp | B::Logaddexp2 | B::Nextafter => 16,
+            B::Logaddexp | B::Logaddexp2 | B::Nextafter | B::Gcd | B::Lcm => 16,
+            B::Ldexp => 4,
             _ => 1,
         }
     }

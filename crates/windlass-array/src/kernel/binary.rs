@@ -3,6 +3,7 @@
 use super::{
     Run,
     complex::ComplexNumber,
+    parts,
     real::{Float, Integer},
     zip_with,
 };
@@ -102,6 +103,8 @@ macro_rules! integers {
                 B::NotEqual => test!(x, y => x != y),
                 B::Less => test!(x, y => x < y),
                 B::LessEqual => test!(x, y => x <= y),
+                B::Gcd => zip!(x, y => Integer::gcd(x, y)),
+                B::Lcm => zip!(x, y => Integer::lcm(x, y)),
                 B::And => zip!(x, y => x & y),
                 B::Or => zip!(x, y => x | y),
                 B::Xor => zip!(x, y => x ^ y),
@@ -154,6 +157,9 @@ macro_rules! floats {
                         x.next_down()
                     }
                 }),
+                B::Ldexp => {
+                    zip!(x, y => parts::scaled(f64::from(x), f64::from(y)) as $t);
+                }
                 B::Maximum => zip!(x, y => Float::maximum(x, y)),
                 B::Minimum => zip!(x, y => Float::minimum(x, y)),
                 B::Fmax => zip!(x, y => if x >= y || y.is_nan() { x } else { y }),
@@ -162,7 +168,7 @@ macro_rules! floats {
                 B::NotEqual => test!(x, y => x != y),
                 B::Less => test!(x, y => x < y),
                 B::LessEqual => test!(x, y => x <= y),
-                B::And | B::Or | B::Xor | B::ShiftLeft | B::ShiftRight => {
+                B::And | B::Or | B::Xor | B::ShiftLeft | B::ShiftRight | B::Gcd | B::Lcm => {
                     unreachable!("{} is not defined for floats", op.name())
                 }
             }

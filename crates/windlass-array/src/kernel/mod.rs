@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`unary`], [`binary`], [`cast`] | the loops of each operation |
 //! | [`math`] | exponential, logarithm, sine and cosine that the compiler makes vectors of |
+//! | [`parts`] | floats as fractions and powers of two; a Bessel function |
 //! | [`real`], [`complex`] | what an operation means for one element |
 //! | [`copy`] | elements from one layout to another |
 
@@ -14,6 +15,7 @@ pub(crate) mod cast;
 pub(crate) mod complex;
 pub(crate) mod copy;
 pub(crate) mod math;
+pub(crate) mod parts;
 pub(crate) mod real;
 pub(crate) mod unary;
 

@@ -13,6 +13,9 @@ pub(crate) trait Integer: Element {
     fn shift_right(self, by: Self) -> Self;
     fn sign(self) -> Self;
     fn absolute(self) -> Self;
+    fn gcd(self, other: Self) -> Self;
+    fn lcm(self, other: Self) -> Self;
+    fn ones(self) -> u8;
 }
 
 macro_rules! shared_integer {
@@ -20,6 +23,29 @@ macro_rules! shared_integer {
         #[inline(always)]
         fn fmod(self, by: Self) -> Self {
             if by == 0 { 0 } else { self.wrapping_rem(by) }
+        }
+
+        /// Not negative, but for what no integer of the type can hold.
+        #[inline(always)]
+        fn gcd(self, other: Self) -> Self {
+            let (mut a, mut b) = (self.absolute() as $unsigned, other.absolute() as $unsigned);
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            a as $t
+        }
+
+        #[inline(always)]
+        fn lcm(self, other: Self) -> Self {
+            let (a, b) = (self.absolute() as $unsigned, other.absolute() as $unsigned);
+            let part = a.checked_div(Integer::gcd(self, other) as $unsigned).unwrap_or(0);
+            part.wrapping_mul(b) as $t
+        }
+
+        /// Of the magnitude.
+        #[inline(always)]
+        fn ones(self) -> u8 {
+            self.absolute().count_ones() as u8
         }
 
         #[inline(always)]

@@ -3,7 +3,7 @@
 use super::{
     Run,
     complex::{self, ComplexNumber},
-    map_with, math,
+    map_with, math, parts,
     real::{Float, Integer},
 };
 use crate::{
@@ -51,6 +51,7 @@ macro_rules! integers {
                 }
                 U::Invert => map_with!(a, n, out, $t => $t, |x| !x),
                 U::Imag => map_with!(a, n, out, $t => $t, |x| x & 0),
+                U::BitwiseCount => map_with!(a, n, out, $t => u8, |x| Integer::ones(x)),
                 _ => unreachable!("{} computes in another type than an integer's", op.name()),
             }
         }
@@ -65,6 +66,17 @@ integers!(i8 i16 i32 i64 u8 u16 u32 u64);
 fn arctanh(x: f64) -> f64 {
     let m = x.abs();
     (0.5 * (2.0 * m / (1.0 - m)).ln_1p()).copysign(x)
+}
+
+/// The inverse hyperbolic cosine: near 1 the standard library's loses digits.
+#[inline(always)]
+fn arccosh(x: f64) -> f64 {
+    if x > 1e8 || x.is_nan() {
+        // The root is x but for less than a unit in its last place.
+        return x.ln() + std::f64::consts::LN_2;
+    }
+    let t = x - 1.0;
+    if t < 0.0 { f64::NAN } else { (t + (t * (t + 2.0)).sqrt()).ln_1p() }
 }
 
 macro_rules! floats {
@@ -110,12 +122,15 @@ macro_rules! floats {
                 U::Cosh => map!(x => x.cosh()),
                 U::Tanh => map!(x => x.tanh()),
                 U::Arcsinh => map!(x => f64::from(x).asinh() as $t),
-                U::Arccosh => map!(x => f64::from(x).acosh() as $t),
+                U::Arccosh => map!(x => arccosh(f64::from(x)) as $t),
                 U::Arctanh => map!(x => arctanh(f64::from(x)) as $t),
                 U::Floor => map!(x => x.floor()),
                 U::Ceil => map!(x => x.ceil()),
                 U::Trunc => map!(x => x.trunc()),
                 U::Rint => map!(x => x.round_ties_even()),
+                U::I0 => map!(x => parts::i0(f64::from(x)) as $t),
+                U::Mantissa => map!(x => parts::split(f64::from(x)).0 as $t),
+                U::Exponent => map_with!(a, n, out, $t => i32, |x| parts::split(f64::from(x)).1),
                 U::Deg2rad => map!(x => x * (std::$t::consts::PI / 180.0)),
                 U::Rad2deg => map!(x => x * (180.0 / std::$t::consts::PI)),
                 // Of real numbers: 0 or pi.
@@ -126,7 +141,7 @@ macro_rules! floats {
                 U::Isinf => test!(x => x.is_infinite()),
                 U::Isfinite => test!(x => x.is_finite()),
                 U::Signbit => test!(x => x.is_sign_negative()),
-                U::Invert | U::Conj | U::Real | U::Cast(_) => {
+                U::Invert | U::Conj | U::Real | U::BitwiseCount | U::Cast(_) => {
                     unreachable!("{} computes in another type than a float's", op.name())
                 }
             }
@@ -194,7 +209,7 @@ macro_rules! complexes {
                 U::Isinf => test!(x => x.re.is_infinite() || x.im.is_infinite()),
                 U::Isfinite => test!(x => x.re.is_finite() && x.im.is_finite()),
                 U::Cbrt | U::Deg2rad | U::Rad2deg | U::Floor | U::Ceil | U::Trunc | U::Signbit
-                | U::Invert | U::Cast(_) => {
+                | U::Invert | U::I0 | U::Mantissa | U::Exponent | U::BitwiseCount | U::Cast(_) => {
                     unreachable!("{} is not defined for complex numbers", op.name())
                 }
             }

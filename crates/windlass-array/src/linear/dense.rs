@@ -40,9 +40,16 @@ fn cube(a: MatRef<'_, impl Sized>) -> f64 {
     a.nrows().min(a.ncols()) as f64 * a.nrows() as f64 * a.ncols() as f64
 }
 
-/// Q and R, of which Q has as many columns as R rows: the lesser side.
-pub(crate) fn qr<T: Field>(a: MatRef<'_, T>, to: &mut [T], alone: bool) -> Result<(), Problem> {
+/// Q and R, of which Q has as many columns as R rows: the lesser side, or all rows if it is
+/// `complete`.
+pub(crate) fn qr<T: Field>(
+    a: MatRef<'_, T>,
+    to: &mut [T],
+    complete: bool,
+    alone: bool,
+) -> Result<(), Problem> {
     let (m, n) = (a.nrows(), a.ncols());
+    let columns = if complete { m } else { m.min(n) };
     let (k, par) = (m.min(n), threads(alone, cube(a)));
     let mut v = copied(a);
     let width = no_pivoting::factor::recommended_block_size::<T>(m, n).clamp(1, k);
@@ -52,10 +59,10 @@ pub(crate) fn qr<T: Field>(a: MatRef<'_, T>, to: &mut [T], alone: bool) -> Resul
     let mut memory = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut memory);
     no_pivoting::factor::qr_in_place(v.as_mut(), t.as_mut(), par, stack, Default::default());
-    let (to_q, to_r) = to.split_at_mut(m * k);
-    let mut q = Mat::<T>::identity(m, k);
+    let (to_q, to_r) = to.split_at_mut(m * columns);
+    let mut q = Mat::<T>::identity(m, columns);
     let scratch = householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<T>(
-        m, width, k,
+        m, width, columns,
     );
     let mut memory = MemBuffer::new(scratch);
     householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
@@ -66,31 +73,47 @@ pub(crate) fn qr<T: Field>(a: MatRef<'_, T>, to: &mut [T], alone: bool) -> Resul
         par,
         MemStack::new(&mut memory),
     );
-    by_rows(to_q, m, k).copy_from(&q);
-    let mut r = by_rows(to_r, k, n);
+    by_rows(to_q, m, columns).copy_from(&q);
+    let mut r = by_rows(to_r, columns, n);
     for i in 0..k {
         (i..n).for_each(|j| r[(i, j)] = v[(i, j)]);
     }
     Ok(())
 }
 
-/// U, the singular values and V's conjugate transpose; or the values alone. U has as many
-/// columns, and V's has as many rows, as there are values.
+/// Which vectors come with singular values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    None,
+    /// As many as there are values.
+    Thin,
+    /// As many as the matrix has rows, and columns.
+    Full,
+}
+
+/// U, the singular values and V's conjugate transpose; or the values alone.
 pub(crate) fn svd<T: Field>(
     a: MatRef<'_, T>,
     to: &mut [T],
-    vectors: bool,
+    which: Vectors,
     alone: bool,
 ) -> Result<(), Problem> {
     must_be_finite(a)?;
     let (m, n) = (a.nrows(), a.ncols());
     let (k, par) = (m.min(n), threads(alone, cube(a)));
-    let which = if vectors { svd::ComputeSvdVectors::Thin } else { svd::ComputeSvdVectors::No };
+    let vectors = which != Vectors::None;
+    // Vectors of the rows and of the columns.
+    let (left, right) = if which == Vectors::Full { (m, n) } else { (k, k) };
+    let which = match which {
+        Vectors::None => svd::ComputeSvdVectors::No,
+        Vectors::Thin => svd::ComputeSvdVectors::Thin,
+        Vectors::Full => svd::ComputeSvdVectors::Full,
+    };
     let scratch = svd::svd_scratch::<T>(m, n, which, which, par, Default::default());
     let mut memory = MemBuffer::new(scratch);
     let mut values = vec![T::of(0.0); k];
     let sides = if vectors { (m, n) } else { (0, 0) };
-    let (mut u, mut v) = (Mat::<T>::zeros(sides.0, k), Mat::<T>::zeros(sides.1, k));
+    let (mut u, mut v) = (Mat::<T>::zeros(sides.0, left), Mat::<T>::zeros(sides.1, right));
     let found = svd::svd(
         copied(a).as_ref(),
         DiagMut::from_slice_mut(&mut values),
@@ -106,11 +129,11 @@ pub(crate) fn svd<T: Field>(
         to.iter_mut().zip(values).for_each(|(to, s)| *to = s);
         return Ok(());
     }
-    let (to_u, rest) = to.split_at_mut(m * k);
+    let (to_u, rest) = to.split_at_mut(m * left);
     let (to_s, to_v) = rest.split_at_mut(k);
-    by_rows(to_u, m, k).copy_from(&u);
+    by_rows(to_u, m, left).copy_from(&u);
     to_s.iter_mut().zip(values).for_each(|(to, s)| *to = s);
-    by_rows(to_v, k, n).copy_from(v.adjoint());
+    by_rows(to_v, right, n).copy_from(v.adjoint());
     Ok(())
 }
 

@@ -3,28 +3,25 @@
 //! The format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
-    sync::Arc,
 };
 
 use windlass_runtime::delayed::RunGraph;
 
 use super::{
     layout::{Layout, Order},
-    read::FlatFile,
-    write::{FileWrite, FlatSink, layout},
+    read::opened,
+    write::{FileWrite, FlatSink},
 };
 use crate::{
     array::Array,
     dtype::DType,
     error::Result,
-    io::{Store, bytes::Endianness, place::failed},
+    io::{Store, bytes::Endianness},
     shape::ArrayShape,
 };
 
-const OPEN: &str = "from_npy";
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Elements begin at a multiple of this, as the format has it.
 const ALIGN: usize = 64;
@@ -164,10 +161,7 @@ pub(in crate::io) fn npy_sink(
     array: &Array,
     options: &FileWrite,
 ) -> Result<FlatSink> {
-    let mut layout = layout(options, array.dtype(), array.shape(), 0);
-    let header = header(&layout);
-    layout.offset = header.len() as u64;
-    FlatSink::new("to_npy", target, options.overwrite, (&header, layout), array.chunks())
+    FlatSink::new("to_npy", target, array, options, header)
 }
 
 impl Array {
@@ -189,10 +183,7 @@ impl Array {
     /// If there is no such file, its header is none, its type is none that arrays have, or it
     /// is shorter than its header says.
     pub fn from_npy(place: impl AsRef<Path>) -> Result<Self> {
-        let place = place.as_ref();
-        let mut file = File::open(place).map_err(|e| failed(OPEN, place, e))?;
-        let layout = read_header(&mut file).map_err(|e| failed(OPEN, place, e))?;
-        Ok(Self::from_source(layout.dtype, Arc::new(FlatFile::new(OPEN, place, file, layout)?)))
+        opened("from_npy", place.as_ref(), |file| read_header(file))
     }
 
     /// Computes the elements and writes them as a file of NumPy, in parts, in the order of the

@@ -1,23 +1,21 @@
 //! Files of nothing but elements.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::path::Path;
 
 use windlass_runtime::delayed::RunGraph;
 
 use super::{
     layout::{Layout, Order},
-    read::FlatFile,
+    read::opened,
     write::{FileWrite, FlatSink, layout},
 };
 use crate::{
     array::Array,
     dtype::DType,
     error::Result,
-    io::{Store, bytes::Endianness, place::failed},
+    io::{Store, bytes::Endianness},
     shape::ArrayShape,
 };
-
-const OPEN: &str = "from_raw";
 
 /// What a file of elements holds.
 #[derive(Debug, Clone)]
@@ -57,8 +55,7 @@ pub(in crate::io) fn raw_sink(
     array: &Array,
     options: &FileWrite,
 ) -> Result<FlatSink> {
-    let layout = layout(options, array.dtype(), array.shape(), 0);
-    FlatSink::new("to_raw", target, options.overwrite, (&[], layout), array.chunks())
+    FlatSink::new("to_raw", target, array, options, |_| Vec::new())
 }
 
 impl Array {
@@ -79,10 +76,7 @@ impl Array {
     /// # Errors
     /// If there is no such file, or it is shorter.
     pub fn from_raw(place: impl AsRef<Path>, layout: &RawLayout) -> Result<Self> {
-        let place = place.as_ref();
-        let file = File::open(place).map_err(|e| failed(OPEN, place, e))?;
-        let layout = layout.layout.clone();
-        Ok(Self::from_source(layout.dtype, Arc::new(FlatFile::new(OPEN, place, file, layout)?)))
+        opened("from_raw", place.as_ref(), |_| Ok(layout.layout.clone()))
     }
 
     /// Computes the elements and writes nothing but them, in parts, as the options say: the

@@ -1,9 +1,10 @@
 //! Any region of a file of elements: few reads, of what is needed and little more.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 use super::layout::{Layout, Order};
 use crate::{
+    array::Array,
     element::Buf,
     error::Result,
     expr::BoxError,
@@ -44,6 +45,21 @@ pub(super) fn read_at(file: &File, mut to: &mut [u8], mut at: u64) -> io::Result
         }
     }
     Ok(())
+}
+
+/// The array of a file whose layout is read from it, or known.
+///
+/// # Errors
+/// If there is no such file, it has no layout, or it is shorter.
+pub(super) fn opened(
+    operation: &'static str,
+    place: &Path,
+    layout: impl FnOnce(&mut File) -> Result<Layout, String>,
+) -> Result<Array> {
+    let mut file = File::open(place).map_err(|e| failed(operation, place, e))?;
+    let layout = layout(&mut file).map_err(|e| failed(operation, place, e))?;
+    let dtype = layout.dtype;
+    Ok(Array::from_source(dtype, Arc::new(FlatFile::new(operation, place, file, layout)?)))
 }
 
 /// An array in an open file.

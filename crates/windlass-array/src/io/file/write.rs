@@ -8,6 +8,7 @@ use std::{
 
 use super::layout::{Layout, Order};
 use crate::{
+    array::Array,
     dtype::DType,
     element::{Buf, dispatch},
     error::Result,
@@ -90,15 +91,18 @@ pub(crate) struct FlatSink {
 }
 
 impl FlatSink {
-    /// Of an array that is cut as that grid; `header` stands before the first element.
-    pub(crate) fn new(
+    /// Of an array; before its first element stands a header, which is made of the layout.
+    pub(super) fn new(
         operation: &'static str,
         target: &Path,
-        overwrite: bool,
-        (header, layout): (&[u8], Layout),
-        grid: &ChunkGrid,
+        array: &Array,
+        options: &FileWrite,
+        header: impl FnOnce(&Layout) -> Vec<u8>,
     ) -> Result<Self> {
-        let pending = Pending::new(operation, target, overwrite)?;
+        let mut layout = layout(options, array.dtype(), array.shape(), 0);
+        let (header, grid) = (header(&layout), array.chunks());
+        layout.offset = header.len() as u64;
+        let pending = Pending::new(operation, target, options.overwrite)?;
         let wrong = |e: io::Error| failed(operation, target, e);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -107,7 +111,7 @@ impl FlatSink {
             return Err(failed(operation, target, "its bytes are more than 64 bits count"));
         };
         file.set_len(layout.offset + bytes).map_err(wrong)?;
-        write_at(&file, header, 0).map_err(wrong)?;
+        write_at(&file, &header, 0).map_err(wrong)?;
         let size = layout.dtype.bytes();
         let own = grid.tasks(size, true);
         let fast = layout.axes().last().map_or(0, |&a| own.axes()[a].largest() * size);

@@ -103,6 +103,10 @@ fn missing(key: &StoreKey) -> Problem {
     format!("there is none ({key}), and chunks are required")
 }
 
+fn left_out() -> Problem {
+    "its shard leaves it out, and chunks are required".into()
+}
+
 impl Chunks {
     pub(crate) fn new(array: Array<Storage>, dtype: DType, require: bool) -> Result<Self, Problem> {
         let plain = array.codecs().bytes_to_bytes_codecs().is_empty() && !array.is_sharded();
@@ -137,6 +141,9 @@ impl Chunks {
         if encoded.is_none() && self.require {
             return Err(missing(&key));
         }
+        if let Some(inner) = self.inner.as_ref().filter(|_| self.require) {
+            self.check_inner(inner, region)?;
+        }
         let encoded = encoded.map(Vec::from);
         let within = starts.iter().zip(&origin).map(|(s, o)| (s - o) as usize).collect();
         self.decode(&self.array.codecs(), encoded, &shape, (region, within), to)
@@ -149,6 +156,35 @@ impl Chunks {
             return Err(missing(&key));
         }
         Ok(())
+    }
+
+    /// Whether the inner chunks of a shard that hold a region are there.
+    fn check_inner(&self, inner: &Inner, region: &Region) -> Result<(), Problem> {
+        let mut done = Ok(());
+        self.forget_indices(inner);
+        overlaps(&self.inner_grid(inner)?, region, |index, _| {
+            if done.is_ok() {
+                let at: Vec<u64> = index.iter().map(|&i| i as u64).collect();
+                let there = self.inner_is_there(inner, &at).map_err(text);
+                let there = there.and_then(|t| if t { Ok(()) } else { Err(left_out()) });
+                done = there.map_err(|e| format!("inner chunk {index:?}: {e}"));
+            }
+        });
+        done
+    }
+
+    /// The inner chunks of all shards.
+    fn inner_grid(&self, inner: &Inner) -> Result<ChunkGrid, Problem> {
+        let shape: Vec<usize> = inner.shape.iter().map(|n| n.get() as usize).collect();
+        let all: Vec<usize> = self.array.shape().iter().map(|&n| n as usize).collect();
+        ChunkGrid::regular(&all.into(), &shape.into()).map_err(text)
+    }
+
+    /// Forgets the indices of shards if there are many.
+    fn forget_indices(&self, inner: &Inner) {
+        if inner.indices.len() > KEPT_INDICES {
+            inner.indices.clear();
+        }
     }
 
     /// Reads a part of a chunk whose bytes are its elements.
@@ -171,13 +207,9 @@ impl Chunks {
         region: &Region,
         to: &mut Place<'_>,
     ) -> Result<(), Problem> {
-        if inner.indices.len() > KEPT_INDICES {
-            inner.indices.clear();
-        }
+        self.forget_indices(inner);
         self.check(shard)?;
-        let shape: Vec<usize> = inner.shape.iter().map(|n| n.get() as usize).collect();
-        let all: Vec<usize> = self.array.shape().iter().map(|&n| n as usize).collect();
-        let grid = ChunkGrid::regular(&all.into(), &shape.into()).map_err(text)?;
+        let grid = self.inner_grid(inner)?;
         let mut done = Ok(());
         let begin = to.begin.to_vec();
         overlaps(&grid, region, |index, parts| {
@@ -195,6 +227,9 @@ impl Chunks {
                 .encoded_inner(inner, &at)
                 .map_err(text)
                 .and_then(|encoded| {
+                    if encoded.is_none() && self.require {
+                        return Err(left_out());
+                    }
                     self.decode(&inner.codecs, encoded, &inner.shape, (&own, within), &mut to)
                 })
                 .map_err(|e| format!("inner chunk {index:?}: {e}"));
@@ -202,12 +237,18 @@ impl Chunks {
         done
     }
 
-    /// The bytes of an inner chunk; nothing where the shard's index says that there is none,
-    /// which zarrs takes for a place in the file.
+    /// Whether a shard's index has an inner chunk. One that it says is not there is a place past
+    /// all files for zarrs.
+    fn inner_is_there(&self, inner: &Inner, at: &[u64]) -> Result<bool, ZarrError> {
+        let place = self.array.subchunk_byte_range(&inner.indices, at)?;
+        Ok(!matches!(place, None | Some(ByteRange::FromStart(u64::MAX, _))))
+    }
+
+    /// The bytes of an inner chunk, if it is there.
     fn encoded_inner(&self, inner: &Inner, at: &[u64]) -> Result<Option<Vec<u8>>, ZarrError> {
-        match self.array.subchunk_byte_range(&inner.indices, at)? {
-            None | Some(ByteRange::FromStart(u64::MAX, _)) => Ok(None),
-            Some(_) => self.array.retrieve_encoded_subchunk(&inner.indices, at),
+        match self.inner_is_there(inner, at)? {
+            false => Ok(None),
+            true => self.array.retrieve_encoded_subchunk(&inner.indices, at),
         }
     }
 

@@ -12,7 +12,10 @@ pub struct ZarrRead {
 
 impl ZarrRead {
     /// Whether a chunk that is not there is an error. Else it holds the fill value everywhere,
-    /// as Zarr has it. Of shards, the shard must be there, not each chunk in it.
+    /// as Zarr has it. Of shards, each chunk in them must be there: writers, this crate's too,
+    /// leave out inner chunks that hold nothing but the fill value, which are errors then. Not
+    /// looked for are chunks in shards that are transposed or compressed as a whole, and those
+    /// of shards in shards.
     pub fn require_chunks(mut self, required: bool) -> Self {
         self.require_chunks = required;
         self

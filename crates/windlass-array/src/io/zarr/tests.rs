@@ -265,6 +265,21 @@ fn inner_chunks_that_a_shard_leaves_out_are_fill() {
     let options = ZarrWrite::default().chunk([3, 1]).shard([6, 2]);
     x.to_zarr(&place, &options).unwrap();
     same(&Array::from_zarr(&place).unwrap(), &x);
+    // Where chunks are required they are missing, read in whole shards and in parts.
+    let strict = ZarrRead::default().require_chunks(true);
+    let back = Array::from_zarr_with(&place, &strict).unwrap();
+    let element = |at: [i64; 2]| back.index(&at.map(Index::At)).unwrap();
+    for missing in [back.clone(), back.index(&[(3..6).into()]).unwrap(), element([4, 3])] {
+        let error = problem(&missing);
+        assert!(error.contains("inner chunk [") && error.contains("required"), "{error}");
+        assert!(error.contains(place.to_str().unwrap()), "{error}");
+    }
+    assert!(problem(&element([4, 2])).contains("inner chunk [1, 2]"));
+    same(&element([1, 3]), &x.index(&[Index::At(1), Index::At(3)]).unwrap());
+    // All are there: those past the array are none.
+    let full = Array::ones([5, 4], DType::I16);
+    full.to_zarr(&place, &options.overwrite(true)).unwrap();
+    same(&Array::from_zarr_with(&place, &strict).unwrap(), &full);
 }
 
 #[test]
