@@ -222,7 +222,7 @@ fn functions_of_numbers_too_small_for_all_digits() {
         x.log().unwrap(),
         x.log2().unwrap(),
         x.log10().unwrap(),
-        x.power(&Array::from_slice(&[0.25_f32])).unwrap(),
+        x.power(Array::from_slice(&[0.25_f32])).unwrap(),
     ];
     for spec in ALL {
         let on = executor(spec, DeviceOptions::default());
