@@ -25,6 +25,7 @@
 //! | `linear`, `fourier` | products of arrays and factors of matrices; Fourier transforms |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random`, `rejection` | random numbers by position |
+//! | [`bench`] | the operations that `windlass bench arrays` times |
 //!
 //! # The same results
 //!
@@ -35,6 +36,7 @@
 //! functions, extremes, counts, sorts, quantiles, filters, sets, and random numbers.
 
 mod array;
+pub mod bench;
 mod device;
 mod dtype;
 mod element;

@@ -43,6 +43,23 @@ impl Tile {
         Ok(Self::dense(T::wrap(values), shape))
     }
 
+    /// Of zeros (`false`) that a function overwrites, the last axis the fastest. Large ones get
+    /// memory that costs less to write for the first time than a vector's.
+    ///
+    /// ```
+    /// use windlass_array::Tile;
+    ///
+    /// let tile = Tile::filled([2, 3], |values: &mut [i64]| values[4] = 7);
+    /// assert_eq!(tile.view::<i64>()?[[1, 1]], 7);
+    /// # Ok::<_, windlass_array::ArrayError>(())
+    /// ```
+    pub fn filled<T: Element>(shape: impl Into<ArrayShape>, fill: impl FnOnce(&mut [T])) -> Self {
+        let shape = shape.into();
+        let mut values = crate::memory::zeros(shape.size());
+        fill(&mut values);
+        Self::dense(T::wrap(values), shape)
+    }
+
     /// Of a buffer that has the shape's number of elements, the last axis the fastest.
     pub(crate) fn dense(buf: Buf, shape: ArrayShape) -> Self {
         debug_assert_eq!(buf.len(), shape.size());

@@ -3,22 +3,20 @@
 use std::{
     io::{BufRead, BufReader, IsTerminal},
     process::{Command, Stdio},
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 use windlass::{
-    Executor, ExecutorOptions,
     array::{
-        Array, ArrayError, ChunkGrid, ChunkIndex, DType, TakenOver, Tile, compute_all_on,
-        taken_over,
+        ArrayError, TakenOver,
+        bench::{CHUNKS, COLUMNS, Files, On, matrices, numbers, operations},
     },
-    device::{Device, DeviceOptions},
-    runtime::{Inventory, delayed::RunGraph},
+    device::Device,
 };
 
-use super::{args::ArrayArgs, array_files::Files, class, commit, machine, peers::interpreter};
+use super::{args::ArrayArgs, class, commit, machine, peers::interpreter};
 use crate::{
     engine::note,
     error::{Error, Result},
@@ -104,146 +102,12 @@ impl Timed {
     }
 }
 
-/// The name of the operation whose time is for many small chunks.
-const CHUNKS: &str = "sum of chunks of one";
-
-/// An operation: a number of its result, which other engines must give too.
-pub(super) type Run<'a> = Box<dyn Fn() -> Result<f64, ArrayError> + 'a>;
-
-/// Columns of the matrix that is factored.
-const COLUMNS: usize = 64;
-/// Singular values that are asked for, and the rank of the matrix whose they are: so that all
-/// engines find the same ones, whatever their random vectors.
-const VALUES: usize = 10;
-
-/// The numbers of all operations: `(7919 i + 104729 j) mod 1000003`, in 0..1.
-fn numbers(rows: usize, columns: usize) -> Result<Array, ArrayError> {
-    let along = |n: usize, factor: i64| Array::arange(0_i64, n as i64, 1_i64).map(|a| a * factor);
-    let made = (along(rows, 7919)?.expand_dims(1)? + along(columns, 104_729)?) % 1_000_003_i64;
-    let made = made.astype(DType::F64) / 1_000_003.0;
-    made.compute::<f64>().map(Array::from_array)
-}
-
-/// The operations on matrices, on our side of `benches/peers/arrays.py`. Their inputs are made
-/// when the first run needs them.
-fn matrices(side: usize, rows: usize, on: &On) -> Vec<(&'static str, Run<'_>)> {
-    let square = LazyLock::new(move || on.placed(&numbers(side, side)?));
-    let tall = Arc::new(LazyLock::new(move || on.placed(&numbers(rows, COLUMNS)?)));
-    let of = Arc::clone(&tall);
-    let low = LazyLock::new(move || {
-        let x = (**of).clone()?;
-        let parts = (x.index_axis(1, ..VALUES as i64)?, x.index_axis(0, ..VALUES as i64)?);
-        let product = parts.0.matmul(&parts.1)?.compute_on::<f64>(&*on.executor)?;
-        on.placed(&Array::from_array(product))
-    });
-    vec![
-        (
-            "matmul",
-            Box::new(move || {
-                let x = (*square).clone()?;
-                on.element(&x.matmul(&x)?, [side / 2, side / 3])
-            }),
-        ),
-        (
-            "qr",
-            Box::new(move || {
-                let (q, r) = (**tall).clone()?.qr()?;
-                let size = r.diagonal(0, 0, 1)?.absolute()?.sum(..)?;
-                Ok(on.all(&[&q, &size])?[1].to_array::<f64>()?[[]])
-            }),
-        ),
-        (
-            "compressed svd",
-            Box::new(move || {
-                let (u, s, vh) = (*low).clone()?.svd_compressed(VALUES, 10, 0, 1)?;
-                Ok(on.all(&[&u, &s.sum(..)?, &vh])?[1].to_array::<f64>()?[[]])
-            }),
-        ),
-    ]
-}
-
-/// What computes.
-struct On {
-    executor: Arc<Executor>,
-    /// Whether it has devices: then arrays lie in their memory before and after.
-    devices: bool,
-}
-
-impl On {
-    fn new(args: &ArrayArgs) -> Result<Self> {
-        let inventory = Inventory::new(args.device.clone(), DeviceOptions::default());
-        let accelerators = inventory
-            .accelerators()
-            .map_err(|e| Error::caused("the devices cannot be opened", &e))?;
-        if accelerators.is_empty() {
-            return Ok(Self { executor: Arc::clone(Executor::global()), devices: false });
-        }
-        let executor = Executor::with_devices(ExecutorOptions::default(), inventory)
-            .map_err(|e| Error::caused("no executor of the devices can be made", &e))?;
-        Ok(Self { executor: Arc::new(executor), devices: true })
-    }
-
-    /// The same array, in a device's memory if there is one.
-    fn placed(&self, x: &Array) -> Result<Array, ArrayError> {
-        if self.devices { x.persist_on(&*self.executor) } else { Ok(x.clone()) }
-    }
-
-    fn all(&self, arrays: &[&Array]) -> Result<Vec<Tile>, ArrayError> {
-        compute_all_on(arrays, &*self.executor)
-    }
-
-    /// An element of a result, all of which is computed.
-    fn element(&self, x: &Array, at: [usize; 2]) -> Result<f64, ArrayError> {
-        if !self.devices {
-            return Ok(x.compute_on::<f64>(&*self.executor)?[at]);
-        }
-        let one = [(at[0] as i64).into(), (at[1] as i64).into()];
-        let one = x.persist_on(&*self.executor)?.index(&one)?;
-        Ok(one.compute_on::<f64>(&*self.executor)?[[]])
-    }
-}
-
-/// Our side of `benches/peers/arrays.py`.
-fn operations<'a>(x: &'a Array, chunks: usize, on: &'a On) -> Vec<(&'static str, Run<'a>)> {
-    let n = x.shape().as_slice()[0];
-    vec![
-        (
-            "chain of ten",
-            Box::new(move || {
-                let y = ((x * 2.0 + 1.0).exp()? - 0.5).absolute()?.sqrt()?;
-                on.element(&((y * 3.0 + x - 1.0) / 7.0), [n / 2, n / 3])
-            }),
-        ),
-        (
-            "mean and std",
-            Box::new(move || {
-                let both = on.all(&[&x.mean(0)?, &x.std(1, 0.0)?])?;
-                let sums = both.into_iter().map(|tile| Ok(tile.into_array::<f64>()?.sum()));
-                sums.sum::<Result<f64, ArrayError>>()
-            }),
-        ),
-        (
-            "(x + x.T).mean()",
-            Box::new(move || Ok((x + &x.t()).mean(..)?.compute_on::<f64>(&*on.executor)?[[]])),
-        ),
-        (
-            CHUNKS,
-            Box::new(move || {
-                let grid = ChunkGrid::regular(&[chunks].into(), &[1].into())?;
-                // A call for each, as Dask makes.
-                let one = |_: &ChunkIndex| Ok(Tile::new(vec![1.0], [1])?);
-                let ones = Array::from_function(grid, DType::F64, one);
-                Ok(ones.sum(..)?.compute_on::<f64>(&*on.executor)?[[]])
-            }),
-        ),
-    ]
-}
-
 /// Runs the command.
 pub(super) fn run(args: &ArrayArgs) -> Result<()> {
     let failed = |e: ArrayError| Error::caused("the bench failed", &e);
     let n = args.size;
-    let on = On::new(args)?;
+    let on =
+        On::new(&args.device).map_err(|e| Error::caused("the devices cannot be opened", &e))?;
     let mut figures = ArrayFigures {
         suite: "arrays",
         commit: commit(),
@@ -265,7 +129,7 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
     };
     let x = numbers(n, n).and_then(|x| on.placed(&x)).map_err(failed)?;
     let only = args.only.as_deref().unwrap_or_default();
-    let files = Files::new(n, only, &args.device)?;
+    let files = Files::new(n, only, &args.device).map_err(failed)?;
     let all = operations(&x, args.chunks, &on)
         .into_iter()
         .chain(matrices(args.matrix, args.rows, &on))
@@ -275,14 +139,14 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
             continue;
         }
         let (mut seconds, mut value) = (Vec::new(), f64::NAN);
-        let before = taken_over(&*on.executor).tiles;
+        let before = on.taken_over().tiles;
         for _ in 0..args.runs {
             let began = Instant::now();
             value = run().map_err(failed)?;
             seconds.push(began.elapsed().as_secs_f64());
         }
         let (ours, peers) = (Timed::new(seconds, value), Vec::new());
-        let TakenOver { tiles, reason } = taken_over(&*on.executor);
+        let TakenOver { tiles, reason } = on.taken_over();
         let taken_over = tiles - before;
         if let (1.., Some(reason)) = (taken_over, reason) {
             note(&format!("{name}: the host made {taken_over} tiles of a device's: {reason}"));
@@ -318,13 +182,7 @@ pub(super) fn run(args: &ArrayArgs) -> Result<()> {
 
 /// The devices that compute, as results name them.
 fn devices(on: &On) -> Result<Vec<DeviceLine>> {
-    let inventory = on.executor.inventory();
-    let all = match inventory {
-        Some(inventory) => inventory
-            .accelerators()
-            .map_err(|e| Error::caused("the devices cannot be opened", &e))?,
-        None => Vec::new(),
-    };
+    let all = on.devices().map_err(|e| Error::caused("the devices cannot be opened", &e))?;
     let line = |d: &Arc<dyn Device>| {
         let info = d.info();
         DeviceLine { name: info.name.to_string(), model: info.model.clone(), class: class(info) }

@@ -14,7 +14,6 @@
 //! | `tasks`, `recorded` | `windlass bench tasks`; its run that is recorded task by task |
 
 pub(crate) mod args;
-mod array_files;
 mod arrays;
 mod data;
 mod draw;

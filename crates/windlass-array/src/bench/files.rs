@@ -1,19 +1,17 @@
-//! The operations of `windlass bench arrays` that move whole arrays: through Zarr, and from row
-//! chunks to column chunks.
+//! Operations that move whole arrays: through Zarr, and from row chunks to column chunks.
 
 use ndarray::Axis;
-use windlass::{
-    DeviceSpec, Executor, ExecutorOptions,
-    array::{
-        Array, ArrayError, Axes, ChunkGrid, ChunkIndex, DType, Tile,
-        io::{Codec, ZarrWrite},
-    },
-    device::DeviceOptions,
-    runtime::Inventory,
+use windlass_device::{DeviceOptions, DeviceSpec};
+use windlass_runtime::{
+    Inventory,
+    execute::{Executor, ExecutorOptions},
 };
 
-use super::arrays::Run;
-use crate::error::{Error, Result};
+use super::{Run, device_error};
+use crate::{
+    Array, ArrayError, Axes, ChunkGrid, ChunkIndex, DType, Tile,
+    io::{Codec, ZarrWrite},
+};
 
 /// Rows of a Zarr chunk, and columns of the array: about 6 MB of `f32`.
 const CHUNK: [usize; 2] = [2000, 768];
@@ -28,25 +26,28 @@ const ZSTD: &str = "zarr read, norm, write, zstd";
 const RECHUNK: &str = "rechunk";
 
 /// Zarr arrays that are read, and room for those that are written.
-pub(super) struct Files {
+#[derive(Debug)]
+pub struct Files {
     folder: tempfile::TempDir,
     executor: Executor,
     n: usize,
 }
 
 impl Files {
-    /// For operations with `only` in their name: writes what they read.
-    pub(super) fn new(n: usize, only: &str, devices: &DeviceSpec) -> Result<Self> {
-        let broken =
-            |e: &(dyn std::error::Error + 'static)| Error::caused("cannot prepare the bench", e);
-        let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
+    /// For operations with `only` in their name, on an executor with those devices: writes what
+    /// they read, of `40 n` rows.
+    ///
+    /// # Errors
+    /// If a device does not open, or there is no room on disk.
+    pub fn new(n: usize, only: &str, devices: &DeviceSpec) -> Result<Self, ArrayError> {
+        let folder = tempfile::tempdir().map_err(|e| device_error(&e))?;
         let options = ExecutorOptions::default().memory(MEMORY);
         let inventory = Inventory::new(devices.clone(), DeviceOptions::default());
-        let executor = Executor::with_devices(options, inventory).map_err(|e| broken(&e))?;
+        let executor = Executor::with_devices(options, inventory).map_err(|e| device_error(&e))?;
         let files = Self { folder, executor, n };
         for (name, codec) in [(ZARR, Codec::None), (ZSTD, Codec::Zstd { level: 1 })] {
             if name.contains(only) {
-                files.write(name, codec).map_err(|e| broken(&e))?;
+                files.write(name, codec)?;
             }
         }
         Ok(files)
@@ -83,23 +84,30 @@ impl Files {
         let x = Array::from_function(grid, DType::F64, move |chunk: &ChunkIndex| {
             let first = chunk[0] * height;
             let last = (first + height).min(rows);
-            let mut values = Vec::with_capacity((last - first) * columns);
-            for i in first..last {
-                let begin = (i * 7919 % 100_003) as f64;
-                values.extend((0..columns).map(|j| begin + j as f64));
-            }
-            Ok(Tile::new(values, [last - first, columns])?)
+            Ok(Tile::filled([last - first, columns], |values: &mut [f64]| {
+                for (i, row) in (first..last).zip(values.chunks_exact_mut(columns)) {
+                    let begin = (i * 7919 % 100_003) as f64;
+                    row.iter_mut().enumerate().for_each(|(j, v)| *v = begin + j as f64);
+                }
+            }))
         });
         let centred = Array::map_blocks(&[&x.rechunk([rows, width])?], DType::F64, |tiles, _| {
             let block = tiles[0].view::<f64>()?;
             let means = block.sum_axis(Axis(0)) / block.len_of(Axis(0)) as f64;
-            Ok(Tile::from_array(&block - &means))
+            let lens = [block.len_of(Axis(0)), block.len_of(Axis(1))];
+            Ok(Tile::filled(lens, |values: &mut [f64]| {
+                for (to, from) in values.chunks_exact_mut(lens[1]).zip(block.rows()) {
+                    for ((to, from), mean) in to.iter_mut().zip(from).zip(&means) {
+                        *to = from - mean;
+                    }
+                }
+            }))
         })?;
         Ok(centred.max(..)?.compute_on::<f64>(&self.executor)?[[]])
     }
 
-    /// Our side of `benches/peers/arrays.py`.
-    pub(super) fn operations(&self) -> Vec<(&'static str, Run<'_>)> {
+    /// Zarr through a function of rows, and chunks of rows as chunks of columns.
+    pub fn operations(&self) -> Vec<(&'static str, Run<'_>)> {
         vec![
             (ZARR, Box::new(move || self.norm(ZARR, Codec::None))),
             (ZSTD, Box::new(move || self.norm(ZSTD, Codec::Zstd { level: 1 }))),
