@@ -147,7 +147,9 @@ fn eight_devices_and_5_000_tasks_make_a_page_and_a_trace() {
     let events = trace(&dir.path().join("t.json"));
     assert_eq!(events.iter().filter(|e| e["cat"] == "task").count(), 4 * 300);
     let page = std::fs::read_to_string(dir.path().join("r.html")).unwrap();
-    assert!(page.contains("worker 1") && page.contains("independent"));
+    // On a busy machine one of them may do all tasks.
+    assert!(page.contains("worker 0") || page.contains("worker 1"));
+    assert!(page.contains("independent"));
 }
 
 #[test]
