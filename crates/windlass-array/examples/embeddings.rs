@@ -26,7 +26,12 @@ struct Options {
     codec: Codec,
 }
 
-fn options() -> Result<Options, Box<dyn Error>> {
+const USAGE: &str = "\
+options: [--rows N] [--memory MIB] [--chunk-rows N] [--path FOLDER] [--codec none|zstd]
+unless said otherwise: 100000 rows, 256 MiB, chunks of 2000 rows, a temporary folder, none";
+
+/// What was said; nothing where help was asked for.
+fn options() -> Result<Option<Options>, Box<dyn Error>> {
     let mut options = Options {
         rows: 100_000,
         memory: 256 << 20,
@@ -36,7 +41,10 @@ fn options() -> Result<Options, Box<dyn Error>> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
+        if name == "--help" {
+            return Ok(None);
+        }
+        let value = words.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"))?;
         let number = || value.parse::<usize>().map_err(|e| format!("{name} {value}: {e}"));
         match name.as_str() {
             "--rows" => options.rows = number()?,
@@ -45,10 +53,10 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--path" => options.path = Some(value.into()),
             "--codec" if value == "none" => options.codec = Codec::None,
             "--codec" if value == "zstd" => options.codec = Codec::Zstd { level: 1 },
-            _ => return Err(format!("no option {name} {value}").into()),
+            _ => return Err(format!("there is no {name} {value}; {USAGE}").into()),
         }
     }
-    Ok(options)
+    Ok(Some(options))
 }
 
 /// The most that this process had in memory so far, in MiB, where the system tells.
@@ -59,7 +67,10 @@ fn peak() -> Option<usize> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let options = options()?;
+    let Some(options) = options()? else {
+        println!("{USAGE}");
+        return Ok(());
+    };
     let temporary = tempfile::tempdir()?;
     let folder = options.path.clone().unwrap_or_else(|| temporary.path().to_path_buf());
     let (from, to) = (folder.join("embeddings.zarr"), folder.join("unit.zarr"));
