@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use windlass_device::{Device, DeviceBuffer, Queue, Reservation};
 use windlass_kernels::{
-    PhysType, Storage,
+    DeviceBatch, DeviceColumn, PhysType, Storage,
+    pipeline::FilterProject,
     tile::{Part, Strided, assemble},
 };
 
 use super::{
-    DeviceTile, Failure,
+    DeviceTile, Failure, kernel_type,
     lower::rule,
     made::Rule,
     take::taken,
-    tile::{phys, upload, uploaded},
+    tile::{upload, uploaded},
 };
 use crate::{
-    dtype::DType,
     execute::{
         leaf::{Given, Leaf, Source, within},
         program::{Operand, Program},
@@ -52,6 +52,34 @@ pub(crate) struct On<'a> {
     pub(crate) reservation: &'a mut Reservation,
 }
 
+impl On<'_> {
+    /// Words in a buffer of the device.
+    pub(super) fn words(&mut self, words: &[u32]) -> Result<DeviceBuffer, Failure> {
+        self.bytes(bytemuck::cast_slice(words))
+    }
+
+    /// Bytes in a buffer of the device.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<DeviceBuffer, Failure> {
+        let buffer = self.device.alloc(self.reservation, bytes.len().max(16))?;
+        self.queue.upload(&buffer, 0, bytes)?;
+        Ok(buffer)
+    }
+
+    /// The one output of a kernel's program, for so many rows.
+    pub(super) fn output(
+        &mut self,
+        plan: &FilterProject,
+        rows: usize,
+        columns: Vec<DeviceColumn>,
+        tables: &[DeviceColumn],
+    ) -> Result<DeviceBuffer, Failure> {
+        let batch = DeviceBatch { rows, columns };
+        let done = plan.evaluate(&**self.device, self.queue, self.reservation, &batch, tables)?;
+        let mut columns = done.columns.columns;
+        Ok(columns.swap_remove(0).values)
+    }
+}
+
 /// The elements of a leaf for a region of the program's output of that rank.
 ///
 /// # Errors
@@ -68,7 +96,7 @@ pub(crate) fn bind(
         return placed(on, leaf, rank, &tiles, &lens);
     }
     if let Some(buffer) = taken(on, leaf, &part, given)? {
-        let ty = phys(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
+        let ty = kernel_type(leaf.dtype)?;
         let strides = leaf.map.strides(&strides(&part.lens()), rank);
         return Ok(Bound { held: Held::Buffer(buffer, (ty, Storage::Wide)), offset: 0, strides });
     }
@@ -84,13 +112,9 @@ pub(crate) fn bind(
     leaf.ready(&part).map_err(Failure::Lost)?;
     let tile = host(leaf, &part, given);
     let buffer = upload(&**on.device, on.queue, on.reservation, &tile)?;
-    let stored = uploaded(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
+    let stored = uploaded(kernel_type(leaf.dtype)?);
     let strides = leaf.map.strides(&tile.shape().strides(), rank);
     Ok(Bound { held: Held::Buffer(buffer, stored), offset: 0, strides })
-}
-
-fn no_kernels(dtype: DType) -> Failure {
-    Failure::Here(format!("{dtype} has no kernels"))
 }
 
 /// A leaf's part as a tile of the host.
@@ -156,7 +180,7 @@ fn placed(
     pieces: &[Piece<'_>],
     lens: &[usize],
 ) -> Result<Bound, Failure> {
-    let ty = phys(leaf.dtype).ok_or_else(|| no_kernels(leaf.dtype))?;
+    let ty = kernel_type(leaf.dtype)?;
     let stored = (ty, Storage::Wide);
     if let [(tile, within, _)] = pieces {
         let layout = layout(tile, within);

@@ -3,15 +3,15 @@
 
 use windlass_device::DeviceBuffer;
 use windlass_kernels::{
-    DeviceBatch, DeviceColumn, PhysType, Storage, Validity,
+    DeviceColumn, PhysType, Storage, Validity,
     tile::{Part, Strided, assemble},
 };
 
 use super::{
     Failure,
     bind::{Bound, Held, On, bind},
+    kernel_type,
     lower::{Access, Launched, Step, lower, words},
-    tile::phys,
 };
 use crate::{
     execute::{
@@ -69,8 +69,7 @@ pub(crate) fn view(
     region: &Region,
     given: &dyn Given,
 ) -> Result<View, Failure> {
-    let ty = phys(program.dtype)
-        .ok_or_else(|| Failure::Here(format!("{} has no kernels", program.dtype)))?;
+    let ty = kernel_type(program.dtype)?;
     let bound = all_bound(on, program, region, given)?;
     let lens = region.lens();
     if let Some(view) = as_it_is(program, &bound, ty, &lens) {
@@ -95,8 +94,7 @@ pub(crate) fn evaluate(
 ) -> Result<DeviceBuffer, Failure> {
     let bound = all_bound(on, program, region, given)?;
     let lens = region.lens();
-    let ty = phys(program.dtype);
-    match ty.and_then(|ty| as_it_is(program, &bound, ty, &lens)) {
+    match as_it_is(program, &bound, kernel_type(program.dtype)?, &lens) {
         Some(view) => view.dense(on, axes),
         None => computed(on, program, bound, &lens, axes),
     }
@@ -154,19 +152,14 @@ fn computed(
             })
             .collect();
         let words = words(&lens, &leaves);
-        let buffer = on.device.alloc(on.reservation, (words.len() * 4).max(16))?;
-        on.queue.upload(&buffer, 0, bytemuck::cast_slice(&words))?;
-        tables.push(column((PhysType::U32, Storage::Packed), buffer));
+        tables.push(column((PhysType::U32, Storage::Packed), on.words(&words)?));
     }
     for (bound, access) in bound.into_iter().zip(&access) {
         let Held::Buffer(buffer, stored) = bound.held else { continue };
         let to = if matches!(access, Access::Row(_)) { &mut columns } else { &mut tables };
         to.push(column(stored, buffer));
     }
-    let batch = DeviceBatch { rows, columns };
-    let done = lowered.plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &tables)?;
-    let mut columns = done.columns.columns;
-    Ok(columns.swap_remove(0).values)
+    on.output(&lowered.plan, rows, columns, &tables)
 }
 
 pub(super) fn column((ty, storage): (PhysType, Storage), values: DeviceBuffer) -> DeviceColumn {

@@ -29,10 +29,11 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use windlass_device::{Device, DeviceError, DeviceName, Queue};
-use windlass_kernels::KernelError;
+use windlass_kernels::{KernelError, PhysType};
 use windlass_runtime::{Inventory, delayed::RunGraph, graph::DeviceKinds};
 
 use crate::{
+    dtype::DType,
     error::ArrayError,
     execute::{program::Program, stage::ReduceStage},
     expr::parts::Parts,
@@ -92,6 +93,14 @@ pub(crate) enum Failure {
     Here(String),
     /// A tile on a device cannot be read any more.
     Lost(ArrayError),
+}
+
+/// The type that kernels compute with, or that there is none.
+///
+/// # Errors
+/// For complex numbers.
+pub(crate) fn kernel_type(dtype: DType) -> Result<PhysType, Failure> {
+    tile::phys(dtype).ok_or_else(|| Failure::Here(format!("{dtype} has no kernels")))
 }
 
 impl From<KernelError> for Failure {

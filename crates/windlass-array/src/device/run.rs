@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use windlass_device::{Device, DeviceBuffer};
 use windlass_kernels::{
-    DeviceBatch, PhysType, Storage, ir,
+    PhysType, Storage, ir,
     pipeline::FilterProject,
     tile::{FoldOp, Lines, Part, Run, RunningOp, Strided, assemble, fold},
 };
@@ -13,7 +13,8 @@ use super::{
     DeviceTile, Devices, Failure,
     bind::On,
     evaluate::{View, column, evaluate, view},
-    tile::{download, of_words, phys},
+    kernel_type,
+    tile::{download, of_words},
 };
 use crate::{
     dtype::DType,
@@ -58,7 +59,7 @@ pub(crate) fn brought(
     let n = region.lens().iter().product();
     let axes: Vec<usize> = (0..region.axes.len()).collect();
     let buf = with(devices, device, |on| {
-        let buffer = view(on, program, region, given)?.dense(on, &axes)?;
+        let buffer = evaluate(on, program, region, &axes, given)?;
         Ok(download(on.queue, &buffer, program.dtype, n)?)
     })?;
     Ok(Tile::dense(buf, ArrayShape::new(region.lens())))
@@ -118,8 +119,7 @@ pub(crate) fn reduce(
         true => ([&kept[..], reduced].concat(), Lines { outer: results, n, inner: 1 }),
         false => ([reduced, &kept[..]].concat(), Lines { outer: 1, n, inner: results }),
     };
-    let ty = phys(program.dtype)
-        .ok_or_else(|| Failure::Here(format!("{} has no kernels", program.dtype)))?;
+    let ty = kernel_type(program.dtype)?;
     let fold_op = fold_op(op, ty.is_float());
     let folded = with(devices, device, |on| {
         let values = evaluate(on, program, region, &axes, given)?;
@@ -160,9 +160,7 @@ pub(crate) fn running(
     carry: Option<&Buf>,
     to: DType,
 ) -> Result<DeviceTile, Failure> {
-    let no_kernels = |d: DType| Failure::Here(format!("{d} has no kernels"));
-    let ty = phys(scan.state).ok_or_else(|| no_kernels(scan.state))?;
-    let wanted = phys(to).ok_or_else(|| no_kernels(to))?;
+    let (ty, wanted) = (kernel_type(scan.state)?, kernel_type(to)?);
     let op = match scan.op {
         ReduceOp::Prod => RunningOp::Product,
         _ => RunningOp::Sum,
@@ -177,11 +175,7 @@ pub(crate) fn running(
         // Sums are of 64 bits: they lie on the host as there.
         let before = match carry {
             None => None,
-            Some(carry) => {
-                let buffer = on.device.alloc(on.reservation, carry.as_bytes().len().max(16))?;
-                on.queue.upload(&buffer, 0, carry.as_bytes())?;
-                Some(buffer)
-            }
+            Some(carry) => Some(on.bytes(carry.as_bytes())?),
         };
         let run = Run { op, lines, before: before.as_ref() };
         let found =
@@ -205,10 +199,7 @@ fn cast(
     let input = program.input(from, false);
     let output = program.cast(input, to, ir::CastMode::Wrap, None)?;
     let plan = FilterProject { program, filter: None, outputs: vec![output] };
-    let batch = DeviceBatch { rows, columns: vec![column((from, Storage::Wide), values)] };
-    let done = plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &[])?;
-    let mut columns = done.columns.columns;
-    Ok(columns.swap_remove(0).values)
+    on.output(&plan, rows, vec![column((from, Storage::Wide), values)], &[])
 }
 
 /// The fold of a reduction; only floats have NaNs to leave out.

@@ -2,7 +2,7 @@
 
 use windlass_device::DeviceBuffer;
 use windlass_kernels::{
-    DeviceBatch, PhysType, Storage,
+    PhysType, Storage,
     pipeline::FilterProject,
     tile::{Part, Strided, assemble},
 };
@@ -165,22 +165,14 @@ fn picked(
     let mut words: Vec<u32> = lens.iter().skip(1).map(|&n| n as u32).collect();
     words.push(from.layout.offset as u32);
     words.extend(steps.iter().map(|&s| s as u32));
-    let mut upload = |words: &[u32]| -> Result<DeviceBuffer, Failure> {
-        let buffer = on.device.alloc(on.reservation, (words.len() * 4).max(16))?;
-        on.queue.upload(&buffer, 0, bytemuck::cast_slice(words))?;
-        Ok(buffer)
-    };
     let word = (PhysType::U32, Storage::Packed);
     let tables = vec![
-        column(word, upload(&words)?),
-        column(word, upload(places)?),
+        column(word, on.words(&words)?),
+        column(word, on.words(places)?),
         column((from.ty, Storage::Wide), from.buffer.clone()),
     ];
     let plan = picking(from.ty, lens.len(), at).map_err(Failure::Here)?;
-    let batch = DeviceBatch { rows: lens.iter().product(), columns: Vec::new() };
-    let done = plan.evaluate(&**on.device, on.queue, on.reservation, &batch, &tables)?;
-    let mut columns = done.columns.columns;
-    Ok(columns.swap_remove(0).values)
+    on.output(&plan, lens.iter().product(), Vec::new(), &tables)
 }
 
 /// The kernel: along axis `at` of `rank` a position is looked up before the element is.

@@ -25,10 +25,10 @@ pub(crate) fn phys(dtype: DType) -> Option<PhysType> {
     })
 }
 
-/// How elements of a type lie where a host's tile was uploaded: as there. A bool is a byte.
-pub(crate) fn uploaded(dtype: DType) -> Option<(PhysType, Storage)> {
-    let ty = if dtype == DType::Bool { PhysType::U8 } else { phys(dtype)? };
-    Some((ty, Storage::Packed))
+/// How elements that kernels take as a type lie where a host's tile was uploaded: as there. A
+/// bool is a byte.
+pub(crate) fn uploaded(ty: PhysType) -> (PhysType, Storage) {
+    (if ty == PhysType::Bool { PhysType::U8 } else { ty }, Storage::Packed)
 }
 
 /// A tile that kernels wrote: whole words for each element, the last axis the fastest.

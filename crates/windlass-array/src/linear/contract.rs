@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::{
     product::{Product, Strided},
     there::There,
-    tiling::{cut, joined, span_of},
+    tiling::{cut, joined_groups, span_of},
 };
 use crate::{
     Array, DType,
@@ -173,12 +173,7 @@ fn grouped(tile: &Tile, labels: &[usize], groups: [&[usize]; 3]) -> (Tile, [usiz
     let own: Vec<isize> = order.iter().map(|&i| tile.strides()[i]).collect();
     let turned = tile.with_layout(tile.offset(), ArrayShape::new(lens), own);
     let merge = |tile: &Tile| {
-        let (mut at, mut all) = (0, [(1, 0); 3]);
-        for (group, merged) in groups.iter().zip(&mut all) {
-            let axes = at..at + group.len();
-            at = axes.end;
-            *merged = joined(&tile.shape().as_slice()[axes.clone()], &tile.strides()[axes])?;
-        }
+        let all = joined_groups(groups, tile.shape().as_slice(), tile.strides())?;
         Some((all.map(|a| a.0), all.map(|a| a.1)))
     };
     match merge(&turned) {

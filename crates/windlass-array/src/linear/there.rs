@@ -8,7 +8,7 @@ use windlass_kernels::{
     tile::{Lengths, Matrix, Strided, matmul, multiplies},
 };
 
-use super::{contract::Plan, tiling::joined};
+use super::{contract::Plan, tiling::joined_groups};
 use crate::{
     device::{Failure, bind::On, evaluate::View, parts::MakesThere},
     shape::{ChunkIndex, strides},
@@ -42,15 +42,7 @@ fn grouped(
     let place = |l: &usize| labels.iter().position(|x| x == l).expect("a label of the operand");
     let order: Vec<usize> = groups.concat().iter().map(place).collect();
     let lens: Vec<usize> = order.iter().map(|&i| view.lens[i]).collect();
-    let merge = |own: &[isize]| {
-        let (mut at, mut all) = (0, [(1, 0); 3]);
-        for (group, merged) in groups.iter().zip(&mut all) {
-            let axes = at..at + group.len();
-            at = axes.end;
-            *merged = joined(&lens[axes.clone()], &own[axes])?;
-        }
-        Some(all)
-    };
+    let merge = |own: &[isize]| joined_groups(groups, &lens, own);
     let own: Vec<isize> = order.iter().map(|&i| view.layout.strides[i]).collect();
     let (buffer, offset, all) = match merge(&own) {
         Some(all) => (view.buffer.clone(), view.layout.offset, all),

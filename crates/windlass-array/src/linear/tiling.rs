@@ -91,6 +91,22 @@ pub(crate) fn joined(lens: &[usize], strides: &[isize]) -> Option<(usize, isize)
     Some((len, stride))
 }
 
+/// Axes in groups that stand one behind the other, each as one axis; `None` where no stride goes
+/// through one.
+pub(crate) fn joined_groups(
+    groups: [&[usize]; 3],
+    lens: &[usize],
+    strides: &[isize],
+) -> Option<[(usize, isize); 3]> {
+    let (mut at, mut all) = (0, [(1, 0); 3]);
+    for (group, merged) in groups.iter().zip(&mut all) {
+        let axes = at..at + group.len();
+        at = axes.end;
+        *merged = joined(&lens[axes.clone()], &strides[axes])?;
+    }
+    Some(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
