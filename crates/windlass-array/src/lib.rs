@@ -25,7 +25,7 @@
 //! | `linear`, `fourier` | products of arrays and factors of matrices; Fourier transforms |
 //! | `kernel`, `reduce` | the loops of each operation and type |
 //! | `random`, `rejection` | random numbers by position |
-//! | [`bench`] | the operations that `windlass bench arrays` times |
+//! | [`mod@bench`] | the operations that `windlass bench arrays` times |
 //!
 //! # The same results
 //!
